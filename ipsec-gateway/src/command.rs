@@ -80,7 +80,7 @@ fn check(config: Config) -> Result<(), String> {
     let exchange = KeyExchange::new(config, policies)?;
     for peer in &exchange.config.peers {
         print_peer(peer);
-        if pre_shared_key(&mut keys, peer, None).is_none() {
+        if peer.needs_key() && pre_shared_key(&mut keys, peer, None).is_none() {
             return Err(format!("peer {}: {} contains no key for it", peer.name, exchange.config.keys.display()));
         }
     }
@@ -98,6 +98,12 @@ fn print_peer(peer: &PeerConfig) {
     let address = peer.address.map_or("any".to_owned(), show);
     let check = format!("{:?}", peer.check).to_lowercase();
     println!("peer {} address {address}, check {check}", peer.name);
+    let exchanges: Vec<_> = peer.exchanges.iter().map(ToString::to_string).collect();
+    let nat_traversal = format!("{:?}", peer.nat_traversal).to_lowercase();
+    println!("\t{}, NAT traversal {nat_traversal}", exchanges.join(", "));
+    if let Some(warning) = peer.weakness() {
+        log::warning(format_args!("peer {}: {warning}", peer.name));
+    }
     let detection = peer.dead_peer_detection;
     if !detection.delay.is_zero() {
         let (delay, retry) = (detection.delay.as_secs(), detection.retry.as_secs());
@@ -106,8 +112,8 @@ fn print_peer(peer: &PeerConfig) {
     for proposal in &peer.proposals {
         let (cipher, bits, group) = (proposal.cipher, proposal.cipher_key * 8, proposal.group);
         let hash = hash_number(proposal.hash).map(|hash| hash.to_string()).unwrap_or_default();
-        let seconds = proposal.lifetimes.seconds.unwrap_or_default();
-        println!("\tproposal {cipher} {bits}, {hash}, {group}, {seconds} s");
+        let (method, seconds) = (proposal.auth_method, proposal.lifetimes.seconds.unwrap_or_default());
+        println!("\tproposal {cipher} {bits}, {hash}, {group}, {method}, {seconds} s");
     }
     for transform in &peer.transforms {
         let algorithms = match transform.suite {

@@ -74,8 +74,11 @@ impl Daemon {
         let policies = policy::load(&config, &mut engine, now)?;
         let mut keys = PskFile::read(&config.keys)?;
         for peer in &config.peers {
-            if pre_shared_key(&mut keys, peer, None).is_none() {
+            if peer.needs_key() && pre_shared_key(&mut keys, peer, None).is_none() {
                 log::warning(format_args!("peer {}: {} contains no key for it", peer.name, config.keys.display()));
+            }
+            if let Some(warning) = peer.weakness() {
+                log::warning(format_args!("peer {}: {warning}", peer.name));
             }
         }
         let tables = options.export_keys.as_deref().map(KeyTables::create).transpose()?;

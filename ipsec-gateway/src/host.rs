@@ -3,16 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
-use ike_codec::{Group, ProtocolId};
+use ike_codec::{AuthMethod, Certificate, Group, IdKind, NatTraversals, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerHint, PeerId, PreSharedKey, Refused,
-    Software,
+    CertificateRefusal, DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerHint, PeerId,
+    PreSharedKey, Refused, SignedIdentity, Software,
 };
 use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
 use ipsec_packet::{Instant, Selector};
 use rand::{Rng, RngExt};
 
-use crate::config::{Config, Identity, PeerConfig};
+use crate::config::{Config, Identity, NatUse, PeerConfig};
+use crate::credentials::Credentials;
 use crate::log::{Level, Limiter};
 use crate::policy::{self, Databases, KeyedPolicy, KeyedTemplate};
 use crate::psk::PskFile;
@@ -32,6 +33,8 @@ pub struct KeyExchange {
     locals: Vec<Option<SocketAddr>>,
     /// Identity of this host for each peer.
     identities: Vec<Identity>,
+    /// Certificates for each peer.
+    credentials: Vec<Credentials>,
 }
 
 impl KeyExchange {
@@ -39,10 +42,10 @@ impl KeyExchange {
     /// they name none, the first one of the address family; the identity is the configured one, or the address.
     ///
     /// # Errors
-    /// The message about a peer for whose address family this host has no address.
+    /// The message about a peer for whose address family this host has no address, or about a file of certificates.
     pub fn new(config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
         let mut locals = Vec::new();
-        let mut identities = Vec::new();
+        let (mut identities, mut credentials) = (Vec::new(), Vec::new());
         for (index, peer) in config.peers.iter().enumerate() {
             let named = policies.iter().filter(|policy| policy.peer == index).find_map(|policy| policy.local);
             let of_policies = named.and_then(|named| config.locals.iter().copied().find(|own| own.ip() == named));
@@ -50,10 +53,21 @@ impl KeyExchange {
             let missing = || format!("peer {}: no `local` address has the address family of the peer", peer.name);
             let first = config.locals.first().copied().filter(|_| peer.address.is_none());
             let address = local.or(first).ok_or_else(missing)?.ip();
-            identities.push(peer.identity.clone().unwrap_or_else(|| Identity::address(address)));
+            let expected = peer.peers_identity.as_ref().map(Identity::payload);
+            let own = Credentials::load(&peer.certificates, expected.as_ref())?;
+            identities.push(match &peer.identity {
+                Some(identity) if identity.kind == IdKind::DER_ASN1_DN => {
+                    let missing = || format!("peer {}: no certificate has a subject for the identity", peer.name);
+                    let subject = own.subject().ok_or_else(missing)?;
+                    Identity { kind: subject.kind, data: subject.data.to_vec() }
+                }
+                Some(identity) => identity.clone(),
+                None => Identity::address(address),
+            });
+            credentials.push(own);
             locals.push(local);
         }
-        Ok(Self { config, policies, locals, identities })
+        Ok(Self { config, policies, locals, identities, credentials })
     }
 
     /// Returns the configuration of a peer.
@@ -79,6 +93,11 @@ impl KeyExchange {
     /// Returns addresses and ports for phase 1 as initiator.
     fn path(&self, peer: PeerId) -> Option<Path> {
         Some(Path { local: self.local(peer)?, remote: self.peer(peer)?.address? })
+    }
+
+    /// Returns the certificates for a peer.
+    fn credentials(&self, peer: PeerId) -> Option<&Credentials> {
+        self.credentials.get(usize::from(peer.0))
     }
 
     /// Returns the address and port of this host for a peer; `None` if every local address is one for the peer.
@@ -183,6 +202,9 @@ impl Host for GatewayHost<'_> {
             path: self.exchange.path(peer),
             remote_identity: config.peers_identity.as_ref().map(Identity::payload),
             check: config.check,
+            exchanges: &config.exchanges,
+            nat_traversal: if config.nat_traversal == NatUse::Off { NatTraversals::NONE } else { Peer::NAT_TRAVERSAL },
+            forces_nat_traversal: config.nat_traversal == NatUse::Force,
             dead_peer_detection: Some(config.dead_peer_detection).filter(|detection| !detection.delay.is_zero()),
             ..Peer::new(self.exchange.identities.get(usize::from(peer.0))?.payload(), &config.proposals)
         })
@@ -229,6 +251,38 @@ impl Host for GatewayHost<'_> {
 
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
         Poll::Ready(Software.shared(group, private, public, shared))
+    }
+
+    fn sign(&mut self, peer: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
+        let own = self.exchange.credentials(peer).filter(|_| method == AuthMethod::RSA_SIGNATURE);
+        Poll::Ready(own.and_then(|own| own.sign(hash, signature)))
+    }
+
+    fn verify(
+        &mut self,
+        peer: PeerId,
+        method: AuthMethod,
+        signed: &SignedIdentity<'_>,
+    ) -> Poll<Result<(), CertificateRefusal>> {
+        let credentials = self.exchange.credentials(peer).filter(|_| method == AuthMethod::RSA_SIGNATURE);
+        let verified = credentials.map_or(Err((CertificateRefusal::Unsupported, None)), |credentials| {
+            credentials.verify(signed).map_err(|(kind, text)| (kind, Some(text)))
+        });
+        Poll::Ready(verified.map_err(|(kind, text)| {
+            if let Some(text) = text {
+                let text = format!("peer {}: {text}", self.exchange.name(peer));
+                self.limiter.write(self.now, Level::Error, text);
+            }
+            kind
+        }))
+    }
+
+    fn certificate(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
+        self.exchange.credentials(peer)?.certificate(index)
+    }
+
+    fn certificate_request(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
+        self.exchange.credentials(peer)?.request(index)
     }
 
     fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {

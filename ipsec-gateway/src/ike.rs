@@ -3,14 +3,14 @@
 mod activity;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ike_v1::{
-    Event, IpsecSaId, IsakmpSaId, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice, Refusal, Role, Settings,
-    Target, Transmit, hash_number,
+    Event, IpsecSaId, IsakmpSaId, NatSituation, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice, Refusal, Role,
+    Settings, Target, Transmit, hash_number,
 };
-use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaId};
+use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaChange, SaEvent, SaId};
 use ipsec_packet::Instant;
 use rand::RngExt;
 
@@ -81,6 +81,8 @@ struct InstalledSa {
     is_complete: bool,
     /// Time at which an authentic packet was last reported.
     heard: Option<Instant>,
+    /// UDP port of this host, if ESP is sent in UDP.
+    local_port: Option<u16>,
 }
 
 impl Ike {
@@ -165,6 +167,11 @@ impl Ike {
             }
             SaEvent::NatMapping { sa, source, port } => {
                 log::info(format_args!("packets of SA {sa} have a new source address: {source}[{port}]"));
+                let installed = self.installed.get(sa).copied();
+                let found = installed.and_then(|installed| Some((installed.pair, self.local_of(*sa, installed.pair)?)));
+                if let Some((pair, local)) = found {
+                    self.negotiator.moved(pair, Path { local, remote: SocketAddr::new(*source, *port) });
+                }
             }
             _ => {}
         }
@@ -272,7 +279,10 @@ impl Ike {
 
     fn handle_event(&mut self, now: Instant, event: Event, plane: &mut Plane, wire: &impl PacketSink) {
         match event {
-            Event::Phase1Up { peer, sa, role, path, choice } => self.phase_1_up(peer, sa, role, &path, &choice),
+            Event::Phase1Up { peer, sa, role, path, choice, nat } => {
+                self.phase_1_up(peer, sa, role, (&path, &nat), &choice);
+            }
+            Event::PeerMoved { sa, peer, from, to, .. } => self.follow(now, (sa, peer), &from, &to, &mut plane.engine),
             Event::InboundReady(negotiated) => {
                 if self.install(now, &negotiated, &mut plane.engine) {
                     self.negotiator.installed(now, negotiated.sa);
@@ -345,7 +355,49 @@ impl Ike {
         }
     }
 
-    fn phase_1_up(&mut self, peer: PeerId, sa: IsakmpSaId, role: Role, path: &Path, choice: &Phase1Choice) {
+    /// Returns the local address and port of a pair in UDP.
+    fn local_of(&self, id: SaId, pair: IpsecSaId) -> Option<SocketAddr> {
+        let is_of_pair = |(_, installed): &(&SaId, &InstalledSa)| installed.pair == pair;
+        let local = self.installed.iter().filter(is_of_pair).find_map(|(_, installed)| installed.local_port)?;
+        Some(SocketAddr::new(id.destination, local))
+    }
+
+    /// Sends the packets of the outbound SAs of a pair to another address and port of the peer.
+    fn follow(
+        &mut self,
+        now: Instant,
+        (pair, peer): (IpsecSaId, PeerId),
+        from: &Path,
+        to: &Path,
+        engine: &mut Databases,
+    ) {
+        let (name, old, new) = (self.exchange.name(peer), show(from.remote), show(to.remote));
+        log::info(format_args!("{name} has moved from {old} to {new}"));
+        let change = SaChange { lifetimes: None, peer: Some((to.remote.ip(), to.remote.port())) };
+        let of_pair: Vec<_> =
+            self.installed.iter().filter(|(_, sa)| sa.pair == pair).map(|(id, sa)| (*id, *sa)).collect();
+        for (id, mut installed) in of_pair {
+            match SaBackend::update(engine, &id, installed.source, &change, now) {
+                Ok(moved) => {
+                    if id.direction == Direction::Inbound {
+                        installed.source = to.remote.ip();
+                    }
+                    self.installed.remove(&id);
+                    self.installed.insert(moved, installed);
+                }
+                Err(e) => log::warning(format_args!("SA {id} did not follow its peer: {e}")),
+            }
+        }
+    }
+
+    fn phase_1_up(
+        &mut self,
+        peer: PeerId,
+        sa: IsakmpSaId,
+        role: Role,
+        (path, nat): (&Path, &NatSituation),
+        choice: &Phase1Choice,
+    ) {
         let (name, remote) = (self.exchange.name(peer), show(path.remote));
         let (cipher, bits) = (choice.cipher, choice.cipher_key * 8);
         let hash = hash_number(choice.hash).map(|hash| hash.to_string()).unwrap_or_default();
@@ -353,6 +405,14 @@ impl Ike {
         log::info(format_args!(
             "phase 1 with {name} ({remote}) is established as {role} ({sa}): {cipher} {bits}, {hash}, {group}, {method}"
         ));
+        if nat.in_udp().is_some() {
+            let end = match (nat.detection.here, nat.detection.there) {
+                (true, true) => "both ends are",
+                (true, false) => "this host is",
+                _ => "the peer is",
+            };
+            log::info(format_args!("{end} behind a NAT: ESP with {name} is sent in UDP"));
+        }
         let Some(tables) = &mut self.tables else { return };
         let view = self.negotiator.sas().find(|view| view.id() == sa);
         let added = view.map(|view| tables.add_isakmp(&view.cookies().initiator, view.expose_encryption_key()));
@@ -373,7 +433,11 @@ impl Ike {
         if is_complete {
             self.installed.values_mut().filter(|other| other.pair == *pair).for_each(|other| other.is_complete = true);
         }
-        let installed = InstalledSa { pair: *pair, source, peer, policy, is_complete, heard: None };
+        let local_port = params.encap.map(|encap| match params.id.direction {
+            Direction::Inbound => encap.ports.destination,
+            Direction::Outbound => encap.ports.source,
+        });
+        let installed = InstalledSa { pair: *pair, source, peer, policy, is_complete, heard: None, local_port };
         self.installed.insert(params.id, installed);
         log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {

@@ -6,6 +6,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod daemon;
 pub mod firewall;
 pub mod host;

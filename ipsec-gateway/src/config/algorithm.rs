@@ -50,14 +50,15 @@ pub fn integrity(name: &str) -> Option<Phase2Suite> {
     Some(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
 }
 
-/// Returns a transform of phase 1 with a pre-shared key.
+/// Returns a transform of phase 1.
 pub fn proposal(
     (cipher, cipher_key): (CipherAlgorithm, usize),
     hash: HashFunction,
+    method: AuthMethod,
     group: Group,
     seconds: u64,
 ) -> Phase1Choice {
-    Phase1Choice::new(cipher, hash, AuthMethod::PRE_SHARED_KEY, group)
+    Phase1Choice::new(cipher, hash, method, group)
         .with_cipher_key(cipher_key)
         .with_lifetimes(Lifetimes { seconds: Some(seconds), ..Lifetimes::default() })
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use ike_codec::{IdKind, Identification};
+use ike_codec::{AuthMethod, ExchangeKind, IdKind, Identification};
 use ike_v1::{DeadPeerDetection, Phase1Choice, Phase2Choice, ProposalCheck};
 
 pub use error::{ConfigError, ConfigErrorKind, Location};
@@ -68,8 +68,63 @@ pub struct PeerConfig {
     pub peers_identity: Option<Identity>,
     /// Comparison of lifetimes and key lengths as responder.
     pub check: ProposalCheck,
+    /// Exchanges that are allowed in phase 1; this host initiates the first one.
+    pub exchanges: Vec<ExchangeKind>,
+    /// NAT traversal: off, with a NAT, or always.
+    pub nat_traversal: NatUse,
+    /// Certificates and keys for RSA signatures.
+    pub certificates: CertificateFiles,
     /// Dead peer detection by this host. With a delay of zero the peer is answered, but not asked.
     pub dead_peer_detection: DeadPeerDetection,
+}
+
+impl PeerConfig {
+    /// Returns whether a transform of phase 1 needs a pre-shared key.
+    pub fn needs_key(&self) -> bool {
+        self.proposals.iter().any(|proposal| proposal.auth_method == AuthMethod::PRE_SHARED_KEY)
+    }
+
+    /// Returns a warning about a combination of statements that weakens the authentication.
+    pub fn weakness(&self) -> Option<&'static str> {
+        let is_exposed = self.needs_key() && self.exchanges.contains(&ExchangeKind::AGGRESSIVE);
+        is_exposed.then_some(
+            "aggressive mode with a pre-shared key sends a hash of the key to everybody who asks for it: a weak key \
+             can be found by trying",
+        )
+    }
+}
+
+/// Use of NAT traversal with a peer (RFC 3947).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NatUse {
+    /// It is not negotiated.
+    Off,
+    /// ESP is sent in UDP if there is a NAT.
+    #[default]
+    On,
+    /// ESP is sent in UDP in any case.
+    Force,
+}
+
+/// Files of certificates and keys for a peer, in PEM or DER.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CertificateFiles {
+    /// Certificate and private key of this host.
+    pub own: Option<(PathBuf, PathBuf)>,
+    /// Certificates of the CAs that the peer's certificate may lead to.
+    pub authorities: Vec<PathBuf>,
+    /// Revocation lists of the CAs.
+    pub crls: Vec<PathBuf>,
+    /// Certificates of the peer that are trusted without a CA.
+    pub peers: Vec<PathBuf>,
+}
+
+impl CertificateFiles {
+    /// Iterates over the names of all files.
+    fn names_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let own = self.own.iter_mut().flat_map(|(certificate, key)| [certificate, key]);
+        own.chain(&mut self.authorities).chain(&mut self.crls).chain(&mut self.peers)
+    }
 }
 
 /// Identity in phase 1 (RFC 2407 section 4.6.2).
@@ -121,6 +176,9 @@ impl Config {
         let directory = path.parent().unwrap_or(Path::new(""));
         config.policies = directory.join(&config.policies);
         config.keys = directory.join(&config.keys);
+        for name in config.peers.iter_mut().flat_map(|peer| peer.certificates.names_mut()) {
+            *name = directory.join(&*name);
+        }
         Ok(config)
     }
 

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ike_codec::{EncapsulationMode, IdKind, IpcompTransform, Lifetimes, ProtocolId};
+use ike_codec::{AuthMethod, EncapsulationMode, ExchangeKind, IdKind, IpcompTransform, Lifetimes, ProtocolId};
 use ike_v1::{DeadPeerDetection, Phase2Choice, Phase2Suite, ProposalCheck, names};
 
 use super::error::{ConfigError, ConfigErrorKind, Location};
 use super::lexer::{Lexer, Token, TokenKind};
-use super::{Config, IKE_PORT, Identity, PeerConfig, TunConfig, algorithm};
+use super::{CertificateFiles, Config, IKE_PORT, Identity, NatUse, PeerConfig, TunConfig, algorithm};
 
 /// Lifetime of phase 1 in seconds, if the configuration specifies none.
 const PHASE_1_SECONDS: u64 = 28_800;
@@ -24,8 +24,19 @@ const DEFAULT_MARK: u32 = 500;
 const MAX_INTERFACE: usize = 15;
 
 const STATEMENTS: &str = "policies, keys, local, wan, tun, mark, table or peer";
-const PEER_STATEMENTS: &str =
-    "proposal, esp, ah, ipcomp, identity, peers_identity, check, dpd_delay, dpd_retry, dpd_maxfail or `}`";
+const PEER_STATEMENTS: &str = "proposal, esp, ah, ipcomp, identity, peers_identity, check, exchange_mode, \
+                               nat_traversal, certificate, ca, crl, peers_certificate, dpd_delay, dpd_retry, \
+                               dpd_maxfail or `}`";
+
+/// Returns an exchange of phase 1 by its name in racoon.conf(5).
+fn exchange(word: &str) -> Option<ExchangeKind> {
+    match word {
+        "main" => Some(ExchangeKind::MAIN),
+        "aggressive" => Some(ExchangeKind::AGGRESSIVE),
+        "base" => Some(ExchangeKind::BASE),
+        _ => None,
+    }
+}
 
 /// Parses a text.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -159,6 +170,9 @@ impl<'t> Parser<'t> {
             identity: None,
             peers_identity: None,
             check: ProposalCheck::default(),
+            exchanges: Vec::new(),
+            nat_traversal: NatUse::default(),
+            certificates: CertificateFiles::default(),
             dead_peer_detection: DeadPeerDetection::after(Duration::ZERO),
         };
         self.sign('{')?;
@@ -170,6 +184,17 @@ impl<'t> Parser<'t> {
         }
         if peer.transforms.is_empty() {
             return Err(ConfigError::missing(self.next.at, "esp"));
+        }
+        if peer.exchanges.is_empty() {
+            peer.exchanges.push(ExchangeKind::MAIN);
+        }
+        let signs = peer.proposals.iter().any(|proposal| proposal.auth_method == AuthMethod::RSA_SIGNATURE);
+        let files = &peer.certificates;
+        if signs && files.own.is_none() {
+            return Err(ConfigError::missing(self.next.at, "certificate"));
+        }
+        if signs && files.authorities.is_empty() && files.peers.is_empty() {
+            return Err(ConfigError::missing(self.next.at, "ca"));
         }
         self.sign('}')?;
         draft.peers.push(peer);
@@ -183,8 +208,9 @@ impl<'t> Parser<'t> {
                 let cipher = self.named(algorithm::PHASE_1_CIPHERS, algorithm::phase_1_cipher)?;
                 let hash = self.named(algorithm::HASHES, names::hash)?;
                 let group = self.named(algorithm::GROUPS, algorithm::group)?;
+                let method = self.method()?;
                 let seconds = if self.accept("lifetime")? { self.seconds()? } else { PHASE_1_SECONDS };
-                peer.proposals.push(algorithm::proposal(cipher, hash, group, seconds));
+                peer.proposals.push(algorithm::proposal(cipher, hash, method, group, seconds));
             }
             "esp" => {
                 let suite = self.named(algorithm::SUITES, algorithm::suite)?;
@@ -215,6 +241,36 @@ impl<'t> Parser<'t> {
                     _ => None,
                 })?;
             }
+            "exchange_mode" => {
+                let expected = "main, aggressive or base";
+                while peer.exchanges.is_empty() || self.next.kind != TokenKind::Sign(';') {
+                    let at = self.next.at;
+                    let exchange = self.named(expected, exchange)?;
+                    if peer.exchanges.contains(&exchange) {
+                        return Err(ConfigError::duplicate(at, &exchange.to_string()));
+                    }
+                    peer.exchanges.push(exchange);
+                }
+            }
+            "nat_traversal" => {
+                peer.nat_traversal = self.named("on, off or force", |word| match word {
+                    "on" => Some(NatUse::On),
+                    "off" => Some(NatUse::Off),
+                    "force" => Some(NatUse::Force),
+                    _ => None,
+                })?;
+            }
+            "certificate" => {
+                if peer.certificates.own.is_some() {
+                    return Err(ConfigError::duplicate(at, word));
+                }
+                let certificate = self.text("the name of the file of the certificate")?.0.into();
+                let key = self.text("the name of the file of the private key")?.0.into();
+                peer.certificates.own = Some((certificate, key));
+            }
+            "ca" => peer.certificates.authorities.push(self.text("the name of a file")?.0.into()),
+            "crl" => peer.certificates.crls.push(self.text("the name of a file")?.0.into()),
+            "peers_certificate" => peer.certificates.peers.push(self.text("the name of a file")?.0.into()),
             "dpd_delay" => {
                 let seconds = self.number(0..=86_400, "a number of seconds to 86400, or 0 for none")?;
                 peer.dead_peer_detection.delay = Duration::from_secs(seconds);
@@ -227,6 +283,15 @@ impl<'t> Parser<'t> {
             _ => return Err(ConfigError::expected(at, word, PEER_STATEMENTS)),
         }
         self.sign(';')
+    }
+
+    /// Parses an optional authentication method.
+    fn method(&mut self) -> Result<AuthMethod, ConfigError> {
+        if self.accept("rsasig")? {
+            return Ok(AuthMethod::RSA_SIGNATURE);
+        }
+        self.accept("psk")?;
+        Ok(AuthMethod::PRE_SHARED_KEY)
     }
 
     /// Parses what follows the algorithms of a transform of phase 2. The group of IPComp is that of its bundle.
@@ -248,13 +313,15 @@ impl<'t> Parser<'t> {
     }
 
     fn identity(&mut self) -> Result<Identity, ConfigError> {
-        let expected = "address, fqdn, user_fqdn or keyid";
+        let expected = "address, fqdn, user_fqdn, keyid or asn1dn";
         let (word, at) = self.word(expected)?;
         let kind = match word {
             "address" => return self.value("an IP address").map(Identity::address),
             "fqdn" => IdKind::FQDN,
             "user_fqdn" => IdKind::USER_FQDN,
             "keyid" => IdKind::KEY_ID,
+            // The subject of the certificate.
+            "asn1dn" => return Ok(Identity { kind: IdKind::DER_ASN1_DN, data: Vec::new() }),
             _ => return Err(ConfigError::expected(at, word, expected)),
         };
         let (name, at) = self.text("the identity as a word or in quotes")?;
