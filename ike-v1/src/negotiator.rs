@@ -9,6 +9,7 @@ mod counters;
 mod dpd;
 mod event;
 mod exchange;
+mod fragments;
 mod host;
 mod identity;
 mod inbound;

@@ -48,6 +48,8 @@ counters! {
     Cookie = "invalid cookie",
     /// Messages with an invalid message ID.
     MessageId = "invalid message ID",
+    /// Fragments that are refused.
+    Fragment = "fragment refused",
     /// Messages of an unknown ISAKMP SA.
     UnknownSa = "unknown ISAKMP SA",
     /// Duplicates that were not answered.

@@ -6,6 +6,7 @@ use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use super::event::{Phase, SlotId};
+use super::fragments::Fragments;
 use super::inbound::is_phase_1;
 use super::limits::BadMessages;
 use super::retry::Retry;
@@ -69,6 +70,12 @@ pub(crate) struct State {
     pub bad: BadMessages,
     /// Step that waits for the host.
     pub suspended: Option<Suspended>,
+    /// Fragments of the next message of the peer.
+    pub fragments: Fragments,
+    /// Largest number of octets of a message in one fragment, 0 if messages are not divided.
+    pub fragment_data: u16,
+    /// Number of fragments of the datagram at the end of the buffer that were sent.
+    pub next_fragment: u8,
 }
 
 /// Key exchanges of one main mode: messages with an invalid public value cost as much as a valid one.
@@ -190,6 +197,9 @@ impl State {
             attempts: ATTEMPTS,
             bad: BadMessages::NONE,
             suspended: None,
+            fragments: Fragments::default(),
+            fragment_data: 0,
+            next_fragment: 0,
         }
     }
 
@@ -208,6 +218,7 @@ impl State {
     pub const fn take(&mut self, digest: u64) {
         self.taken = Some(digest);
         self.output = Output::Ready;
+        self.next_fragment = 0;
         self.refusal = None;
     }
 }

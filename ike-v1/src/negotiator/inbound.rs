@@ -8,7 +8,7 @@
 use core::hash::Hasher;
 use core::time::Duration;
 
-use ike_codec::{Chain, Cookie, Datagram, ExchangeKind, Header, Message, Port, unframe_udp};
+use ike_codec::{Chain, Cookie, Datagram, ExchangeKind, Flags, Header, Message, Port, unframe_udp};
 use ipsec_crypto::PrfOutput;
 use ipsec_packet::Instant;
 use siphasher::sip::SipHasher13;
@@ -17,6 +17,7 @@ use super::census::Census;
 use super::counters::Counter;
 use super::event::{Failure, SlotId};
 use super::exchange::{Exchange, Output};
+use super::fragments::is_fragment;
 use super::isakmp_sa::IsakmpSa;
 use super::message::after_hash;
 use super::stage::{Row, Stage};
@@ -119,7 +120,21 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.start_wanted(now, host);
     }
 
-    fn receive(&mut self, now: Instant, path: Path, message: &mut [u8], host: &mut dyn Host) -> Result<(), Refusal> {
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let (header, _) = Header::parse(message).map_err(Refusal::Malformed)?;
+        if is_fragment(&header) {
+            check_header(&header)?;
+            // Some peers set the encryption flag of the message that is divided.
+            message.get_mut(FLAGS).into_iter().for_each(|flags| *flags &= !Flags::ENCRYPTION.0);
+            let received = Received { now, path, header, is_encrypted: false, digest: 0 };
+            return self.receive_fragment(&received, message, host);
+        }
         let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
         let header = *parsed.header();
         check_header(&header)?;
@@ -233,6 +248,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Refusal::UnknownSa
     }
 }
+
+/// Position of the flags in a message.
+const FLAGS: usize = 19;
 
 /// Time between two reports of unknown SAs.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);

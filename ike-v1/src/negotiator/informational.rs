@@ -60,6 +60,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Some(Ok(exchange)) = found.map(|index| self.exchange_mut(index)) else { return };
         let (state, mut scratch) = exchange.parts();
         if state.spans.early.is_empty()
+            && state.fragments.is_empty()
             && message.len() <= MAX_EARLY
             && let Ok(early) = scratch.store(message)
         {

@@ -28,6 +28,8 @@ pub(crate) struct IsakmpSa {
     pub quirks: Quirks,
     /// NAT traversal.
     pub nat: NatSituation,
+    /// Largest number of octets of a message in one fragment, 0 if messages are not divided.
+    pub fragment_data: u16,
     pub keys: Phase1Keys,
     pub encryption_key: Secret<56>,
     /// Chain of phase 1 after its last message, from which the IVs of later exchanges are derived.

@@ -80,6 +80,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (kind, stage, role) = (ExchangeKind::QUICK, Stage::QuickAwaitsAnswer, Role::Initiator);
         let mut state = State::new(kind, stage, role, sa.peer, sa.path, now, retry);
         state.cookies = sa.cookies;
+        state.fragment_data = sa.fragment_data;
         state.message_id = message_id;
         (state.isakmp, state.ipsec) = (Some(sa.id), Some(pair.id));
         pair.identity = Some(sa.identity);
@@ -141,6 +142,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             choice,
             quirks: state.quirks,
             nat: state.nat,
+            fragment_data: state.fragment_data,
             keys,
             encryption_key,
             last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,

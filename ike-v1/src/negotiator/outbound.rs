@@ -79,16 +79,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (index, _) = ready.min_by_key(|(_, exchange)| exchange.state.phase() != Phase::One)?;
         let exchange = self.exchanges.get_mut(index)?;
         let (state, scratch) = exchange.parts();
-        state.output = Output::Idle;
+        let (path, written) = (state.path, state.write_output(scratch.sent(), out));
+        if state.output == Output::Ready {
+            // Another fragment follows.
+            return Some((path, written));
+        }
         state.retry.sent(now, &settings, state.stage.is_retransmitted());
-        let (path, sent) = (state.path, scratch.sent());
-        let written = match out.get_mut(..sent.len()) {
-            Some(target) => {
-                target.iter_mut().zip(sent).for_each(|(to, from)| *to = *from);
-                Ok(sent.len())
-            }
-            None => Err(Refusal::BufferTooSmall),
-        };
         let is_initiator = (state.kind, state.role) == (ExchangeKind::QUICK, Role::Initiator);
         let is_last_of_quick = is_initiator && state.stage == Stage::Answers;
         if is_initiator && state.stage == Stage::QuickAwaitsConnected {

@@ -49,6 +49,9 @@ pub struct Peer<'a> {
     pub exchanges: &'a [ExchangeKind],
     /// Documents of NAT traversal that this host uses with the peer; none disables it.
     pub nat_traversal: NatTraversals,
+    /// Size in octets of the IP packets in which longer messages are sent in fragments to a peer that supports them; 0
+    /// for none.
+    pub fragment_size: u16,
     /// Set if the NAT-D payloads of this host are wrong on purpose, so that ESP is sent in UDP without a NAT.
     pub forces_nat_traversal: bool,
     /// Dead peer detection by this host; `None` for answers to the peer only (RFC 3706).
@@ -76,6 +79,7 @@ impl<'a> Peer<'a> {
             defaults: PeerDefaults::RFC,
             exchanges: &[ExchangeKind::MAIN],
             nat_traversal: Self::NAT_TRAVERSAL,
+            fragment_size: 1280,
             forces_nat_traversal: false,
             dead_peer_detection: None,
         }

@@ -159,7 +159,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let message = Taken { message, next: None, digest: received.digest };
         let is_done = end_step(step.state, &mut step.scratch, start, Some(message), answered)?.is_some();
         if is_done {
-            step.state.quirks = step.quirks;
+            step.learn();
             step.state.take(received.digest);
         } else {
             self.note_suspended();
@@ -263,7 +263,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             self.note_suspended();
             return Ok(());
         };
-        step.state.quirks = step.quirks;
+        step.learn();
         step.state.take(received.digest);
         step.state.retry.restart(&settings);
         match (outcome, place) {

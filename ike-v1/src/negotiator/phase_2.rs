@@ -203,6 +203,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (kind, stage, role) = (ExchangeKind::QUICK, Stage::QuickAwaitsHash3, Role::Responder);
         let mut state = State::new(kind, stage, role, sa.peer, received.path, received.now, retry);
         state.cookies = sa.cookies;
+        state.fragment_data = sa.fragment_data;
         state.message_id = received.header.message_id;
         (state.isakmp, state.ipsec) = (Some(sa_id), Some(pair_id));
         let mut pair = IpsecSlot::new(pair_id, sa.peer, 0, role, received.path);

@@ -1,8 +1,8 @@
 use core::fmt;
 
 use ike_codec::{
-    AuthAlgorithm, AuthMethod, DecodeError, EncapsulationMode, Encryption, EspTransform, ExchangeKind, Group, Hash,
-    IdKind, NotifyKind, PayloadKind,
+    AuthAlgorithm, AuthMethod, DecodeError, EncapsulationMode, Encryption, EspTransform, ExchangeKind, FragmentError,
+    Group, Hash, IdKind, NotifyKind, PayloadKind,
 };
 
 use super::counters::Counter;
@@ -23,6 +23,8 @@ pub enum Refusal {
     UnknownSa,
     /// The message repeats one that was processed before, and is not answered again.
     Duplicate,
+    /// A fragment of a message is refused.
+    Fragment(FragmentError),
     /// Message 3 of aggressive mode is missing; message 2 is sent again.
     AwaitsProof,
     /// The message came from another address or port than its SA has.
@@ -257,6 +259,7 @@ impl Refusal {
                 | Self::MessageId(_)
                 | Self::UnknownSa
                 | Self::Duplicate
+                | Self::Fragment(_)
                 | Self::AwaitsProof
                 | Self::WrongPath
                 | Self::OutOfState(_)
@@ -294,6 +297,7 @@ impl Refusal {
             Self::MessageId(_) => Counter::MessageId,
             Self::UnknownSa => Counter::UnknownSa,
             Self::Duplicate => Counter::Duplicate,
+            Self::Fragment(_) => Counter::Fragment,
             Self::AwaitsProof => Counter::AnsweredAgain,
             Self::WrongPath => Counter::WrongPath,
             Self::OutOfState(_) => Counter::OutOfState,
@@ -342,6 +346,7 @@ impl fmt::Display for Refusal {
             Self::MessageId(id) => write!(f, "message ID {id:#010x} is not valid in this phase"),
             Self::UnknownSa => f.write_str("no ISAKMP SA has these cookies"),
             Self::Duplicate => f.write_str("duplicate message"),
+            Self::Fragment(e) => write!(f, "fragment is refused: {e}"),
             Self::AwaitsProof => f.write_str("message 3 of aggressive mode is missing; message 2 is sent again"),
             Self::WrongPath => f.write_str("source address or port does not match the ISAKMP SA"),
             Self::OutOfState(exchange) => write!(f, "message of exchange {exchange} is not expected"),
@@ -405,6 +410,7 @@ impl core::error::Error for Refusal {
             Self::Undecryptable(e) => Some(e),
             Self::KeyExchange(e) => Some(e),
             Self::Certificate(e) => Some(e),
+            Self::Fragment(e) => Some(e),
             _ => None,
         }
     }

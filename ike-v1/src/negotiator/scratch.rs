@@ -177,6 +177,11 @@ impl<'b> Scratch<'b> {
 pub(crate) struct Stored<'b>(&'b [u8]);
 
 impl<'b> Stored<'b> {
+    /// Returns the octets from a position on.
+    pub fn from(&self, position: u16) -> &'b [u8] {
+        self.0.get(position.into()..).unwrap_or_default()
+    }
+
     pub fn get(&self, span: Span) -> &'b [u8] {
         let start = usize::from(span.start);
         self.0.get(start..start.saturating_add(span.len.into())).unwrap_or_default()

@@ -9,7 +9,7 @@ use super::exchange::{Phase1Secrets, Spans, State};
 use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret, store_public};
 use super::scratch::{Scratch, Span, Stored};
 use super::suspend::{Stop, answered};
-use super::{Host, Path, Peer, PeerHint, PeerId, PreSharedKey, Refusal, Refused, Role, identity};
+use super::{Host, Path, Peer, PeerHint, PeerId, PreSharedKey, Refusal, Refused, Role, fragments, identity};
 use crate::method::{Authentication, authentication};
 use crate::{Cookies, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
 
@@ -48,6 +48,13 @@ impl Step<'_> {
     /// Returns the configuration of the peer.
     pub fn peer(&self) -> Result<Peer<'_>, Refusal> {
         self.host.peer(self.state.peer).ok_or(Refusal::Superseded)
+    }
+
+    /// Keeps what the vendor IDs of the peer say.
+    pub fn learn(&mut self) {
+        self.state.quirks = self.quirks;
+        let peer = self.host.peer(self.state.peer);
+        self.state.fragment_data = peer.map_or(0, |peer| fragments::data_size(&peer, &self.quirks, &self.path));
     }
 
     /// Draws the values of this host for the key exchange.

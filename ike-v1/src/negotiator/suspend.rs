@@ -84,6 +84,7 @@ pub(crate) struct Suspended {
 
 /// Begins a step, or begins it again.
 pub(crate) fn begin_step(state: &mut State, scratch: &mut Scratch<'_>) -> Start {
+    state.fragments.drop_from(scratch);
     let new = Start { position: scratch.position(), spans: state.spans };
     scratch.keep();
     state.suspended.take().map_or(new, |suspended| suspended.start)

@@ -29,8 +29,14 @@ pub(crate) fn write(
         //# MUST: a peer that takes part sends the vendor ID
         write_one(writer, VendorIdMeaning::DeadPeerDetection, &[1, 0])?;
     }
+    if peer.fragment_size > 0 && (role == Role::Initiator || theirs.fragmentation.is_some()) {
+        write_one(writer, VendorIdMeaning::Fragmentation, &IN_IDENTITY_PROTECTION)?;
+    }
     Ok(())
 }
+
+/// Capabilities behind the vendor ID of fragmentation: fragments are accepted in main and aggressive mode.
+const IN_IDENTITY_PROTECTION: [u8; 4] = [0x80, 0, 0, 0];
 
 fn write_one(writer: &mut MessageWriter<'_>, meaning: VendorIdMeaning, version: &[u8]) -> Result<(), NoSpace> {
     let known = ike_codec::vendor_ids().iter().find(|known| known.meaning == meaning).ok_or(NoSpace)?;

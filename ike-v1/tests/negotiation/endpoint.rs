@@ -6,12 +6,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ike_codec::{
-    AuthMethod, EncapsulationMode, ExchangeKind, Group, IdKind, Identification, Lifetimes, NatTraversals, ProtocolId,
+    AuthMethod, Certificate, CertificateEncoding, EncapsulationMode, ExchangeKind, Group, IdKind, Identification,
+    Lifetimes, NatTraversals, ProtocolId,
 };
 use ike_v1::{
-    DeadPeerDetection, DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate,
-    NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
-    PreSharedKey, ProposalCheck, Refusal, Refused, Settings, Software,
+    CertificateRefusal, DeadPeerDetection, DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId,
+    IpsecTemplate, NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice,
+    Phase2Suite, PreSharedKey, ProposalCheck, Refusal, Refused, Settings, SignedIdentity, Software,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -43,6 +44,9 @@ pub struct Config {
     pub exchanges: Vec<ExchangeKind>,
     pub nat_traversal: NatTraversals,
     pub forces_nat_traversal: bool,
+    pub fragment_size: u16,
+    /// Certificate with which the endpoint signs.
+    pub certificate: Option<Vec<u8>>,
     pub dead_peer_detection: Option<DeadPeerDetection>,
 }
 
@@ -198,6 +202,8 @@ pub fn configs() -> [Config; 2] {
         exchanges: vec![ExchangeKind::MAIN],
         nat_traversal: Peer::NAT_TRAVERSAL,
         forces_nat_traversal: false,
+        fragment_size: 1280,
+        certificate: None,
         dead_peer_detection: None,
     };
     [config(selector(1, 2)), config(selector(2, 1))]
@@ -360,6 +366,12 @@ impl Endpoint {
     }
 }
 
+/// Signature of the tests: a digest that is as long as one of a key of 1024 bits.
+fn signature_of(certificate: &[u8], method: AuthMethod, hash: &[u8]) -> Vec<u8> {
+    let parts = (0..4u8).map(|n| HashFunction::Sha2_256.digest(&[&[n], certificate, &method.0.to_be_bytes(), hash]));
+    parts.flat_map(|part| part.expose().to_vec()).collect()
+}
+
 fn installed(ready: &NegotiatedSa) -> Installed {
     let (cipher_key, integrity_key): (&[u8], &[u8]) = match &ready.params.transform {
         TransformParams::Esp(keys) => (keys.cipher_key.expose(), keys.integrity_key.expose()),
@@ -406,6 +418,7 @@ impl Host for TestHost {
             exchanges: &self.config.exchanges,
             nat_traversal: self.config.nat_traversal,
             forces_nat_traversal: self.config.forces_nat_traversal,
+            fragment_size: self.config.fragment_size,
             dead_peer_detection: self.config.dead_peer_detection,
             ..Peer::new(local_identity, &self.config.proposals)
         })
@@ -415,6 +428,41 @@ impl Host for TestHost {
         let of_address = |address| self.keys.iter().find(|(of, _)| *of == address).map(|(_, key)| &key[..]);
         let key = of_address(Some(path.remote.ip())).or_else(|| of_address(None)).or(self.config.key.as_deref());
         self.later.answer(&[b"pre-shared key"], || PreSharedKey::new(key?).ok())
+    }
+
+    fn sign(&mut self, _: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
+        let Self { later, config, .. } = self;
+        later.answer(&[b"sign", hash], || {
+            let signed = signature_of(config.certificate.as_ref()?, method, hash);
+            signature[..signed.len()].copy_from_slice(&signed);
+            Some(signed.len())
+        })
+    }
+
+    fn verify(
+        &mut self,
+        _: PeerId,
+        method: AuthMethod,
+        signed: &SignedIdentity<'_>,
+    ) -> Poll<Result<(), CertificateRefusal>> {
+        self.later.answer(&[b"verify", signed.hash, signed.signature], || {
+            let certificate = signed.certificates().next().ok_or(CertificateRefusal::Missing)?;
+            if !certificate.data.starts_with(signed.identity.data) {
+                return Err(CertificateRefusal::Identity);
+            }
+            let is_valid = signature_of(certificate.data, method, signed.hash) == signed.signature;
+            if is_valid { Ok(()) } else { Err(CertificateRefusal::Signature) }
+        })
+    }
+
+    fn certificate(&self, _: PeerId, index: usize) -> Option<Certificate<'_>> {
+        let data = self.config.certificate.as_deref().filter(|_| index == 0)?;
+        Some(Certificate { encoding: CertificateEncoding::X509_SIGNATURE, data })
+    }
+
+    fn certificate_request(&self, _: PeerId, index: usize) -> Option<Certificate<'_>> {
+        let request = Certificate { encoding: CertificateEncoding::X509_SIGNATURE, data: b"authority" };
+        (index == 0 && self.config.certificate.is_some()).then_some(request)
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
