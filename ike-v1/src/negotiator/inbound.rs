@@ -144,6 +144,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             kind if is_phase_1(kind) => self.receive_phase_1(&received, message, host),
             ExchangeKind::QUICK => self.receive_quick(&received, message, host),
             ExchangeKind::INFORMATIONAL => self.receive_informational(&received, message, host),
+            ExchangeKind::NEW_GROUP => self.receive_new_group(&received, message, host),
             other => Err(Refusal::OutOfState(other)),
         }
     }

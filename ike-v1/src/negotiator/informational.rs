@@ -53,6 +53,42 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
+    /// Refuses new group mode, as RFC 2409 section 5.6 allows: all groups are those that are configured.
+    pub(super) fn receive_new_group(
+        &mut self,
+        received: &Received,
+        message: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let sa_id = self.sa_of(received, host)?;
+        self.isakmp_sa_mut(sa_id)?.bad.permit(received.now)?;
+        let result = self.refuse_new_group(sa_id, received, message, host);
+        self.count_bad(sa_id, received.now, result);
+        result
+    }
+
+    fn refuse_new_group(
+        &mut self,
+        sa_id: SlotId,
+        received: &Received,
+        message: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let sa = self.isakmp_sa(sa_id)?;
+        let id = received.header.message_id;
+        if sa.has_message_id(id) {
+            return Err(Refusal::MessageIdReused(id));
+        }
+        open_first(sa, &received.header, message)?;
+        self.follow_message(sa_id, received.path);
+        let sa = self.isakmp_sa_mut(sa_id)?;
+        sa.theirs.add(id);
+        let (message_id, kind) = (new_message_id(sa, host), NotifyKind::ATTRIBUTES_NOT_SUPPORTED);
+        sa.notify = Some(PendingNotify { message_id, kind, protocol: ProtocolId::ISAKMP, spi: None });
+        self.touch();
+        Err(Refusal::OutOfState(ExchangeKind::NEW_GROUP))
+    }
+
     /// Keeps a message that has overtaken message 3 of aggressive mode: some peers send INITIAL-CONTACT in it, once.
     fn keep_early(&mut self, received: &Received, message: &[u8]) {
         let Header { initiator_cookie: initiator, responder_cookie: responder, .. } = received.header;

@@ -107,7 +107,7 @@ const fn row(
 ) -> Row {
     let optional: &[PayloadKind] = match hash {
         // The key exchange of perfect forward secrecy.
-        Some(HashForm::One | HashForm::Two) if required.len() > 1 => &[KE],
+        Some(HashForm::One | HashForm::Two) if required.len() > 2 => &[KE],
         _ => &[],
     };
     Row { stage, exchange, is_encrypted: hash.is_some(), hash, required, optional, identities }
@@ -160,6 +160,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(Some(Stage::QuickAwaitsConnected), ExchangeKind::QUICK, Some(HashForm::One), &[HASH], Identities::None),
     row(Some(Stage::QuickAwaitsConnected), ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
     row(None, ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
+    row(None, ExchangeKind::NEW_GROUP, Some(HashForm::One), &[HASH, SA], Identities::None),
 ];
 
 impl Row {

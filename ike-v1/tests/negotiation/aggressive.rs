@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use ike_codec::{ExchangeKind, Group, IdKind, Message, PayloadKind};
-use ike_v1::{Counter, Refusal};
+use ike_codec::{AuthMethod, ExchangeKind, Group, IdKind, Message, PayloadKind};
+use ike_v1::{Counter, Follower, HashForm, NotVerified, Refusal, Role, Secrets, Verdict, plaintext};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
 
 use crate::endpoint::{Config, configs, phase_1};
+use crate::signatures::signing;
 use crate::wire::Link;
 
 /// Configurations of two gateways that use one exchange in phase 1.
@@ -216,4 +217,62 @@ fn initial_contact_in_informational_before_am3() {
     link.run(Duration::from_secs(20));
     assert_eq!(link.agreed(), 1, "{:?}", link.counts());
     assert_eq!(link.ends[1].phase_1_gone, [ike_v1::Gone::PeerRestarted]);
+}
+
+/// Follows the messages of phase 1 with the secrets of the initiator. Returns the forms of the hashes, all of which are
+/// good.
+fn hashes(link: &Link, exchange: ExchangeKind) -> Vec<HashForm> {
+    let config = &link.ends[0].host.config;
+    let secrets = Secrets {
+        pre_shared_key: config.key.as_deref(),
+        shared: Some(&link.ends[0].host.first_shared),
+        ..Secrets::default()
+    };
+    let mut follower = Follower::<16, 4096>::new();
+    let mut forms = Vec::new();
+    for (side, datagram) in &link.sent {
+        let mut message = datagram.clone();
+        let is_phase_1 = Message::parse(&message).unwrap().header().exchange == exchange;
+        let sender = if *side == 0 { Role::Initiator } else { Role::Responder };
+        let followed = follower.follow(sender, &mut message, &secrets).unwrap();
+        if is_phase_1 && followed.verdict != Verdict::Absent {
+            // The follower has no certificates: it computes what is signed.
+            let is_signed = followed.verdict == Verdict::NotVerified(NotVerified::Signature);
+            let is_right = followed.verdict == Verdict::Good || (is_signed && followed.computed.is_some());
+            assert!(is_right, "{exchange}: {followed:?}");
+            if is_signed {
+                let parsed = plaintext(&message).unwrap();
+                let signature = parsed.payloads().find(|payload| payload.kind == PayloadKind::SIGNATURE).unwrap().body;
+                let certificate = link.ends[*side].host.config.certificate.as_ref().unwrap();
+                let computed = followed.computed.unwrap();
+                let method = config.proposals[0].auth_method;
+                assert_eq!(signature, crate::endpoint::signature_of(certificate, method, computed.expose()));
+            }
+            forms.extend(followed.form);
+        }
+    }
+    forms
+}
+
+/// The follower verifies the recordings of racoon with the same code.
+#[test]
+fn base_psk_against_racoon_vectors() {
+    for exchange in [ExchangeKind::BASE, ExchangeKind::AGGRESSIVE] {
+        let link = negotiated(with_exchange(exchange), 13);
+        let forms = hashes(&link, exchange);
+        for role in [Role::Initiator, Role::Responder] {
+            assert!(forms.contains(&HashForm::Phase1(role)), "{exchange}: {forms:?}");
+        }
+    }
+}
+
+#[test]
+fn base_rsa_nonce_order() {
+    for exchange in [ExchangeKind::BASE, ExchangeKind::AGGRESSIVE, ExchangeKind::MAIN] {
+        let link = negotiated(signing(exchange, AuthMethod::RSA_SIGNATURE), 14);
+        let forms = hashes(&link, exchange);
+        for role in [Role::Initiator, Role::Responder] {
+            assert!(forms.contains(&HashForm::Phase1(role)), "{exchange}: {forms:?}");
+        }
+    }
 }

@@ -367,7 +367,7 @@ impl Endpoint {
 }
 
 /// Signature of the tests: a digest that is as long as one of a key of 1024 bits.
-fn signature_of(certificate: &[u8], method: AuthMethod, hash: &[u8]) -> Vec<u8> {
+pub fn signature_of(certificate: &[u8], method: AuthMethod, hash: &[u8]) -> Vec<u8> {
     let parts = (0..4u8).map(|n| HashFunction::Sha2_256.digest(&[&[n], certificate, &method.0.to_be_bytes(), hash]));
     parts.flat_map(|part| part.expose().to_vec()).collect()
 }
