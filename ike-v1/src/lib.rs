@@ -76,10 +76,11 @@ pub use follower::{FollowError, Followed, Follower, HashForm, NotVerified, Secre
 pub use keymat::{Cookies, EmptyKeymat, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 pub use natd::{NatDetection, detect, detection_hash};
 pub use negotiator::{
-    CertificateRefusal, Counter, Counters, DeadPeerDetection, Difference, Event, Failure, Gone, Host, IpsecPolicy,
-    IpsecSaId, IpsecTemplate, IsakmpSaId, IsakmpSaView, MAX_BUNDLE, Mismatch, NatSituation, NegotiatedSa, Negotiator,
-    Parameter, Path, Peer, PeerHint, PeerId, Phase, PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings,
-    SignedIdentity, SpiPair, Table, Target, Transmit,
+    CertificateRefusal, ClientConfig, ClientNetwork, ConfigRequest, Counter, Counters, Credentials, DeadPeerDetection,
+    Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId, IsakmpSaView,
+    MAX_BUNDLE, MAX_CREDENTIAL, Mismatch, ModeConfig, NatSituation, NegotiatedSa, Negotiator, Parameter, Path, Peer,
+    PeerHint, PeerId, Phase, PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings, ShortText, SignedIdentity,
+    SpiPair, Table, Target, Transmit, XauthAnswer, XauthRequest,
 };
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,

@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod main_mode;
 mod message;
+mod mode_config;
 mod natt;
 mod offer;
 mod outbound;
@@ -42,13 +43,16 @@ mod step;
 mod suspend;
 mod tables;
 mod timer;
+mod transaction;
 mod vendor;
+mod xauth;
 
 pub use counters::{Counter, Counters};
 pub use dpd::DeadPeerDetection;
 pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};
 pub use host::{Host, PeerHint, PreSharedKey, Refused};
 pub use isakmp_sa::IsakmpSaView;
+pub use mode_config::{ClientConfig, ClientNetwork, ConfigRequest, ModeConfig, ShortText};
 pub use natt::NatSituation;
 pub use outbound::Transmit;
 pub use path::SpiPair;
@@ -56,6 +60,7 @@ pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, Propo
 pub use proof::{CertificateRefusal, SignedIdentity};
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
+pub use xauth::{Credentials, MAX_CREDENTIAL, XauthAnswer, XauthRequest};
 
 use core::fmt;
 
@@ -346,16 +351,25 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 let IsakmpSa { role, path, choice, nat, .. } = *sa;
                 return Some(Event::Phase1Up { peer, sa: id, role, path, choice, nat });
             }
+            if core::mem::take(&mut sa.has_logged_in) {
+                return Some(Event::LoggedIn { peer, sa: id });
+            }
             if let Some(why) = sa.gone.filter(|_| !sa.is_reported) {
                 if why == Gone::PeerDead && sa.liveness.take_death() {
                     return Some(Event::PeerDead { peer, sa: id, path: sa.path });
                 }
                 sa.is_reported = true;
+                if why == Gone::Redirected {
+                    return Some(Event::Redirected { peer, sa: id, server: sa.path.remote });
+                }
                 return Some(Event::Phase1Gone { peer, sa: id, why });
             }
             if sa.is_finished() {
                 self.isakmp.clear(index);
             }
+        }
+        if let Some(event) = self.next_lease() {
+            return Some(event);
         }
         // A new outbound SA is installed before the one whose place it takes is removed.
         if let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_ready) {

@@ -3,11 +3,13 @@
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
+use core::time::Duration;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, Event, Failure, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
-    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, Settings, Target,
+    ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError, Event, Failure, Host, IpsecPolicy,
+    IpsecTemplate, ModeConfig, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
+    PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthRequest,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -43,7 +45,7 @@ impl<'i> InputHost<'i> {
             input,
             path: Path { local: end, remote: end },
             selector: Selector { source: range, destination: range, upper: Upper::Any },
-            proposals: [Phase1Choice::new(cipher, HashFunction::Sha1, AuthMethod::PRE_SHARED_KEY, group)],
+            proposals: [Phase1Choice::new(cipher, HashFunction::Sha1, AuthMethod(u16::from(octets[1])), group)],
             esp: [Phase2Choice::new(ProtocolId::ESP, suite, EncapsulationMode::TUNNEL)],
         }
     }
@@ -82,6 +84,7 @@ impl<'i> InputHost<'i> {
                     ready.params.id.spi as usize
                 }
                 Event::Failed(failure) => report(&failure),
+                Event::Leased { config, .. } => config.banner.octets().len(),
                 _ => 1,
             });
         }
@@ -132,6 +135,16 @@ impl Host for InputHost<'_> {
         let data = self.input.get(..usize::from(peer.0))?;
         Some(Peer {
             path: Some(self.path),
+            dead_peer_detection: data
+                .first()
+                .map(|octet| DeadPeerDetection::after(Duration::from_secs((*octet).into()))),
+            mode_config: match data.get(1)? {
+                0 => Some(ModeConfig::Request),
+                1 => Some(ModeConfig::Accept),
+                2 => Some(ModeConfig::Answer),
+                3 => Some(ModeConfig::Assign),
+                _ => None,
+            },
             remote_identity: Some(Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data }),
             ..Peer::new(Identification { kind: IdKind::KEY_ID, protocol: 0, port: 0, data }, &self.proposals)
         })
@@ -156,6 +169,21 @@ impl Host for InputHost<'_> {
     }
 
     fn release_spi(&mut self, _: ProtocolId, _: &Path, _: u32) {}
+
+    fn login(&mut self, _: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
+        self.answer(answer.user == answer.password)
+    }
+
+    fn credentials(&mut self, _: PeerId, request: &XauthRequest<'_>) -> Poll<Option<Credentials>> {
+        self.answer(Credentials::new(request.message(), self.input).ok())
+    }
+
+    fn lease(&mut self, _: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
+        let mut config = ClientConfig::default();
+        config.address = request.address;
+        config.domain = ShortText::new(self.input);
+        self.answer(Some(config))
+    }
 
     #[cfg(feature = "modp")]
     fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {

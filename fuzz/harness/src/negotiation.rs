@@ -2,7 +2,7 @@
 //! arbitrary payloads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use ike_codec::{
     PayloadKind, ProposalHead, ProtocolId, TransformHead, TransformId,
 };
 use ike_v1::{
-    Cookies, Counter, DeadPeerDetection, DhError, Event, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IvChain,
-    Negotiator, Nonces, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice,
-    Phase2Suite, PreSharedKey, ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
+    ClientConfig, ConfigRequest, Cookies, Counter, Credentials, DeadPeerDetection, DhError, Event, Host, IpsecPolicy,
+    IpsecSaId, IpsecTemplate, IvChain, ModeConfig, Negotiator, Nonces, Path, Peer, PeerHint, PeerId, Phase1Choice,
+    Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Protection, Settings, ShortText,
+    Skeyid, Target, XauthAnswer, XauthRequest, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -31,6 +32,7 @@ struct SmallHost {
     templates: Vec<(ProtocolId, Mode, Vec<Phase2Choice>)>,
     selector: Selector,
     check: ProposalCheck,
+    mode_config: Option<ModeConfig>,
     state: u64,
     reserved: Vec<u32>,
     /// Kinds of questions that have no answer yet, a bit for each.
@@ -45,7 +47,10 @@ impl SmallHost {
         let is_transport = choice & 1 != 0;
         let range = |side: usize| if is_transport { AddressRange::host(ends[side].ip()) } else { networks[side] };
         let cipher = [CipherAlgorithm::TripleDesCbc, CipherAlgorithm::AesCbc][usize::from(choice >> 1 & 1)];
-        let ike = |cipher| Phase1Choice::new(cipher, HashFunction::Sha1, AuthMethod::PRE_SHARED_KEY, Group::MODP_768);
+        // The last bit of the choice: extended authentication and Mode Config.
+        let has_users = choice >> 7 != 0;
+        let method = if has_users { AuthMethod::XAUTH_INIT_PRE_SHARED } else { AuthMethod::PRE_SHARED_KEY };
+        let ike = |cipher| Phase1Choice::new(cipher, HashFunction::Sha1, method, Group::MODP_768);
         Self {
             path: Path { local: ends[side], remote: ends[1 - side] },
             key: KEY,
@@ -53,6 +58,7 @@ impl SmallHost {
             templates: templates(choice, if is_transport { Mode::Transport } else { Mode::Tunnel }),
             selector: Selector { source: range(side), destination: range(1 - side), upper: Upper::Any },
             check: [ProposalCheck::Strict, ProposalCheck::Obey, ProposalCheck::Exact][usize::from(choice >> 2 & 3) % 3],
+            mode_config: has_users.then_some([ModeConfig::Request, ModeConfig::Answer][side]),
             state: u64::from(choice) << 8 | side as u64,
             reserved: Vec::new(),
             later: 0,
@@ -110,6 +116,7 @@ impl Host for SmallHost {
         Some(Peer {
             path: Some(self.path),
             check: self.check,
+            mode_config: self.mode_config,
             dead_peer_detection: Some(DeadPeerDetection::after(Duration::from_secs(10))),
             ..Peer::new(Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gateway" }, &self.proposals)
         })
@@ -147,6 +154,22 @@ impl Host for SmallHost {
     fn release_spi(&mut self, _: ProtocolId, _: &Path, spi: u32) {
         assert!(self.reserved.contains(&spi), "only reserved SPIs are released");
         self.reserved.retain(|reserved| *reserved != spi);
+    }
+
+    fn login(&mut self, _: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
+        self.answer(4, answer.user == b"user" && answer.password == b"password")
+    }
+
+    fn credentials(&mut self, _: PeerId, request: &XauthRequest<'_>) -> Poll<Option<Credentials>> {
+        let _ = request.message();
+        self.answer(5, Credentials::new(b"user", b"password").ok())
+    }
+
+    fn lease(&mut self, _: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
+        let mut config = ClientConfig::default();
+        config.address = Some(request.address.unwrap_or(Ipv4Addr::new(10, 1, 0, 1)));
+        config.banner = ShortText::new(b"Welcome.");
+        self.answer(6, Some(config))
     }
 
     fn public(&mut self, _: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
@@ -371,8 +394,8 @@ fn check(ends: &[End; 2]) {
     }
 }
 
-/// A peer that holds the pre-shared key sends main mode, and then messages of quick mode and informational exchanges
-/// with arbitrary payloads and a valid hash. The first two octets choose the configuration and the number of messages;
+/// A peer that holds the pre-shared key sends main mode, and then messages of quick mode, informational and transaction
+/// exchanges with arbitrary payloads and a valid hash. The first two octets choose the configuration and the number of messages;
 /// each message has its exchange, first payload, length and octets.
 pub fn hostile(octets: &[u8]) {
     let Some((choice, mut rest)) = octets.split_first() else { return };
@@ -384,7 +407,11 @@ pub fn hostile(octets: &[u8]) {
         let len = usize::from(*len).min(behind.len());
         let (payloads, behind) = behind.split_at(len);
         rest = behind;
-        let exchange = if what & 1 == 0 { ExchangeKind::QUICK } else { ExchangeKind::INFORMATIONAL };
+        let exchange = match what & 9 {
+            0 => ExchangeKind::QUICK,
+            1 => ExchangeKind::INFORMATIONAL,
+            _ => ExchangeKind::TRANSACTION,
+        };
         let message_id = if what & 2 == 0 { number } else { number.max(2) - 1 };
         let message = attacker.message(exchange, message_id, PayloadKind(*first), payloads);
         end.receive(now, message);
@@ -500,8 +527,8 @@ fn clear(
     writer.finish().to_vec()
 }
 
-/// Sends a message and returns the answer.
+/// Sends a message and returns the answer. After main mode, the first message of a transaction exchange may follow it.
 fn exchange(end: &mut End, now: Instant, message: Vec<u8>) -> Option<Vec<u8>> {
     end.receive(now, message);
-    end.poll(now).pop()
+    end.poll(now).into_iter().next()
 }

@@ -25,6 +25,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "engine_choices" => (0..40).map(|n: u8| (0..200).map(|at| n.wrapping_mul(31) ^ at).collect()).collect(),
         "ike_negotiation" => (0..12)
+            .chain([0x80, 0x82])
             .flat_map(|choice| {
                 let agreement = [&[choice, 11][..], &[0; 12]].concat();
                 let more: [&[u8]; 6] = [
@@ -40,7 +41,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 more.map(|more| [&agreement, more].concat()).into_iter().chain([lossy])
             })
             .collect(),
-        "ike_hostile" => (0..12).flat_map(hostile_quick_modes).collect(),
+        "ike_hostile" => (0..12).flat_map(hostile_quick_modes).chain(hostile_transactions()).collect(),
         "ike_certificates" => {
             let Certificates { authority, intermediate, gateway, signature: _, others } = certificates();
             let field = |choice: u8, octets: &[u8]| {
@@ -124,6 +125,22 @@ fn hostile_quick_modes(choice: u8) -> Vec<Vec<u8>> {
     let delete = [&[1, 12, 16][..], &delete].concat();
     let notify = [&[1, 11, 16][..], &notify].concat();
     quick.map(|quick| [&[choice][..], &quick, &delete, &notify, &quick].concat()).collect()
+}
+
+/// Returns inputs that log in, request a configuration, and begin quick mode before and behind it.
+fn hostile_transactions() -> Vec<Vec<u8>> {
+    let payload = |kind: u8, attributes: &[u8]| {
+        let body = [&[0, 0, 0, 8 + attributes.len() as u8, kind, 0, 0, 0], attributes].concat();
+        [&[8, 14, body.len() as u8], &body[..]].concat()
+    };
+    let variable = |kind: u16, value: &[u8]| [&kind.to_be_bytes(), &[0, value.len() as u8][..], value].concat();
+    let login = payload(2, &[variable(16_521, b"user"), variable(16_522, b"password")].concat());
+    let status = payload(3, &[0xc0, 0x8f, 0, 1]);
+    let request = payload(1, &[variable(1, &[]), variable(3, &[]), variable(28_676, &[])].concat());
+    let set = payload(3, &[variable(1, &[10, 0, 0, 1]), variable(28_676, &[7; 14])].concat());
+    let quick = &hostile_quick_modes(0x80)[0][1..];
+    let orders = [[&request[..], quick, &login, &request, quick], [&login, &status, &set, &request, quick]];
+    [0x80, 0x82].into_iter().flat_map(|choice| orders.map(|order| [&[choice], &order.concat()[..]].concat())).collect()
 }
 
 /// Returns inputs that send a packet and receive it with inserted headers, and then unmodified.

@@ -132,6 +132,14 @@ counters! {
     DpdMalformed = "dead peer detection malformed",
     /// Peers that have not answered dead peer detection.
     PeerDead = "dead peers",
+    /// Messages of clients whose user is not authenticated, and users that were not authenticated in time.
+    XauthOwed = "extended authentication owed",
+    /// Users that were rejected.
+    XauthRejected = "users rejected",
+    /// Clients without an address.
+    NoAddress = "no address for the client",
+    /// Messages of transaction exchanges that are not expected, or have another identifier.
+    Transaction = "unexpected transaction",
     /// Negotiations that were deleted.
     Deleted = "negotiation deleted",
     /// Negotiations for which the host has not answered in time.

@@ -1,10 +1,11 @@
 use core::fmt;
+use core::net::SocketAddr;
 
 use ike_codec::NotifyKind;
 use ipsec_packet::Selector;
 use ipsec_sa::{Direction, Protocol, SaParams};
 
-use super::{MAX_BUNDLE, NatSituation, Path, PeerId, Refusal, SpiPair};
+use super::{ClientConfig, MAX_BUNDLE, NatSituation, Path, PeerId, Refusal, SpiPair};
 use crate::Phase1Choice;
 
 /// Identifier of an ISAKMP SA in its negotiator. It is not reused for a later SA.
@@ -81,6 +82,34 @@ pub enum Event {
         choice: Phase1Choice,
         /// NAT traversal.
         nat: NatSituation,
+    },
+    /// Extended authentication is complete: the server has accepted the user of the client
+    /// (draft-beaulieu-ike-xauth-02). Both sides have the event.
+    LoggedIn {
+        /// Peer of the SA.
+        peer: PeerId,
+        /// ISAKMP SA in which the user was authenticated.
+        sa: IsakmpSaId,
+    },
+    /// A server of Cisco has named another one (LOAD-BALANCE). The ISAKMP SA no longer exists, and the requests that
+    /// wait begin phase 1 with the other server. Later ones use the address of the configuration.
+    Redirected {
+        /// Peer of the SA.
+        peer: PeerId,
+        /// Identifier of the SA.
+        sa: IsakmpSaId,
+        /// Address and port of the other server.
+        server: SocketAddr,
+    },
+    /// A server has sent the configuration of this host (draft-dukes-ike-mode-cfg-02). Quick mode that waits for it
+    /// begins after the event, so that the caller can change its policies before.
+    Leased {
+        /// Peer of the SA.
+        peer: PeerId,
+        /// ISAKMP SA in which it was sent.
+        sa: IsakmpSaId,
+        /// Address, name servers and networks.
+        config: ClientConfig,
     },
     /// The inbound SA is to be installed. The message that lets the peer use it is sent after
     /// [`Negotiator::installed`](super::Negotiator::installed).
@@ -190,6 +219,8 @@ pub enum Phase {
     One,
     /// Negotiation of IPsec SAs.
     Two,
+    /// Extended authentication or Mode Config, between both.
+    Transaction,
 }
 
 impl fmt::Display for Failure {
@@ -197,6 +228,7 @@ impl fmt::Display for Failure {
         let phase = match self.phase {
             Phase::One => "phase 1",
             Phase::Two => "phase 2",
+            Phase::Transaction => "transaction exchange",
         };
         write!(f, "{phase} as {} with {} failed: {}", self.role, self.path.remote, self.reason)?;
         if let (Phase::One, Refusal::NoAnswer { .. }) = (self.phase, self.reason) {
@@ -230,6 +262,10 @@ pub enum Gone {
     Redundant,
     /// The peer has not answered dead peer detection (RFC 3706).
     PeerDead,
+    /// Extended authentication or Mode Config has failed.
+    AccessDenied,
+    /// The server has named another one for the client.
+    Redirected,
 }
 
 impl fmt::Display for Gone {
@@ -245,6 +281,8 @@ impl fmt::Display for Gone {
             Self::Renewed => "renewed",
             Self::Redundant => "redundant",
             Self::PeerDead => "peer is dead",
+            Self::AccessDenied => "access denied",
+            Self::Redirected => "redirected to another server",
         })
     }
 }

@@ -16,7 +16,7 @@ use super::suspend::Suspended;
 use super::{NatSituation, Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection, Skeyid};
 
-/// Exchange in progress: phase 1 or quick mode.
+/// Exchange in progress: phase 1, quick mode or a transaction exchange.
 pub(crate) struct Exchange<const N: usize> {
     pub state: State,
     marks: Marks,
@@ -110,6 +110,8 @@ pub(crate) struct Spans {
     pub peer_id: Span,
     /// Message of an informational exchange that has overtaken message 3 of aggressive mode.
     pub early: Span,
+    /// Attributes of Mode Config that the caller has not fetched.
+    pub attributes: Span,
 }
 
 /// Keys of phase 1 before the ISAKMP SA is established.
@@ -205,7 +207,11 @@ impl State {
 
     /// Returns the phase of the exchange.
     pub const fn phase(&self) -> Phase {
-        if is_phase_1(self.kind) { Phase::One } else { Phase::Two }
+        match self.kind {
+            ExchangeKind::TRANSACTION => Phase::Transaction,
+            kind if is_phase_1(kind) => Phase::One,
+            _ => Phase::Two,
+        }
     }
 
     /// Permits a key exchange with a public value of the peer.

@@ -4,7 +4,10 @@ use ike_codec::{AuthMethod, Certificate, ExchangeKind, Group, Identification, Pr
 use ipsec_crypto::Secret;
 use ipsec_packet::Selector;
 
-use super::{CertificateRefusal, IpsecPolicy, Path, Peer, PeerId, SignedIdentity};
+use super::{
+    CertificateRefusal, ClientConfig, ConfigRequest, Credentials, IpsecPolicy, Path, Peer, PeerId, SignedIdentity,
+    XauthAnswer, XauthRequest,
+};
 use crate::DhError;
 
 /// Pre-shared key of a peer, at most 256 octets.
@@ -92,6 +95,27 @@ pub trait Host {
     fn certificate_request(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
         let _ = (peer, index);
         None
+    }
+
+    /// Returns whether the name and password of a user are valid. A server asks this once for each phase 1 with a client
+    /// (draft-beaulieu-ike-xauth-02). Without an implementation, all users are rejected.
+    fn login(&mut self, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
+        let _ = (peer, answer);
+        Poll::Ready(false)
+    }
+
+    /// Returns the credentials of the user of this host, `None` if there are none for the server. Without an
+    /// implementation, there are none.
+    fn credentials(&mut self, peer: PeerId, request: &XauthRequest<'_>) -> Poll<Option<Credentials>> {
+        let _ = (peer, request);
+        Poll::Ready(None)
+    }
+
+    /// Returns the configuration of a client, `None` if there is none (draft-dukes-ike-mode-cfg-02). Without an
+    /// implementation, there is none.
+    fn lease(&mut self, peer: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
+        let _ = (peer, request);
+        Poll::Ready(None)
     }
 
     /// Receives values of a peer that are refused, to be shown to the operator. An event with the reason follows.

@@ -4,6 +4,7 @@ use ike_codec::{IdKind, Identification};
 use siphasher::sip::SipHasher13;
 
 use super::Refusal;
+use crate::Cookies;
 
 /// Compares the identity of a peer in phase 1 with the configured one, if there is one (RFC 2407 section 4.6.2).
 pub(crate) fn check(received: &Identification<'_>, configured: Option<&Identification<'_>>) -> Result<(), Refusal> {
@@ -36,6 +37,21 @@ pub(crate) fn digest(identity: &Identification<'_>, secret: &[u8; 16]) -> u64 {
         .chain(user.iter().copied())
         .chain(domain)
         .for_each(|octet| hasher.write_u8(octet));
+    hasher.finish()
+}
+
+/// Returns the part of the identity of an SA that stands for a user that is not authenticated: its cookies.
+pub(crate) fn cookie_digest(secret: &[u8; 16], cookies: &Cookies) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(secret);
+    hasher.write([cookies.initiator, cookies.responder].as_flattened());
+    hasher.finish()
+}
+
+/// Returns the part of the identity of an SA that stands for its user.
+pub(crate) fn user_digest(secret: &[u8; 16], user: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(secret);
+    hasher.write(b"user");
+    hasher.write(user);
     hasher.finish()
 }
 

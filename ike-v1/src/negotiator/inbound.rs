@@ -16,7 +16,7 @@ use siphasher::sip::SipHasher13;
 use super::census::Census;
 use super::counters::Counter;
 use super::event::{Failure, SlotId};
-use super::exchange::{Exchange, Output};
+use super::exchange::{Exchange, Output, State};
 use super::fragments::is_fragment;
 use super::isakmp_sa::IsakmpSa;
 use super::message::after_hash;
@@ -145,6 +145,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             ExchangeKind::QUICK => self.receive_quick(&received, message, host),
             ExchangeKind::INFORMATIONAL => self.receive_informational(&received, message, host),
             ExchangeKind::NEW_GROUP => self.receive_new_group(&received, message, host),
+            ExchangeKind::TRANSACTION => self.receive_transaction(&received, message, host),
             other => Err(Refusal::OutOfState(other)),
         }
     }
@@ -237,9 +238,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Counts a message of an unknown SA. That of a configured peer is reported, at most once a minute.
     pub(super) fn unknown_sa(&mut self, received: &Received, host: &dyn Host) -> Refusal {
+        let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
+        // The message has overtaken the last one of phase 1.
+        let is_early = |state: &State| {
+            state.stage.is_phase_1()
+                && (state.cookies.initiator, state.cookies.responder) == (initiator_cookie, responder_cookie)
+        };
+        if self.exchanges.values().any(|exchange| is_early(&exchange.state)) {
+            return Refusal::OutOfState(exchange);
+        }
         let is_due =
             self.unknown_reported.is_none_or(|last| received.now.saturating_duration_since(last) >= REPORT_INTERVAL);
-        let exchange = received.header.exchange;
         let hint = PeerHint { path: received.path, exchange, candidate: None, identity: None };
         if is_due && host.find_peer(&hint).is_some() {
             self.unknown_reported = Some(received.now);

@@ -187,6 +187,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 Body::Notification(notification) if is_dpd(notification.kind) => {
                     self.take_dpd(received.now, sa_id, &notification, host);
                 }
+                Body::Notification(notification) if notification.kind == NotifyKind::CISCO_LOAD_BALANCE => {
+                    self.take_load_balance(sa_id, &notification);
+                }
                 Body::Notification(notification) => self.take_notification(received.now, sa_id, &notification),
                 Body::Delete(delete) => self.take_delete(received.now, sa_id, &delete),
                 _ => {}

@@ -9,6 +9,7 @@ use super::choose::DEFAULT_SECONDS;
 use super::dpd::Liveness;
 use super::event::{Gone, IsakmpSaId, SlotId};
 use super::limits::BadMessages;
+use super::xauth::Access;
 use super::{NatSituation, Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection};
 
@@ -52,6 +53,11 @@ pub(crate) struct IsakmpSa {
     /// Time from which this host renews the SA, if it is in use.
     pub renew: Instant,
     pub expires: Instant,
+    /// Progress of extended authentication and Mode Config, and the time until which they are to be completed.
+    pub access: Access,
+    pub access_until: Instant,
+    /// Set until the event that the user was authenticated was fetched.
+    pub has_logged_in: bool,
     /// State of dead peer detection.
     pub liveness: Liveness,
     /// Set if INITIAL-CONTACT was processed, which counts once.

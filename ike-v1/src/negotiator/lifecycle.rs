@@ -7,7 +7,6 @@ use super::counters::Counter;
 use super::dpd::Liveness;
 use super::event::{Failure, Gone, IpsecSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
-use super::inbound::is_phase_1;
 use super::informational::new_message_id;
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, MessageIds};
@@ -15,7 +14,8 @@ use super::limits::BadMessages;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::suspend::end_step;
-use super::{Host, Negotiator, PeerId, Refusal, Role, Table, quick};
+use super::xauth::{Access, LoginSide, login_side};
+use super::{Host, Negotiator, PeerId, Refusal, Role, Table, identity, quick};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -25,6 +25,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !core::mem::take(&mut self.has_wanted) {
             return;
         }
+        self.start_transactions(now, host);
         for index in 0..self.pairs.len() {
             let Some(pair) = self.pairs.get(index) else { continue };
             if pair.stage != Negotiation::Wanted || pair.gone.is_some() {
@@ -35,6 +36,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
+                Some(sa) if !self.is_open_for_quick(sa) => Ok(()),
                 Some(sa) => self.begin_quick(now, index, sa, host),
                 None if self.is_phase_1_open(peer) => Ok(()),
                 None => self.begin_phase_1(now, peer, path, host),
@@ -130,7 +132,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         // The keys are copied: a value that is moved leaves its octets behind, and one that is dropped wipes them.
         let (keys, encryption_key) = state.secrets.as_ref().ok_or(Refusal::Internal)?.keys()?;
         state.secrets = None;
+        let cookies = state.cookies;
         let role = state.role;
+        // Until the user is known, the SA has an identity of its own: those of a group have the same one in phase 1.
+        let own = identity::cookie_digest(&self.secret.0, &cookies);
+        let is_group = login_side(choice.auth_method, role) == Some(LoginSide::Server);
+        let identity = if is_group { identity ^ own } else { identity };
+        let state = &mut self.exchange_mut(index)?.state;
         let sa = IsakmpSa {
             id,
             identity,
@@ -155,6 +163,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             established: now,
             renew: now.saturating_add(IsakmpSa::renewal(&choice, role, state.retry.jitter())),
             expires: now.saturating_add(IsakmpSa::lifetime(&choice)),
+            access: Access::New,
+            access_until: now,
+            has_logged_in: false,
             liveness: Liveness::new(now),
             is_new: true,
             notify: None,
@@ -205,7 +216,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub(super) fn end_exchange(&mut self, index: usize, reason: Refusal) {
         let is_open = self.is_open(index);
         let Some(Exchange { state, .. }) = self.exchanges.get(index) else { return };
-        let State { role, path, peer, hint, is_reported, kind, stage, isakmp, ipsec, .. } = *state;
+        let State { role, path, peer, hint, is_reported, stage, isakmp, ipsec, .. } = *state;
+        let phase = state.phase();
         self.exchanges.clear(index);
         self.has_wanted = true;
         self.touch();
@@ -213,9 +225,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return;
         }
         self.counters.count(reason.counter());
-        let phase = if is_phase_1(kind) { Phase::One } else { Phase::Two };
         let failure = Failure { peer: Some(peer), path, sa: None, phase, role, reason, hint };
         match (phase, role) {
+            (Phase::Transaction, _) => self.end_transaction(isakmp, stage),
             (Phase::One, Role::Initiator) => {
                 let mut is_wanted = false;
                 for index in 0..self.pairs.len() {

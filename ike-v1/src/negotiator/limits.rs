@@ -167,7 +167,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.
     pub(super) fn idle_slot(&self) -> Option<usize> {
-        let is_complete = |state: &State| state.stage == Stage::Answers && state.output == Output::Idle;
+        let is_complete = |state: &State| {
+            state.stage == Stage::Answers && state.output == Output::Idle && state.spans.attributes.is_empty()
+        };
         let complete = || self.exchanges.iter().filter(|(_, exchange)| is_complete(&exchange.state));
         let oldest = || complete().min_by_key(|(_, exchange)| exchange.state.started);
         self.exchanges.free().or_else(|| oldest().map(|(index, _)| index))

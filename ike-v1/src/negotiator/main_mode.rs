@@ -14,6 +14,7 @@ use super::spi::Spi;
 use super::stage::Stage;
 use super::step::{Outcome, Step, check_identity, store_peer_nonce, store_peer_public};
 use super::suspend::Stop;
+use super::xauth::login_side;
 use super::{Host, PeerId, Refusal, Role, choose, natt, offer, proof, vendor};
 use crate::{Cookies, GroupLengths, IvChain, Phase1Choice};
 
@@ -228,7 +229,9 @@ fn send_auth(
     ) -> Result<(usize, crate::NextIv), Refusal>,
 ) -> Result<crate::NextIv, Refusal> {
     let Step { state, scratch, host, is_first, .. } = step;
-    let has_initial_contact = *is_first && state.role == Role::Initiator;
+    // It names an identity, which the users of a group share.
+    let has_login = state.choice.is_some_and(|choice| login_side(choice.auth_method, state.role).is_some());
+    let has_initial_contact = *is_first && state.role == Role::Initiator && !has_login;
     let mut next = None;
     scratch.send(|buf, stored| {
         let (len, following) = write(buf, &mut |writer| {

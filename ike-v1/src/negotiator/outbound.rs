@@ -73,7 +73,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     fn next_of_exchange(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let settings = self.settings;
-        // A quick mode begins with the last message of aggressive mode, and follows it.
+        // A quick mode or a transaction exchange begins with the last message of phase 1, and follows it.
         let is_ready = |exchange: &Exchange<BUFFER>| exchange.state.output == Output::Ready;
         let ready = self.exchanges.iter().filter(|(_, exchange)| is_ready(exchange));
         let (index, _) = ready.min_by_key(|(_, exchange)| exchange.state.phase() != Phase::One)?;

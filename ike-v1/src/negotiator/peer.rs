@@ -5,7 +5,7 @@ use ike_codec::{ExchangeKind, Group, Identification, NatTraversal, NatTraversals
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
-use super::DeadPeerDetection;
+use super::{DeadPeerDetection, ModeConfig};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
 /// Local and remote address and UDP port of a message.
@@ -56,6 +56,9 @@ pub struct Peer<'a> {
     pub forces_nat_traversal: bool,
     /// Dead peer detection by this host; `None` for answers to the peer only (RFC 3706).
     pub dead_peer_detection: Option<DeadPeerDetection>,
+    /// Part of this host in Mode Config; `None` disables it. Extended authentication follows from the authentication
+    /// method of phase 1.
+    pub mode_config: Option<ModeConfig>,
 }
 
 impl<'a> Peer<'a> {
@@ -82,6 +85,7 @@ impl<'a> Peer<'a> {
             fragment_size: 1280,
             forces_nat_traversal: false,
             dead_peer_detection: None,
+            mode_config: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::step::{Outcome, Step, check_identity, check_values};
 use super::suspend::{Stop, Taken, begin_step, end_step};
+use super::xauth::login_side;
 use super::{
     Host, Negotiator, PeerHint, PeerId, Refusal, Role, aggressive, base, identity, informational, main_mode, vendor,
 };
@@ -298,7 +299,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             state.path = received.path;
         }
         let (is_initiator, is_main) = (state.role == Role::Initiator, state.kind == ExchangeKind::MAIN);
-        let is_first = is_initiator && !is_main && !self.has_sas(peer);
+        let has_login = state.choice.is_some_and(|choice| login_side(choice.auth_method, state.role).is_some());
+        let is_first = is_initiator && !is_main && !has_login && !self.has_sas(peer);
         self.superseded = replaced.map(|sa| (peer, sa)).or(self.superseded.take());
         let sa = self.establish(received.now, index, sa_index, (peer, digest))?;
         if !stage.is_answered() {

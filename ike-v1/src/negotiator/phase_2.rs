@@ -143,6 +143,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if sa.has_message_id(message_id) {
             return Err(Refusal::MessageIdReused(message_id));
         }
+        // The peer repeats the message, and may be authenticated then.
+        if !sa.access.permits_peer() {
+            return Err(Refusal::XauthOwed);
+        }
         let next = decrypt_first(sa, &received.header, message)?;
         let authentic = authenticate_first(&sa.keys, &received.header, message, next)?;
         self.follow_message(sa_id, received.path);

@@ -1,8 +1,8 @@
 use core::fmt;
 
 use ike_codec::{
-    AuthAlgorithm, AuthMethod, DecodeError, EncapsulationMode, Encryption, EspTransform, ExchangeKind, FragmentError,
-    Group, Hash, IdKind, NotifyKind, PayloadKind,
+    AuthAlgorithm, AuthMethod, ConfigKind, DecodeError, EncapsulationMode, Encryption, EspTransform, ExchangeKind,
+    FragmentError, Group, Hash, IdKind, NotifyKind, PayloadKind,
 };
 
 use super::counters::Counter;
@@ -103,6 +103,16 @@ pub enum Refusal {
     },
     /// The peer reported an error under the protection of the ISAKMP SA.
     PeerRefused(NotifyKind),
+    /// The user of the client is not authenticated (draft-beaulieu-ike-xauth-02).
+    XauthOwed,
+    /// The server has rejected the user, or there are no credentials for it.
+    XauthRejected,
+    /// The server has assigned no address.
+    NoAddress,
+    /// An attribute payload of this type is not expected in the transaction exchange.
+    ConfigKind(ConfigKind),
+    /// The attribute payload has this identifier, which is not that of the request.
+    ConfigIdentifier(u16),
     /// The peer has not answered dead peer detection (RFC 3706).
     PeerDead,
     /// The peer deleted the SA.
@@ -271,6 +281,8 @@ impl Refusal {
                 | Self::TooManyHalfOpen
                 | Self::TooManyKeyExchanges
                 | Self::TooManyBadMessages
+                | Self::ConfigKind(_)
+                | Self::ConfigIdentifier(_)
         )
     }
 
@@ -330,6 +342,10 @@ impl Refusal {
             Self::BufferTooSmall => Counter::BufferTooSmall,
             Self::NoAnswer { .. } | Self::PeerDead => Counter::NoAnswer,
             Self::PeerRefused(_) => Counter::PeerRefused,
+            Self::XauthOwed => Counter::XauthOwed,
+            Self::XauthRejected => Counter::XauthRejected,
+            Self::NoAddress => Counter::NoAddress,
+            Self::ConfigKind(_) | Self::ConfigIdentifier(_) => Counter::Transaction,
             Self::DeletedByPeer | Self::Deleted | Self::Expired => Counter::Deleted,
             Self::HostTimeout => Counter::HostTimeout,
             Self::NotInstalled => Counter::NotInstalled,
@@ -392,6 +408,13 @@ impl fmt::Display for Refusal {
             Self::BufferTooSmall => f.write_str("exchange buffer is too small"),
             Self::NoAnswer { sends } => write!(f, "no answer after sending {sends} times"),
             Self::PeerRefused(kind) => write!(f, "peer reported {kind}"),
+            Self::XauthOwed => f.write_str("user of the client is not authenticated"),
+            Self::XauthRejected => f.write_str("user was rejected, or has no credentials"),
+            Self::NoAddress => f.write_str("no address is assigned to the client"),
+            Self::ConfigKind(kind) => write!(f, "attribute payload of type {kind} is not expected"),
+            Self::ConfigIdentifier(id) => {
+                write!(f, "identifier {id} of the attribute payload is not that of the request")
+            }
             Self::PeerDead => f.write_str("peer has not answered dead peer detection"),
             Self::DeletedByPeer => f.write_str("peer deleted the SA"),
             Self::Expired => f.write_str("lifetime of the ISAKMP SA has ended"),

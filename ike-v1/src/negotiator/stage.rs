@@ -32,6 +32,16 @@ pub(crate) enum Stage {
     /// Quick mode, initiator: message 4 with CONNECTED, as the responder has set the commit flag (RFC 2408 section
     /// 3.1).
     QuickAwaitsConnected,
+    /// Extended authentication, server: the reply with name and password.
+    XauthAwaitsReply,
+    /// Extended authentication, server: the acknowledgement of the result.
+    XauthAwaitsAck,
+    /// Mode Config, client: the reply with the configuration.
+    ConfigAwaitsReply,
+    /// Mode Config, server: the acknowledgement of the configuration.
+    ConfigAwaitsAck,
+    /// Transaction exchange of the peer whose first message waits for the host.
+    TransactionAwaitsHost,
     /// The exchange is complete; its last message is repeated for a duplicate of the message that it answers.
     Answers,
 }
@@ -62,6 +72,7 @@ pub(crate) enum HashForm {
 /// mode          R > I  SA, KE, Nr, IDir, HASH_R                 R > I  SA, IDir, Nr
 ///               I > R  HDR*, HASH_I  or  HASH_I                 I > R  KE, HASH_I
 ///                                                               R > I  KE, HASH_R
+/// transaction           HDR*, HASH(1), ATTR    in both directions
 /// ```
 ///
 /// In the place of HASH_I or HASH_R there may be certificates and a signature.
@@ -161,6 +172,11 @@ pub(crate) const ROWS: &[Row] = &[
     row(Some(Stage::QuickAwaitsConnected), ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
     row(None, ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
     row(None, ExchangeKind::NEW_GROUP, Some(HashForm::One), &[HASH, SA], Identities::None),
+    row(None, ExchangeKind::TRANSACTION, Some(HashForm::One), &[HASH], Identities::None),
+    row(Some(Stage::XauthAwaitsReply), ExchangeKind::TRANSACTION, Some(HashForm::One), &[HASH], Identities::None),
+    row(Some(Stage::XauthAwaitsAck), ExchangeKind::TRANSACTION, Some(HashForm::One), &[HASH], Identities::None),
+    row(Some(Stage::ConfigAwaitsReply), ExchangeKind::TRANSACTION, Some(HashForm::One), &[HASH], Identities::None),
+    row(Some(Stage::ConfigAwaitsAck), ExchangeKind::TRANSACTION, Some(HashForm::One), &[HASH], Identities::None),
 ];
 
 impl Row {
@@ -179,7 +195,8 @@ impl Stage {
     /// Returns whether a timer repeats the message that was sent last. The responder of phase 1 repeats nothing before
     /// the initiator is authenticated: an attacker with a forged address would use it as an amplifier.
     pub const fn is_retransmitted(self) -> bool {
-        !matches!(self, Self::QuickAwaitsConnected | Self::Answers) && !self.awaits_initiator()
+        !matches!(self, Self::QuickAwaitsConnected | Self::TransactionAwaitsHost | Self::Answers)
+            && !self.awaits_initiator()
     }
 
     /// Returns whether the stage is one of a responder of phase 1, whose initiator is not authenticated.

@@ -6,7 +6,7 @@
 
 use core::task::Poll;
 
-use ike_codec::{Header, NoSpace};
+use ike_codec::{ExchangeKind, Header, NoSpace};
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
@@ -148,10 +148,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         suspended: &Suspended,
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let is_phase_1 = self.exchange(index)?.state.phase() == Phase::One;
+        let (is_phase_1, kind) = {
+            let state = &self.exchange(index)?.state;
+            (state.phase() == Phase::One, state.kind)
+        };
         let span = match suspended.message {
             Some(span) => span,
             None if is_phase_1 => return self.begin_phase_1_again(index, now, host),
+            None if kind == ExchangeKind::TRANSACTION => return self.take_opening_step(index, host),
             None => return self.begin_quick_again(index, host),
         };
         let mut copy = [0; BUFFER];
@@ -172,6 +176,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                     (true, next) => {
                         let row = Row::find(Some(stage), header.exchange, is_encrypted).ok_or(Refusal::Internal)?;
                         self.take_phase_1(index, row, &received, (message, next), host)
+                    }
+                    (_, Some(next)) if kind == ExchangeKind::TRANSACTION => {
+                        self.resume_transaction(index, &received, (message, next), host)
                     }
                     (_, Some(next)) if stage == Stage::QuickAwaitsHash3 => {
                         self.answer_quick_again(index, &received, (message, next), host)

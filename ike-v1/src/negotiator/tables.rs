@@ -6,6 +6,7 @@ use super::event::{IsakmpSaId, SlotId};
 use super::exchange::Exchange;
 use super::ipsec_sa::IpsecSlot;
 use super::isakmp_sa::IsakmpSa;
+use super::xauth::Access;
 use super::{Negotiator, PeerId, Refusal, Role, Table};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -77,6 +78,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let alike = carriers()
             .filter(|(_, sa)| sa.id == newest.id || (sa.is_usable() == newest.is_usable() && newest.has_crossed(sa)));
         alike.max_by_key(|(_, sa)| sa.cookies.initiator).map(|(index, _)| index)
+    }
+
+    /// Returns whether this host may begin quick mode in an ISAKMP SA.
+    pub(super) fn is_open_for_quick(&self, sa: usize) -> bool {
+        self.isakmp.get(sa).is_some_and(|sa| sa.access == Access::Open)
     }
 
     pub(super) fn is_usable(&self, sa: usize) -> bool {

@@ -6,7 +6,9 @@ use super::counters::Counter;
 use super::event::Gone;
 use super::exchange::{Output, State};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
+use super::isakmp_sa::IsakmpSa;
 use super::stage::Stage;
+use super::xauth::{Access, LoginSide, login_side};
 use super::{Host, Negotiator, Refusal};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -50,6 +52,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             // One attempt; without success the next request begins phase 1.
             sa.renew = sa.expires;
             let peer = sa.peer;
+            // The client authenticates its user in phase 1 of its own.
+            if login_side(sa.choice.auth_method, sa.role) == Some(LoginSide::Server) {
+                continue;
+            }
             let is_used = self.pairs.values().any(|pair| pair.peer == peer && pair.gone.is_none());
             let path = host.peer(peer).and_then(|peer| peer.path);
             let Some(path) = path.filter(|_| is_used && self.carrier(peer) == Some(index)) else { continue };
@@ -105,7 +111,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let isakmp = self.isakmp.values().flat_map(|sa| {
             let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
             let usable = Some(sa).filter(|sa| sa.is_usable());
-            [usable.map(|sa| sa.renew.min(sa.expires)), usable.and_then(|sa| sa.liveness.due()), deletion]
+            let access = usable.filter(|sa| sa.access != Access::Open).map(|sa| sa.access_until);
+            [usable.map(|sa| sa.renew.min(sa.expires)), usable.and_then(|sa| sa.liveness.due()), access, deletion]
         });
         let pairs = self.pairs.values().flat_map(|pair| {
             let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);
@@ -122,7 +129,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     fn wanted_due(&self) -> Option<Instant> {
         let is_wanted =
             |pair: &IpsecSlot| pair.stage == Negotiation::Wanted && pair.gone.is_none() && pair.wait_until.is_none();
-        let is_due = self.has_wanted && self.idle_slot().is_some() && self.pairs.values().any(is_wanted);
+        let is_owed = |sa: &IsakmpSa| sa.is_usable() && sa.access.to_begin().is_some();
+        let has_request = self.pairs.values().any(is_wanted) || self.isakmp.values().any(is_owed);
+        let is_due = self.has_wanted && self.idle_slot().is_some() && has_request;
         is_due.then_some(Instant::ZERO)
     }
 

@@ -3,6 +3,7 @@
 use ike_codec::{Body, MessageWriter, NatTraversal, NatTraversals, NoSpace, PayloadKind, Quirks, VendorIdMeaning};
 
 use super::census::Census;
+use super::xauth::login_side;
 use super::{Peer, Role};
 
 /// Writes the vendor IDs of a first message. The initiator names everything that it supports; the responder answers
@@ -31,6 +32,13 @@ pub(crate) fn write(
     }
     if peer.fragment_size > 0 && (role == Role::Initiator || theirs.fragmentation.is_some()) {
         write_one(writer, VendorIdMeaning::Fragmentation, &IN_IDENTITY_PROTECTION)?;
+    }
+    let has_login = peer.proposals.iter().any(|offer| login_side(offer.auth_method, role).is_some());
+    if has_login && (role == Role::Initiator || theirs.xauth) {
+        write_one(writer, VendorIdMeaning::Xauth, &[])?;
+    }
+    if peer.mode_config.is_some() && (role == Role::Initiator || theirs.unity) {
+        write_one(writer, VendorIdMeaning::Unity, &[1, 0])?;
     }
     Ok(())
 }

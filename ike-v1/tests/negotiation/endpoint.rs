@@ -10,9 +10,10 @@ use ike_codec::{
     Lifetimes, NatTraversals, ProtocolId,
 };
 use ike_v1::{
-    CertificateRefusal, DeadPeerDetection, DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId,
-    IpsecTemplate, NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice,
-    Phase2Suite, PreSharedKey, ProposalCheck, Refusal, Refused, Settings, SignedIdentity, Software,
+    CertificateRefusal, ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError, DiffieHellman, Event,
+    Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, ModeConfig, NatSituation, NegotiatedSa, Negotiator,
+    Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Refusal,
+    Refused, Settings, SignedIdentity, Software, XauthAnswer, XauthRequest,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -48,6 +49,11 @@ pub struct Config {
     /// Certificate with which the endpoint signs.
     pub certificate: Option<Vec<u8>>,
     pub dead_peer_detection: Option<DeadPeerDetection>,
+    pub mode_config: Option<ModeConfig>,
+    /// Name and password: of the user of a client, or of the only user of a server.
+    pub user: Option<(Vec<u8>, Vec<u8>)>,
+    /// Configuration that a server assigns.
+    pub lease: Option<ClientConfig>,
 }
 
 /// Services of an endpoint.
@@ -142,6 +148,12 @@ pub struct Endpoint {
     pub moves: Vec<(Path, Path)>,
     /// Number of times that the peer was found dead.
     pub dead: usize,
+    /// Number of users that were authenticated.
+    pub logged_in: usize,
+    /// Configurations of this client.
+    pub leases: Vec<ClientConfig>,
+    /// Servers that the server has named.
+    pub redirected: Vec<SocketAddr>,
     /// Set if inbound SAs are confirmed at once.
     pub confirms: bool,
     /// Set if received datagrams are lost.
@@ -205,6 +217,9 @@ pub fn configs() -> [Config; 2] {
         fragment_size: 1280,
         certificate: None,
         dead_peer_detection: None,
+        mode_config: None,
+        user: None,
+        lease: None,
     };
     [config(selector(1, 2)), config(selector(2, 1))]
 }
@@ -251,6 +266,9 @@ impl Endpoint {
             last_nat: None,
             moves: Vec::new(),
             dead: 0,
+            logged_in: 0,
+            leases: Vec::new(),
+            redirected: Vec::new(),
             confirms: true,
             deaf: false,
             has_gap: false,
@@ -339,6 +357,9 @@ impl Endpoint {
                     self.gone.push((direction, spi, why));
                 }
                 Event::PeerDead { .. } => self.dead += 1,
+                Event::LoggedIn { .. } => self.logged_in += 1,
+                Event::Leased { config, .. } => self.leases.push(config),
+                Event::Redirected { server, .. } => self.redirected.push(server),
                 Event::UnknownSa { .. } => self.unknown += 1,
                 Event::PeerMoved { from, to, .. } => self.moves.push((from, to)),
                 Event::Failed(failure) => self.failures.push(failure),
@@ -420,6 +441,7 @@ impl Host for TestHost {
             forces_nat_traversal: self.config.forces_nat_traversal,
             fragment_size: self.config.fragment_size,
             dead_peer_detection: self.config.dead_peer_detection,
+            mode_config: self.config.mode_config,
             ..Peer::new(local_identity, &self.config.proposals)
         })
     }
@@ -529,6 +551,22 @@ impl Host for TestHost {
             }
             Ok(())
         })
+    }
+
+    fn login(&mut self, _: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
+        let is_valid =
+            self.config.user.as_ref().is_some_and(|user| (&user.0[..], &user.1[..]) == (answer.user, answer.password));
+        self.later.answer(&[b"login", answer.user], || is_valid)
+    }
+
+    fn credentials(&mut self, _: PeerId, _: &XauthRequest<'_>) -> Poll<Option<Credentials>> {
+        let user = self.config.user.as_ref();
+        self.later.answer(&[b"credentials"], || user.map(|(name, password)| Credentials::new(name, password).unwrap()))
+    }
+
+    fn lease(&mut self, _: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
+        let lease = self.config.lease;
+        self.later.answer(&[b"lease", format!("{:?}", request.sa).as_bytes()], || lease)
     }
 
     fn refused(&mut self, _: PeerId, what: &Refused<'_>) {

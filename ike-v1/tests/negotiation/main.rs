@@ -26,3 +26,4 @@ mod spy;
 mod states;
 mod suspension;
 mod wire;
+mod xauth;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_codec::{
-    Body, EncapsulationMode, ExchangeKind, Header, IdKind, Identification, Message, NotifyKind, PayloadKind,
-    SecurityAssociation,
+    Body, EncapsulationMode, ExchangeKind, Header, IdKind, Identification, Message, MessageWriter, NotifyKind,
+    PayloadKind, SecurityAssociation,
 };
 use ike_v1::{Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, plaintext};
 use ipsec_packet::{AddressRange, Selector, Upper};
@@ -16,6 +16,7 @@ use test_vectors::{ConversationRecord, conversations};
 use crate::endpoint::configs;
 use crate::spy::{Spy, check_form, message, notification};
 use crate::wire::Link;
+use crate::xauth;
 
 /// Messages of one exchange.
 type Exchange = Vec<Vec<u8>>;
@@ -260,4 +261,66 @@ fn dead_peer_detection_has_the_form_of_the_recording() {
         let answer = notification(&answer).unwrap();
         assert_eq!((answer.kind, check_form(&answer, &cookies)), (NotifyKind::R_U_THERE_ACK, number));
     }
+}
+
+/// Plays the part of one side of recorded transaction exchanges, with an endpoint as the other side.
+#[test]
+fn extended_authentication_is_that_of_the_recording() {
+    let mut exchanged = 0;
+    for id in ["strongswan-main-xauth-psk", "vpnc-strongswan-aggressive-xauth-psk", "vpnc-none-3des-md5-modp1024"] {
+        let record = conversations().into_iter().find(|record| record.id == id).unwrap();
+        let recorded = exchanges(&record, ExchangeKind::TRANSACTION);
+        let payload = |message: &Vec<u8>| body(message, PayloadKind::CONFIG, 0).unwrap();
+        let (login, status) = (&recorded[0], &recorded[1]);
+        let mut configs = xauth::pull();
+        let user = Some((b"alice".to_vec(), b"wonder-land".to_vec()));
+        configs.iter_mut().for_each(|config| config.user = user.clone());
+        // The server of the recording asks the client of the test.
+        let mut link = xauth::until_asked(configs, 993);
+        let spy = Spy::new(&link);
+        for (message_id, exchange) in (8000..).zip([login, status]) {
+            let write =
+                |writer: &mut MessageWriter<'_>| writer.bytes(PayloadKind::CONFIG, &payload(&exchange[0])).map(drop);
+            let first = spy.message((ExchangeKind::TRANSACTION, message_id), &spy.chain(message_id, []), write);
+            let before = link.sent.len();
+            link.inject(0, first.clone());
+            let own = spy.open(message_id, &[&first, &link.sent[before].1]);
+            let (own, theirs) = (payload(&own), payload(&exchange[1]));
+            match message_id {
+                8000 => assert_eq!(own, theirs, "{id}"),
+                // An acknowledgement repeats the value, or is empty.
+                _ => assert_eq!((&own[..4], own[4] & 0x7f, own[5]), (&theirs[..4], theirs[4] & 0x7f, theirs[5])),
+            }
+            exchanged += 1;
+        }
+        assert_eq!(link.ends[0].logged_in, 1);
+        // The client of the recording answers the server of the test, and requests its configuration.
+        let request = link.sent.iter().find(|(side, message)| *side == 1 && message[18] == 6).unwrap().1.clone();
+        let cleartext = spy.open(0, &[&request]);
+        let (header, asked) = (Header::parse(&request).unwrap().0, payload(&cleartext));
+        let mut reply = payload(&login[1]);
+        reply[2..4].copy_from_slice(&asked[2..4]);
+        let write =
+            |body: Vec<u8>| move |writer: &mut MessageWriter<'_>| writer.bytes(PayloadKind::CONFIG, &body).map(drop);
+        let reply = spy.message(
+            (ExchangeKind::TRANSACTION, header.message_id),
+            &spy.chain(header.message_id, []),
+            write(reply),
+        );
+        let before = link.sent.len();
+        link.inject(1, reply);
+        let set = spy.open(0, &[&link.sent[before].1]);
+        assert_eq!(payload(&set)[4..], payload(&status[0])[4..], "{id}");
+        assert_eq!(link.ends[1].logged_in, 1);
+        let Some(config) = recorded.get(2) else { continue };
+        let first = spy.message((ExchangeKind::TRANSACTION, 8100), &spy.chain(8100, []), write(payload(&config[0])));
+        let before = link.sent.len();
+        link.inject(1, first.clone());
+        let own = payload(&spy.open(8100, &[&first, &link.sent[before].1]));
+        let theirs = payload(&config[1]);
+        // Type, identifier, and the attribute of the address, which is the first one.
+        assert_eq!(own[..12], theirs[..12], "{id}");
+        exchanged += 1;
+    }
+    assert_eq!(exchanged, 8);
 }

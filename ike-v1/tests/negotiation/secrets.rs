@@ -7,6 +7,7 @@ use ike_codec::Group;
 
 use crate::endpoint::configs;
 use crate::wire::Link;
+use crate::xauth;
 
 /// A link whose initiator has sent its public value: its private value is in memory.
 fn with_private_value() -> Link {
@@ -21,6 +22,34 @@ fn with_private_value() -> Link {
         assert!(link.step(now + Duration::from_secs(1)));
     }
     link
+}
+
+/// A link whose server waits for the result of a login: the password is in its memory.
+fn with_password() -> Link {
+    let mut link = Link::new(xauth::pull(), 1601);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    // Pre-shared key, public value and shared secret, and then the login.
+    link.ends[1].host.later.questions = Some(|question| question == 3);
+    link.ends[1].host.later.delay = Duration::from_secs(10);
+    while link.ends[1].host.later.waiting.is_empty() {
+        assert!(link.step(now + Duration::from_secs(5)));
+    }
+    link
+}
+
+#[test]
+fn debug_shows_no_password() {
+    let link = with_password();
+    let password = link.ends[0].host.config.user.clone().unwrap().1;
+    for end in &link.ends {
+        let text = format!("{:?}", end.negotiator);
+        let octets = format!("{password:?}");
+        assert!(!text.contains("wonderland") && !text.contains(octets.trim_matches(['[', ']'])));
+    }
+    assert!(format!("{:?}", link.ends[1].negotiator).contains("XauthAwaitsReply"), "the state is shown");
+    let credentials = ike_v1::Credentials::new(b"alice", &password).unwrap();
+    assert!(!format!("{credentials:?}").contains("wonderland"));
 }
 
 #[test]
@@ -71,6 +100,19 @@ mod memory {
         let key = link.ends[0].host.config.key.as_deref().unwrap();
         let nonces = Nonces { initiator: &initiator, responder: &responder };
         Skeyid::pre_shared_key(HashFunction::Sha1.prf(), key, &nonces).unwrap().expose().to_vec()
+    }
+
+    #[test]
+    fn passwords_wiped() {
+        let mut link = with_password();
+        let password = link.ends[0].host.config.user.clone().unwrap().1;
+        assert!(contains(&memory(&link.ends[1]), &password), "the host has not verified it");
+        assert!(!contains(&memory(&link.ends[0]), &password), "the client has sent it");
+        link.run(Duration::from_secs(30));
+        assert_eq!(link.agreed(), 1);
+        for (side, end) in link.ends.iter().enumerate() {
+            assert!(!contains(&memory(end), &password), "side {side}");
+        }
     }
 
     #[test]

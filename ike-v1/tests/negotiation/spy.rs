@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use ike_codec::{
-    Body, Doi, ExchangeKind, Header, Message, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind, ProtocolId,
+    Body, ConfigAttribute, ConfigKind, Doi, ExchangeKind, Header, Message, MessageWriter, NoSpace, Notification,
+    NotifyKind, PayloadKind, ProtocolId, Value,
 };
 use ike_v1::{Cookies, Counter, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict, plaintext};
 
@@ -244,4 +245,71 @@ pub fn message(spy: &Spy, message_id: u32, kind: NotifyKind, (spi, data): (&[[u8
         writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
     };
     spy.message((ExchangeKind::INFORMATIONAL, message_id), &spy.chain(message_id, []), write)
+}
+
+/// Attribute payload on the wire: its sender, type and identifier, and the types and values of its attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    pub side: usize,
+    pub kind: ConfigKind,
+    pub identifier: u16,
+    pub message_id: u32,
+    pub attributes: Vec<(u16, Vec<u8>)>,
+}
+
+/// Reads the attribute payload of a decrypted message.
+pub fn attribute_payload(side: usize, message: &[u8]) -> Transaction {
+    let chain = plaintext(message).unwrap();
+    let [Body::Hash(_), Body::Config(config)] = chain.payloads().map(|payload| payload.view()).collect::<Vec<_>>()[..]
+    else {
+        panic!("the payloads are a hash and attributes");
+    };
+    let octets = |value: Value<'_>| match value {
+        Value::Basic(value) => value.to_be_bytes().to_vec(),
+        Value::Variable(octets) => octets.to_vec(),
+    };
+    let attributes = config.attributes.iter().map(|attribute| (attribute.kind, octets(attribute.value))).collect();
+    let message_id = Header::parse(message).unwrap().0.message_id;
+    Transaction { side, kind: config.kind, identifier: config.identifier, message_id, attributes }
+}
+
+/// Returns the messages of all transaction exchanges of an SA, without repetitions.
+pub fn transactions(spy: &Spy, link: &Link) -> Vec<Transaction> {
+    let mut all: Vec<Transaction> = Vec::new();
+    for (at, (side, message)) in link.sent.iter().enumerate() {
+        let is_repeated = link.sent[..at].iter().any(|(_, before)| before == message);
+        if Header::parse(message).unwrap().0.exchange == ExchangeKind::TRANSACTION && !is_repeated {
+            let seen = attribute_payload(*side, &spy.open(0, &[message]));
+            let first = all.iter().find(|first| first.message_id == seen.message_id);
+            let answer = match first.map(|first| first.kind) {
+                Some(ConfigKind::REQUEST) => Some(ConfigKind::REPLY),
+                Some(ConfigKind::SET) => Some(ConfigKind::ACK),
+                _ => None,
+            };
+            assert!(answer.map_or(seen.kind.0 % 2 == 1, |answer| seen.kind == answer), "{seen:?}");
+            assert!(first.is_none_or(|first| (first.identifier, 1 - first.side) == (seen.identifier, seen.side)));
+            all.push(seen);
+        }
+    }
+    all
+}
+
+/// Writes a message of a transaction exchange.
+pub fn transaction(
+    spy: &Spy,
+    message_id: u32,
+    (kind, identifier): (ConfigKind, u16),
+    attributes: &[(ConfigAttribute, &[u8])],
+    padding: &[u8],
+) -> Vec<u8> {
+    let write = |writer: &mut MessageWriter<'_>| -> Result<(), NoSpace> {
+        let payload = writer.payload(PayloadKind::CONFIG, |body| {
+            body.put(&[kind.0, 0])?;
+            body.put(&identifier.to_be_bytes())?;
+            body.attributes(|list| attributes.iter().try_for_each(|(kind, value)| list.variable(kind.0, value)))?;
+            body.put(padding)
+        });
+        payload.map(drop)
+    };
+    spy.message((ExchangeKind::TRANSACTION, message_id), &spy.chain(message_id, []), write)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ike_codec::{ExchangeKind, Group};
-use ike_v1::{Counter, Refusal, Target};
+use ike_codec::{AuthMethod, ExchangeKind, Group};
+use ike_v1::{Counter, ModeConfig, Refusal, Target};
 use ipsec_sa::Mode;
 
 use crate::bundles;
@@ -11,8 +11,10 @@ use crate::endpoint::{Config, configs, first_message};
 use crate::order::check_spis;
 use crate::renewal::{agreed, initiate};
 use crate::wire::{Faults, Link};
+use crate::xauth;
 
-/// Configurations without and with perfect forward secrecy, with a bundle, and with other exchanges of phase 1.
+/// Configurations without and with perfect forward secrecy, with a bundle, with other exchanges of phase 1, and with
+/// extended authentication.
 fn all_configs() -> Vec<[Config; 2]> {
     let secret = || {
         configs().map(|mut config| {
@@ -22,7 +24,10 @@ fn all_configs() -> Vec<[Config; 2]> {
     };
     let bundle = bundles::both(&bundles::templates(Mode::Tunnel));
     let with = |exchange| configs().map(|config| Config { exchanges: vec![exchange], ..config });
-    vec![configs(), secret(), bundle, with(ExchangeKind::AGGRESSIVE), with(ExchangeKind::BASE)]
+    let (aggressive, base) = (with(ExchangeKind::AGGRESSIVE), with(ExchangeKind::BASE));
+    let push = Some((ModeConfig::Accept, ModeConfig::Assign));
+    let pushed = xauth::access(AuthMethod::XAUTH_RESP_PRE_SHARED, 1, push);
+    vec![configs(), secret(), bundle, aggressive, base, xauth::pull(), pushed]
 }
 
 fn link(configs: [Config; 2], seed: u64, questions: fn(usize) -> bool, delay: u64) -> Link {
@@ -93,7 +98,7 @@ fn each_question_alone_may_be_answered_later() {
 #[test]
 fn repeated_messages_do_not_disturb_a_step_that_waits() {
     for seed in 0..600 {
-        let configs = all_configs().swap_remove(seed as usize % 3);
+        let configs = all_configs().swap_remove(seed as usize % 7);
         let protocols = configs[0].bundle.len().max(1);
         let mut link = link(configs, 900 + seed, |n| n % 2 == 0, seed % 4 * 900);
         link.faults = Faults { lost: seed % 3 * 10, repeated: 50, delayed: 20, truncated: 20, forged: 0 };

@@ -107,6 +107,11 @@ impl Link {
         self.lost = Some(index);
     }
 
+    /// Loses all datagrams that are under way.
+    pub fn lose_all(&mut self) {
+        self.under_way.clear();
+    }
+
     /// Polls both endpoints and puts their datagrams on the wire.
     pub fn collect(&mut self) {
         for side in 0..2 {
