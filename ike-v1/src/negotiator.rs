@@ -9,6 +9,7 @@ mod counters;
 mod dpd;
 mod event;
 mod exchange;
+mod features;
 mod fragments;
 mod host;
 mod identity;
@@ -70,6 +71,7 @@ use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use exchange::{Exchange, Output};
+use features::{NAT_TRAVERSAL, XAUTH};
 use informational::{ClearRefusal, new_message_id};
 use ipsec_sa::{IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
@@ -368,14 +370,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 self.isakmp.clear(index);
             }
         }
-        if let Some(event) = self.next_lease() {
+        if XAUTH && let Some(event) = self.next_lease() {
             return Some(event);
         }
         // A new outbound SA is installed before the one whose place it takes is removed.
         if let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_ready) {
             return Some(event);
         }
-        if let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_moved) {
+        if NAT_TRAVERSAL && let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_moved) {
             return Some(event);
         }
         for index in 0..self.pairs.len() {

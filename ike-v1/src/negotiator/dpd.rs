@@ -17,6 +17,7 @@ use ipsec_packet::Instant;
 use super::counters::Counter;
 use super::event::{Gone, IpsecSaId, SlotId};
 use super::exchange::Exchange;
+use super::features::DEAD_PEER_DETECTION;
 use super::informational::new_message_id;
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
@@ -161,7 +162,7 @@ fn first_number(host: &mut dyn Host) -> u32 {
 
 /// Returns whether a notification is one of dead peer detection.
 pub(crate) fn is_dpd(kind: NotifyKind) -> bool {
-    matches!(kind, NotifyKind::R_U_THERE | NotifyKind::R_U_THERE_ACK)
+    DEAD_PEER_DETECTION && matches!(kind, NotifyKind::R_U_THERE | NotifyKind::R_U_THERE_ACK)
 }
 
 /// Returns the counter of a notification that is sent, if it has one.
@@ -198,6 +199,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let path = pair.path;
         let (peer, Some(identity)) = (pair.peer, pair.identity) else { return };
         self.note_sent(path, at);
+        if !DEAD_PEER_DETECTION {
+            return;
+        }
         let newest = self.newest_sa(peer, identity).and_then(|index| self.isakmp.get_mut(index));
         //= RFC 3706 5.1/1
         //# MUST: both peers send the vendor ID before the exchange begins
@@ -264,6 +268,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Asks the peers that have given no sign of life, and ends the SAs with those that do not answer.
     pub(super) fn detect_dead_peers(&mut self, now: Instant, host: &mut dyn Host) {
+        if !DEAD_PEER_DETECTION {
+            return;
+        }
         for index in 0..self.isakmp.len() {
             let is_due = |sa: &&IsakmpSa| sa.is_usable() && sa.liveness.due.is_some_and(|due| due <= now);
             let Some(sa) = self.isakmp.get(index).filter(is_due) else { continue };

@@ -12,6 +12,7 @@ use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use super::exchange::{Exchange, Output, State};
+use super::features::FRAGMENTS;
 use super::inbound::{Received, is_phase_1};
 use super::scratch::Scratch;
 use super::{Host, Negotiator, Path, Peer, Refusal};
@@ -138,7 +139,7 @@ impl Fragments {
 
 /// Returns the largest number of octets of a message in one fragment for a peer, 0 if messages are not divided.
 pub(crate) fn data_size(peer: &Peer<'_>, theirs: &Quirks, path: &Path) -> u16 {
-    if !theirs.fragmentation.is_some_and(|supported| supported.identity) {
+    if !FRAGMENTS || !theirs.fragmentation.is_some_and(|supported| supported.identity) {
         return 0;
     }
     let size = if theirs.racoon || theirs.cisco { peer.fragment_size.min(SMALL) } else { peer.fragment_size };
@@ -153,7 +154,7 @@ impl State {
     /// Writes the datagram that is to be sent, or its next fragment. Returns its length.
     pub fn write_output(&mut self, sent: &[u8], out: &mut [u8]) -> Result<usize, Refusal> {
         let data = usize::from(self.fragment_data);
-        let is_whole = data == 0 || sent.len() <= data.saturating_add(HEADERS);
+        let is_whole = !FRAGMENTS || data == 0 || sent.len() <= data.saturating_add(HEADERS);
         if is_whole {
             self.output = Output::Idle;
             let target = out.get_mut(..sent.len()).ok_or(Refusal::BufferTooSmall)?;
@@ -173,7 +174,7 @@ impl State {
 
 /// Returns whether a message is a fragment, whatever its encryption flag says: some peers set it.
 pub(crate) fn is_fragment(header: &Header) -> bool {
-    header.next_payload == PayloadKind::FRAGMENT
+    FRAGMENTS && header.next_payload == PayloadKind::FRAGMENT
 }
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>

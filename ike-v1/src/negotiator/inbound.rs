@@ -17,6 +17,7 @@ use super::census::Census;
 use super::counters::Counter;
 use super::event::{Failure, SlotId};
 use super::exchange::{Exchange, Output, State};
+use super::features::{AGGRESSIVE, XAUTH};
 use super::fragments::is_fragment;
 use super::isakmp_sa::IsakmpSa;
 use super::message::after_hash;
@@ -145,7 +146,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             ExchangeKind::QUICK => self.receive_quick(&received, message, host),
             ExchangeKind::INFORMATIONAL => self.receive_informational(&received, message, host),
             ExchangeKind::NEW_GROUP => self.receive_new_group(&received, message, host),
-            ExchangeKind::TRANSACTION => self.receive_transaction(&received, message, host),
+            ExchangeKind::TRANSACTION if XAUTH => self.receive_transaction(&received, message, host),
             other => Err(Refusal::OutOfState(other)),
         }
     }
@@ -177,7 +178,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// sent again, and the initiator answers it.
     fn without_sa(&mut self, cookies: &Cookies, received: &Received, host: &dyn Host) -> Refusal {
         match self.awaiting_proof(cookies) {
-            Some(index) if self.repeat(index).is_ok() => Refusal::AwaitsProof,
+            Some(index) if AGGRESSIVE && self.repeat(index).is_ok() => Refusal::AwaitsProof,
             Some(_) => Refusal::Duplicate,
             None => self.unknown_sa(received, host),
         }

@@ -14,6 +14,7 @@ use super::counters::Counter;
 use super::dpd::is_dpd;
 use super::event::{Gone, SlotId};
 use super::exchange::Exchange;
+use super::features::{AGGRESSIVE, XAUTH};
 use super::inbound::{Authentic, Received, authenticate_first, open_first};
 use super::ipsec_sa::{IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
@@ -45,7 +46,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(index) = self.awaiting_auth(received) {
             return self.take_refusal_of_phase_1(index, received, message);
         }
-        self.keep_early(received, message);
+        if AGGRESSIVE {
+            self.keep_early(received, message);
+        }
         let sa_id = self.sa_of(received, host)?;
         self.isakmp_sa_mut(sa_id)?.bad.permit(received.now)?;
         let result = self.receive_protected(sa_id, received, message, host);
@@ -187,7 +190,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 Body::Notification(notification) if is_dpd(notification.kind) => {
                     self.take_dpd(received.now, sa_id, &notification, host);
                 }
-                Body::Notification(notification) if notification.kind == NotifyKind::CISCO_LOAD_BALANCE => {
+                Body::Notification(notification) if XAUTH && notification.kind == NotifyKind::CISCO_LOAD_BALANCE => {
                     self.take_load_balance(sa_id, &notification);
                 }
                 Body::Notification(notification) => self.take_notification(received.now, sa_id, &notification),

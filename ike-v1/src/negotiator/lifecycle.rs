@@ -7,6 +7,7 @@ use super::counters::Counter;
 use super::dpd::Liveness;
 use super::event::{Failure, Gone, IpsecSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
+use super::features::XAUTH;
 use super::informational::new_message_id;
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, MessageIds};
@@ -227,7 +228,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.counters.count(reason.counter());
         let failure = Failure { peer: Some(peer), path, sa: None, phase, role, reason, hint };
         match (phase, role) {
-            (Phase::Transaction, _) => self.end_transaction(isakmp, stage),
+            (Phase::Transaction, _) if XAUTH => self.end_transaction(isakmp, stage),
+            (Phase::Transaction, _) => {}
             (Phase::One, Role::Initiator) => {
                 let mut is_wanted = false;
                 for index in 0..self.pairs.len() {

@@ -6,6 +6,7 @@ use ike_codec::{IpsecAttributes, MessageWriter, NatTraversal, NoSpace, OriginalA
 
 use super::census::Census;
 use super::choose::is_udp_transport;
+use super::features::NAT_TRAVERSAL;
 use super::ipsec_sa::IpsecSlot;
 use super::{Path, Peer, Role};
 use crate::{Cookies, NatDetection, Phase1Choice, detect, detection_hash};
@@ -22,7 +23,7 @@ pub struct NatSituation {
 impl NatSituation {
     /// Returns the document by which ESP is sent in UDP, `None` if there is no NAT.
     pub fn in_udp(&self) -> Option<NatTraversal> {
-        self.document.filter(|_| self.is_detected())
+        self.document.filter(|_| NAT_TRAVERSAL && self.is_detected())
     }
 
     /// Returns whether there is a NAT.
@@ -48,7 +49,7 @@ impl NatSituation {
 
 /// Returns the document of NAT traversal that this host and the peer support.
 pub(crate) fn document(peer: &Peer<'_>, theirs: &Quirks) -> Option<NatTraversal> {
-    peer.nat_traversal.latest_common(theirs.nat_traversal)
+    if NAT_TRAVERSAL { peer.nat_traversal.latest_common(theirs.nat_traversal) } else { None }
 }
 
 /// Writes the NAT-D payloads: the hash of the peer's end of the path, then that of this host's end, which is wrong if

@@ -6,6 +6,7 @@ use ipsec_sa::Protocol;
 
 use super::counters::Counter;
 use super::event::{Event, IpsecSaId, SlotId};
+use super::features::NAT_TRAVERSAL;
 use super::ipsec_sa::{IpsecSlot, protocol};
 use super::isakmp_sa::IsakmpSa;
 use super::{MAX_BUNDLE, Negotiator, Path, Role};
@@ -68,7 +69,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub fn moved(&mut self, sa: IpsecSaId, path: Path) {
         let Some(pair) = self.pair(sa.0) else { return };
         let (old, peer, identity) = (pair.path, pair.peer, pair.identity);
-        if !pair.nat.may_peer_move() || old.local != path.local || old == path {
+        if !NAT_TRAVERSAL || !pair.nat.may_peer_move() || old.local != path.local || old == path {
             return;
         }
         for sa in self.isakmp.values_mut().filter(|sa| sa.peer == peer && Some(sa.identity) == identity) {
@@ -81,6 +82,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Changes the path of an ISAKMP SA to that of an authentic message, and the paths of the IPsec SAs of the peer.
     pub(super) fn follow_message(&mut self, sa: SlotId, path: Path) {
+        if !NAT_TRAVERSAL {
+            return;
+        }
         let Ok(sa) = self.isakmp_sa_mut(sa) else { return };
         let old = core::mem::replace(&mut sa.path, path);
         let of = (sa.peer, Some(sa.identity));
@@ -107,6 +111,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the time of the next keep-alive, and the path on which it is sent.
     fn next_keep_alive(&self) -> Option<(Instant, Path)> {
+        if !NAT_TRAVERSAL {
+            return None;
+        }
         let of_sa = |sa: &IsakmpSa| (sa.is_usable() && keeps_alive(&sa.nat)).then_some((sa.last_sent, sa.path));
         let of_pair =
             |pair: &IpsecSlot| (pair.gone.is_none() && keeps_alive(&pair.nat)).then_some((pair.last_sent, pair.path));

@@ -6,6 +6,7 @@ use ipsec_packet::Instant;
 use super::census::Census;
 use super::event::{Failure, Phase};
 use super::exchange::{Exchange, State};
+use super::features::{self, AGGRESSIVE, BASE};
 use super::inbound::{Opened, Received, not_zero};
 use super::informational::MAX_EARLY;
 use super::retry::Retry;
@@ -110,7 +111,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
         let kind = received.header.exchange;
-        if !host.peer(peer).ok_or(Refusal::Superseded)?.exchanges.contains(&kind) {
+        if !features::has(kind) || !host.peer(peer).ok_or(Refusal::Superseded)?.exchanges.contains(&kind) {
             return Err(Refusal::ModeNotAllowed(kind));
         }
         // Another exchange makes room only for an offer that is acceptable.
@@ -153,8 +154,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (mut step, start) = self.phase_1_step(index, received, census, host)?;
         let answered = match received.header.exchange {
             ExchangeKind::MAIN => main_mode::answer_offer(&mut step, census),
-            ExchangeKind::AGGRESSIVE => aggressive::answer_offer(&mut step, census),
-            ExchangeKind::BASE => base::answer_offer(&mut step, census),
+            ExchangeKind::AGGRESSIVE if AGGRESSIVE => aggressive::answer_offer(&mut step, census),
+            ExchangeKind::BASE if BASE => base::answer_offer(&mut step, census),
             _ => Err(Refusal::Internal.into()),
         };
         let message = Taken { message, next: None, digest: received.digest };
@@ -313,7 +314,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if has_initial_contact {
             self.take_initial_contact(sa, began);
         }
-        if let Some(message) = early.get_mut(..early_len).filter(|message| !message.is_empty()) {
+        if let Some(message) = early.get_mut(..early_len).filter(|message| AGGRESSIVE && !message.is_empty()) {
             self.take_early(received, message, host);
         }
         self.end_orphans();
@@ -332,8 +333,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let kind = exchanges.first().copied().ok_or(Refusal::ModeNotAllowed(ExchangeKind::MAIN))?;
         let stage = match kind {
             ExchangeKind::MAIN => Stage::MainAwaitsSa,
-            ExchangeKind::AGGRESSIVE => Stage::AggressiveAwaitsAnswer,
-            ExchangeKind::BASE => Stage::BaseAwaitsSa,
+            ExchangeKind::AGGRESSIVE if AGGRESSIVE => Stage::AggressiveAwaitsAnswer,
+            ExchangeKind::BASE if BASE => Stage::BaseAwaitsSa,
             other => return Err(Refusal::ModeNotAllowed(other)),
         };
         let index = self.free_exchange()?;
@@ -373,8 +374,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (mut step, start) = self.phase_1_step(index, &received, &Census::NONE, host)?;
         let begun = match kind {
             ExchangeKind::MAIN => main_mode::begin(&mut step).map_err(Stop::from),
-            ExchangeKind::AGGRESSIVE => aggressive::begin(&mut step),
-            ExchangeKind::BASE => base::begin(&mut step),
+            ExchangeKind::AGGRESSIVE if AGGRESSIVE => aggressive::begin(&mut step),
+            ExchangeKind::BASE if BASE => base::begin(&mut step),
             _ => Err(Refusal::Internal.into()),
         };
         match end_step(step.state, &mut step.scratch, start, None, begun)? {
@@ -395,11 +396,11 @@ fn take_step(step: &mut Step<'_>, stage: Stage, responder: Cookie, message: Open
         Stage::MainAwaitsKeyR => main_mode::take_key(step, values),
         Stage::MainAwaitsAuthI => main_mode::answer_auth(step, message),
         Stage::MainAwaitsAuthR => main_mode::take_auth(step, message),
-        Stage::AggressiveAwaitsAnswer => aggressive::take_answer(step, responder, message),
-        Stage::AggressiveAwaitsProof => aggressive::take_proof(step, message),
-        Stage::BaseAwaitsSa => base::take_answer(step, responder, values),
-        Stage::BaseAwaitsKeyI => base::answer_key(step, message),
-        Stage::BaseAwaitsKeyR => base::take_key(step, message),
+        Stage::AggressiveAwaitsAnswer if AGGRESSIVE => aggressive::take_answer(step, responder, message),
+        Stage::AggressiveAwaitsProof if AGGRESSIVE => aggressive::take_proof(step, message),
+        Stage::BaseAwaitsSa if BASE => base::take_answer(step, responder, values),
+        Stage::BaseAwaitsKeyI if BASE => base::answer_key(step, message),
+        Stage::BaseAwaitsKeyR if BASE => base::take_key(step, message),
         _ => Err(Refusal::Internal.into()),
     }
 }

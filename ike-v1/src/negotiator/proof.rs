@@ -6,6 +6,7 @@ use core::fmt;
 use ike_codec::{Body, Certificate, Identification, MessageWriter, NoSpace, PayloadKind, Payloads};
 use ipsec_crypto::PrfOutput;
 
+use super::features::SIGNATURES;
 use super::inbound::{Authentic, Opened};
 use super::scratch::{Span, Stored};
 use super::step::{Claim, Step};
@@ -85,7 +86,7 @@ pub(crate) enum OwnProof {
 
 /// Computes the proof of this host.
 pub(crate) fn own(step: &mut Step<'_>, peer: PeerId, choice: &Phase1Choice, hash: PrfOutput) -> Result<OwnProof, Stop> {
-    if !step.authentication(choice)?.signs(step.state.role) {
+    if !SIGNATURES || !step.authentication(choice)?.signs(step.state.role) {
         //= RFC 2408 5.11/1
         //# MUST: sending: hash function and use of its data are determined
         return Ok(OwnProof::Hash(hash));
@@ -124,7 +125,7 @@ pub(crate) fn write_requests(
     is_signed: bool,
 ) -> Result<(), NoSpace> {
     let requests = (0..MAX_CERTIFICATES).map_while(|index| host.certificate_request(peer, index));
-    for request in requests.filter(|_| is_signed) {
+    for request in requests.filter(|_| SIGNATURES && is_signed) {
         writer.payload(PayloadKind::CERTIFICATE_REQUEST, |body| request.write(body))?;
     }
     Ok(())
@@ -140,7 +141,7 @@ pub(crate) fn verify<'m>(
     message: Opened<'m>,
     hash: &PrfOutput,
 ) -> Result<Authentic<'m>, Stop> {
-    if !claim.is_signed {
+    if !SIGNATURES || !claim.is_signed {
         return Ok(message.authenticate(hash)?);
     }
     // A signature is verified by the authorities of the peer that has the identity.

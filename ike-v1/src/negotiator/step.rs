@@ -6,9 +6,11 @@ use ipsec_crypto::PrfOutput;
 
 use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
+use super::features::{SIGNATURES, XAUTH};
 use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret, store_public};
 use super::scratch::{Scratch, Span, Stored};
 use super::suspend::{Stop, answered};
+use super::xauth::login_side;
 use super::{Host, Path, Peer, PeerHint, PeerId, PreSharedKey, Refusal, Refused, Role, fragments, identity};
 use crate::method::{Authentication, authentication};
 use crate::{Cookies, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
@@ -74,7 +76,10 @@ impl Step<'_> {
 
     /// Returns the way in which the two ends prove their identities.
     pub fn authentication(&self, choice: &Phase1Choice) -> Result<Authentication, Refusal> {
-        authentication(choice.auth_method, &self.quirks).ok_or(Refusal::Internal)
+        let has_login = login_side(choice.auth_method, self.state.role).is_some();
+        let is_supported =
+            |way: &Authentication| (SIGNATURES || *way == Authentication::PreSharedKey) && (XAUTH || !has_login);
+        authentication(choice.auth_method, &self.quirks).filter(is_supported).ok_or(Refusal::Internal)
     }
 
     /// Returns the pre-shared key, `None` if the method has none.

@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 use super::counters::Counter;
 use super::event::Phase;
 use super::exchange::{Spans, State};
+use super::features::{AGGRESSIVE, XAUTH};
 use super::inbound::Received;
 use super::scratch::{Scratch, Span};
 use super::stage::{Row, Stage};
@@ -155,7 +156,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let span = match suspended.message {
             Some(span) => span,
             None if is_phase_1 => return self.begin_phase_1_again(index, now, host),
-            None if kind == ExchangeKind::TRANSACTION => return self.take_opening_step(index, host),
+            None if XAUTH && kind == ExchangeKind::TRANSACTION => return self.take_opening_step(index, host),
             None => return self.begin_quick_again(index, host),
         };
         let mut copy = [0; BUFFER];
@@ -170,14 +171,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 let is_encrypted = suspended.next.is_some();
                 let received = Received { now, path, header, is_encrypted, digest: suspended.digest };
                 match (is_phase_1, suspended.next) {
-                    (true, _) if stage == Stage::AggressiveBegins => {
+                    (true, _) if AGGRESSIVE && stage == Stage::AggressiveBegins => {
                         self.answer_first_again(index, &received, message, host)
                     }
                     (true, next) => {
                         let row = Row::find(Some(stage), header.exchange, is_encrypted).ok_or(Refusal::Internal)?;
                         self.take_phase_1(index, row, &received, (message, next), host)
                     }
-                    (_, Some(next)) if kind == ExchangeKind::TRANSACTION => {
+                    (_, Some(next)) if XAUTH && kind == ExchangeKind::TRANSACTION => {
                         self.resume_transaction(index, &received, (message, next), host)
                     }
                     (_, Some(next)) if stage == Stage::QuickAwaitsHash3 => {

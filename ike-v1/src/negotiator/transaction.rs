@@ -12,6 +12,7 @@ use zeroize::Zeroize;
 use super::census::Census;
 use super::event::SlotId;
 use super::exchange::{Exchange, Output, State};
+use super::features::XAUTH;
 use super::inbound::{Opened, Received, authenticate_first, decrypt_first};
 use super::informational::new_message_id;
 use super::isakmp_sa::IsakmpSa;
@@ -315,6 +316,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Begins the transaction exchanges that ISAKMP SAs need before IPsec SAs are negotiated, and ends the SAs that do
     /// not come to that.
     pub(super) fn start_transactions(&mut self, now: Instant, host: &mut dyn Host) {
+        if !XAUTH {
+            // Methods with extended authentication are refused.
+            return self.isakmp.values_mut().for_each(|sa| sa.access = Access::Open);
+        }
         for index in 0..self.isakmp.len() {
             let Some(sa) = self.isakmp.get_mut(index).filter(|sa| sa.is_usable()) else { continue };
             if sa.access == Access::New {

@@ -3,8 +3,9 @@
 use ike_codec::{Body, MessageWriter, NatTraversal, NatTraversals, NoSpace, PayloadKind, Quirks, VendorIdMeaning};
 
 use super::census::Census;
+use super::features::{DEAD_PEER_DETECTION, FRAGMENTS, NAT_TRAVERSAL, VENDOR_IDS, XAUTH};
 use super::xauth::login_side;
-use super::{Peer, Role};
+use super::{Peer, Role, natt};
 
 /// Writes the vendor IDs of a first message. The initiator names everything that it supports; the responder answers
 /// with the latest document for NAT traversal that both support, and with what the initiator has named.
@@ -14,30 +15,33 @@ pub(crate) fn write(
     role: Role,
     theirs: &Quirks,
 ) -> Result<(), NoSpace> {
+    if !VENDOR_IDS {
+        return Ok(());
+    }
     let offered = match role {
-        Role::Initiator => peer.nat_traversal,
+        Role::Initiator if NAT_TRAVERSAL => peer.nat_traversal,
+        Role::Initiator => NatTraversals::NONE,
         Role::Responder => {
-            let common = peer.nat_traversal.latest_common(theirs.nat_traversal);
-            common.map_or(NatTraversals::NONE, |document| NatTraversals::NONE.with(document))
+            natt::document(peer, theirs).map_or(NatTraversals::NONE, |document| NatTraversals::NONE.with(document))
         }
     };
     for document in NatTraversal::ALL.into_iter().rev().filter(|document| offered.contains(*document)) {
         write_one(writer, VendorIdMeaning::NatTraversal(document), &[])?;
     }
-    if role == Role::Initiator || theirs.dead_peer_detection {
+    if DEAD_PEER_DETECTION && (role == Role::Initiator || theirs.dead_peer_detection) {
         // Version 1.0.
         //= RFC 3706 5.1/2
         //# MUST: a peer that takes part sends the vendor ID
         write_one(writer, VendorIdMeaning::DeadPeerDetection, &[1, 0])?;
     }
-    if peer.fragment_size > 0 && (role == Role::Initiator || theirs.fragmentation.is_some()) {
+    if FRAGMENTS && peer.fragment_size > 0 && (role == Role::Initiator || theirs.fragmentation.is_some()) {
         write_one(writer, VendorIdMeaning::Fragmentation, &IN_IDENTITY_PROTECTION)?;
     }
     let has_login = peer.proposals.iter().any(|offer| login_side(offer.auth_method, role).is_some());
-    if has_login && (role == Role::Initiator || theirs.xauth) {
+    if XAUTH && has_login && (role == Role::Initiator || theirs.xauth) {
         write_one(writer, VendorIdMeaning::Xauth, &[])?;
     }
-    if peer.mode_config.is_some() && (role == Role::Initiator || theirs.unity) {
+    if XAUTH && peer.mode_config.is_some() && (role == Role::Initiator || theirs.unity) {
         write_one(writer, VendorIdMeaning::Unity, &[1, 0])?;
     }
     Ok(())
@@ -58,6 +62,9 @@ fn write_one(writer: &mut MessageWriter<'_>, meaning: VendorIdMeaning, version: 
 /// Adds what the vendor IDs of a message say to what is known of its sender. Some peers send them in later messages of
 /// phase 1.
 pub(crate) fn collect(mut known: Quirks, message: &Census<'_>) -> Quirks {
+    if !VENDOR_IDS {
+        return known;
+    }
     for payload in message.payloads() {
         if let Body::VendorId(body) = payload.view() {
             known.add(body);
