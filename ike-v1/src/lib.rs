@@ -41,7 +41,8 @@
 //! Security notes: decryption does not authenticate. The negotiator verifies the hash of a message before its contents
 //! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key
 //! in aggressive mode, or a weak one in main mode, can be searched offline (CVE-2018-5389); the strength of the key is
-//! the only protection. Groups 1, 2 and 5, DES and MD5 are intended for peers without stronger algorithms. Secrets are
+//! the only protection. With the key of a group, each of its users can pose as the server, and receives the passwords
+//! of extended authentication; hybrid authentication prevents that. Groups 1, 2 and 5, DES and MD5 are intended for peers without stronger algorithms. Secrets are
 //! wiped on drop and never printed; block ciphers other than AES are not constant-time.
 #![no_std]
 #![deny(

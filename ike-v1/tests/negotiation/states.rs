@@ -11,6 +11,7 @@ use ike_v1::{Cookies, Counter, Target};
 
 use crate::endpoint::{Endpoint, configs, seconds};
 use crate::wire::Link;
+use crate::xauth;
 
 /// Exchange types: base, main, aggressive, informational, transaction, quick and new group mode, and two without a
 /// meaning.
@@ -326,4 +327,40 @@ fn every_message_while_a_step_of_one_exchange_waits(phase_1: (ExchangeKind, usiz
         conversation.complete(&format!("{phase_1:?}, question {number}"));
     }
     assert!(questions >= 8, "{phase_1:?}: {questions}");
+}
+
+/// Each message of extended authentication and Mode Config arrives behind altered copies of it, to both ends.
+#[test]
+fn altered_messages_of_transaction_exchanges_change_nothing() {
+    let mut link = Link::new(xauth::pull(), 1703);
+    let start = link.now;
+    link.ends[0].initiate(start).unwrap();
+    let (mut altered, mut seen) = (0, 0);
+    while link.agreed() == 0 {
+        assert!(link.step(start + Duration::from_secs(100)), "{:?}", link.counts());
+        let new: Vec<_> = link.sent[seen..].iter().filter(|(_, message)| message[18] == 6).cloned().collect();
+        seen = link.sent.len();
+        for (at, (_, message)) in new.iter().flat_map(|sent| (28..sent.1.len()).step_by(5).map(move |at| (at, sent))) {
+            let mut message = message.clone();
+            message[at] ^= 1 << (at % 8);
+            // Of the messages that are not authentic, fifty in a second are decrypted.
+            link.now += Duration::from_millis(25);
+            for side in 0..2 {
+                let state = |link: &Link| {
+                    let end = &link.ends[side];
+                    (Sas::of(end), end.logged_in, end.leases.len(), end.failures.len(), end.host.later.count)
+                };
+                let (before, counted) = (state(&link), counts(&link.ends[side]));
+                let now = link.now;
+                link.ends[side].receive(now, message.clone());
+                assert!(link.ends[side].poll(now).is_empty(), "octet {at}");
+                let refused: u32 = counts(&link.ends[side]).iter().map(|(name, count)| count - counted[name]).sum();
+                assert_eq!((state(&link), refused), (before, 1), "octet {at}: {:?}", link.counts());
+            }
+            altered += 1;
+        }
+    }
+    assert!(altered > 80, "{altered}");
+    assert!(link.ends.iter().all(|end| (end.logged_in, end.failures.len(), end.phase_1_up) == (1, 0, 1)));
+    assert_eq!(link.ends[0].leases.len(), 1);
 }
