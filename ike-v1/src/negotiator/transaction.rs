@@ -26,9 +26,9 @@ use super::xauth::{self, Access, Denied, LoginSide, is_xauth, login_side};
 use super::{Host, Negotiator, Refusal, Role, Table};
 use crate::{IvChain, NextIv};
 
-/// Time for which a client waits for a server, and a server for the user of a client.
+/// Time for which a client waits for a server, and time for the user, from the end of phase 1 or from the request.
 const CLIENT_TIME: Duration = Duration::from_secs(60);
-const SERVER_TIME: Duration = Duration::from_secs(180);
+const USER_TIME: Duration = Duration::from_secs(180);
 
 /// Transaction exchange whose next step is taken, and the services that it needs.
 pub(crate) struct Step<'a> {
@@ -224,7 +224,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
         let taken = self.take_transaction(index, received, (message, next), host);
         match taken {
-            Ok(()) => self.isakmp_sa_mut(sa_id)?.theirs.add(message_id),
+            Ok(()) => {
+                let sa = self.isakmp_sa_mut(sa_id)?;
+                sa.theirs.add(message_id);
+                sa.access_until = sa.access_until.max(received.now.saturating_add(USER_TIME));
+            }
             Err(_) => self.exchanges.clear(index),
         }
         taken
@@ -291,6 +295,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let message = Taken { message, next: Some(next), digest: received.digest };
         match end_step(step.state, &mut step.scratch, start, Some(message), taken)? {
             Some(Outcome::Sent) => {
+                // The host may have taken longer than an answer is kept.
+                step.state.started = received.now;
                 step.state.take(received.digest);
                 step.state.retry.restart(&settings);
             }
@@ -325,7 +331,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             if sa.access == Access::New {
                 let login = login_side(sa.choice.auth_method, sa.role);
                 sa.access = Access::first(login, host.peer(sa.peer).and_then(|peer| peer.mode_config));
-                let time = if login == Some(LoginSide::Server) { SERVER_TIME } else { CLIENT_TIME };
+                let time = if login == Some(LoginSide::Server) { USER_TIME } else { CLIENT_TIME };
                 sa.access_until = now.saturating_add(time);
             }
             if sa.access != Access::Open && sa.access_until <= now {

@@ -215,6 +215,22 @@ fn extended_authentication_ends_in_time() {
     }
 }
 
+/// A user may need longer for a password than a client waits for its server.
+#[test]
+fn a_client_waits_for_its_user() {
+    let mut link = until_asked(pull(), 3015);
+    let spy = Spy::new(&link);
+    link.faults.lost = 100;
+    link.ends[0].host.later.questions = Some(|_| true);
+    link.ends[0].host.later.delay = Duration::from_secs(90);
+    link.inject(0, transaction(&spy, 9000, (ConfigKind::REQUEST, 3), &[(ConfigAttribute::XAUTH_USER_NAME, &[])], &[]));
+    let before = link.sent.iter().filter(|(side, _)| *side == 0).count();
+    link.run(Duration::from_secs(95));
+    let of_client: Vec<_> = link.sent.iter().filter(|(side, _)| *side == 0).collect();
+    assert_eq!((of_client.len(), link.ends[0].negotiator.sas().count()), (before + 1, 1), "{:?}", link.counts());
+    assert_eq!(of_client[before].1[18], 6);
+}
+
 /// Quick mode of either side waits for the user; the first message of a client that does not wait is refused.
 #[test]
 fn quick_mode_waits_for_extended_authentication() {
