@@ -1,4 +1,5 @@
-//! The corpora: one tar archive for each target, `fuzz/corpus/TARGET.tar`.
+//! The corpora and regressions: one tar archive for each target, `fuzz/corpus/TARGET.tar` and, if it has had a finding,
+//! `fuzz/regressions/TARGET.tar`.
 //!
 //! The tests read the archives in memory. Fuzzers need directories, which `fuzz-corpus unpack` writes;
 //! `fuzz-corpus pack` writes the archives. The contents of a directory determine the archive: the entries are sorted by
@@ -12,9 +13,24 @@ use std::path::{Path, PathBuf};
 
 use crate::seeds::root;
 
-/// The archive of a target.
-pub fn archive(target: &str) -> PathBuf {
-    root().join("fuzz/corpus").join(format!("{target}.tar"))
+/// Archives of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// Inputs that reach different code.
+    Corpus,
+    /// Inputs that violated the property of the target before a correction. Not every target has such an archive.
+    Regressions,
+}
+
+impl Collection {
+    /// Returns the path of a target's archive.
+    pub fn archive(self, target: &str) -> PathBuf {
+        let folder = match self {
+            Self::Corpus => "fuzz/corpus",
+            Self::Regressions => "fuzz/regressions",
+        };
+        root().join(folder).join(format!("{target}.tar"))
+    }
 }
 
 /// The names and contents of the files in an archive, in its order.

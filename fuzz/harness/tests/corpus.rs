@@ -1,17 +1,19 @@
 //! Runs the fuzz targets without a fuzzer: on seeds, corpora, regressions and altered seeds.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use fuzz_harness::{TARGETS, corpus, seeds};
+use fuzz_harness::corpus::{self, Collection};
+use fuzz_harness::{TARGETS, seeds};
 use test_vectors::Random;
 
-/// Returns the regressions of a target, sorted by file name.
-fn regressions(target: &str) -> Vec<Vec<u8>> {
-    let folder = seeds::root().join("fuzz/regressions").join(target);
-    let mut files: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    files.iter().map(|path: &std::path::PathBuf| fs::read(path).expect("readable input")).collect()
+/// Name and function of a target, and the path of its archive.
+type Archive = (&'static str, fn(&[u8]), PathBuf);
+
+/// Returns the targets whose archives the repository contains.
+fn archives(collection: Collection) -> Vec<Archive> {
+    let all = TARGETS.iter().map(|&(name, target, _)| (name, target, collection.archive(name)));
+    all.filter(|(.., archive)| collection == Collection::Corpus || archive.exists()).collect()
 }
 
 #[test]
@@ -25,20 +27,34 @@ fn every_target_has_seeds_and_passes_them() {
 
 #[test]
 fn every_target_passes_its_corpus_and_regressions() {
-    for (name, target, _) in TARGETS {
-        let corpus =
-            corpus::read(&corpus::archive(name)).unwrap_or_else(|e| panic!("corpus of {name} is not readable: {e}"));
-        assert!(!corpus.is_empty(), "corpus of {name} is empty");
-        corpus.iter().for_each(|(_, input)| target(input));
-        regressions(name).iter().for_each(|input| target(input));
+    for collection in [Collection::Corpus, Collection::Regressions] {
+        for (name, target, archive) in archives(collection) {
+            let inputs = corpus::read(&archive).unwrap_or_else(|e| panic!("archive of {name} is not readable: {e}"));
+            assert!(!inputs.is_empty(), "archive of {name} is empty");
+            inputs.iter().for_each(|(_, input)| target(input));
+        }
     }
 }
 
 #[test]
-fn unpacked_corpus_is_packed_into_the_same_archive() {
+fn every_archive_belongs_to_a_target() {
+    for collection in [Collection::Corpus, Collection::Regressions] {
+        let known: Vec<PathBuf> = archives(collection).into_iter().map(|(.., archive)| archive).collect();
+        let folder = collection.archive("none");
+        let entries = fs::read_dir(folder.parent().expect("archives have a folder")).expect("folder is readable");
+        let paths = entries.map(|entry| entry.expect("entry is readable").path());
+        for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "tar")) {
+            assert!(known.contains(&path), "{} belongs to no target", path.display());
+        }
+    }
+}
+
+#[test]
+fn unpacked_archive_is_packed_into_the_same_archive() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
-    for (name, ..) in TARGETS {
-        let (archive, packed) = (corpus::archive(name), folder.join(format!("{name}.tar")));
+    let all = [archives(Collection::Corpus), archives(Collection::Regressions)].concat();
+    for (name, _, archive) in all {
+        let packed = folder.join(format!("{name}.tar"));
         let _ = fs::remove_dir_all(folder.join(name));
         let count = corpus::unpack(&archive, &folder.join(name)).expect("archive is unpacked");
         assert_eq!(corpus::pack(&folder.join(name), &packed).expect("folder is packed"), count, "{name}");
