@@ -101,7 +101,7 @@ fn signed(record: &PacketRecord) -> Vec<u8> {
 #[test]
 fn recorded_packets_verify_and_are_signed_to_the_same_octets() {
     let (mut accepted, mut sealed) = (0, 0);
-    for record in ["ah.jsonl", "linux_kernel.jsonl", "esp_ah_positive_variants.jsonl"].into_iter().flat_map(packets) {
+    for record in ["ah.jsonl", "linux_kernel.jsonl"].into_iter().flat_map(packets) {
         assert_eq!(record.expected, Expected::Accept, "{}", record.id);
         assert_eq!(verified(&record).as_deref(), Ok(&record.plain_packet.as_ref().unwrap()[..]), "{}", record.id);
         accepted += 1;

@@ -34,7 +34,7 @@ fn main() {
     let mut constant = |name: &str, octets: &[u8]| {
         writeln!(constants, "pub const {name}: [u8; {}] = {octets:?};", octets.len()).expect("write to a string");
     };
-    for file in ["packets/esp_matrix.jsonl", "ipcomp/ipcomp.jsonl", "ikev1/messages.jsonl"] {
+    for file in ["packets/esp.jsonl", "ipcomp/ipcomp.jsonl", "ikev1/messages.jsonl"] {
         let path = data().join(file);
         println!("cargo::rerun-if-changed={}", path.display());
         for located in read_file(&path).expect("readable file") {

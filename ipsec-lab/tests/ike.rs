@@ -9,12 +9,12 @@ use test_vectors::{FlowRecord, Phase1Record, Record, read_file, to_hex};
 
 /// The recorded exchanges, each with the secrets of its phase 1.
 fn exchanges() -> Vec<(FlowRecord, Phase1Record)> {
-    let read = |name: &str| read_file(&test_vectors::data().join("kdf").join(name)).unwrap();
-    let phases = read("phase1_full.jsonl").into_iter().filter_map(|l| match l.record {
+    let records = || read_file(&test_vectors::data().join("ike/strongswan.jsonl")).unwrap().into_iter();
+    let phases = records().filter_map(|l| match l.record {
         Record::Phase1(record) => Some(*record),
         _ => None,
     });
-    let flows = read("ike_flows.jsonl").into_iter().filter_map(|l| match l.record {
+    let flows = records().filter_map(|l| match l.record {
         Record::Flow(record) => Some(*record),
         _ => None,
     });

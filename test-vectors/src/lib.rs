@@ -15,6 +15,7 @@ mod random;
 mod record;
 pub mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -33,14 +34,16 @@ pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }
 
-/// Reads a JSON file with the vectors of an RFC.
+/// Reads the vectors of an RFC: those of one name in `rfc.json`, such as `rfc3602_aes_cbc`.
 ///
 /// # Panics
-/// If the file is missing or is not JSON: vectors that cannot be read must not count as passed.
+/// If the file is missing, is not JSON or has no such name: vectors that cannot be read must not count as passed.
 pub fn rfc(name: &str) -> Vec<serde_json::Value> {
-    let path = data().join("rfc").join(name);
+    let path = data().join("rfc.json");
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    let mut all: BTreeMap<String, Vec<serde_json::Value>> =
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    all.remove(name).unwrap_or_else(|| panic!("{}: no vectors named {name}", path.display()))
 }
 
 /// Reads the recorded conversations of IKEv1 daemons.
