@@ -1,11 +1,17 @@
-//! Batches give the same octets and outcomes as processing the packets one by one.
+//! Batches give the same octets and outcomes as processing the packets one by one, and an IV source that panics leaves no
+//! cleartext packet that is marked as sealed.
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use common::*;
 use esp_core::{Inbound, OpenError, OpenSlot, Outbound, Resync, SealError, SealSlot, open_batch, seal_batch};
-use ipsec_crypto::{Aes128Cbc, Aes256Cbc, AnySuite, DesCbc, EncryptThenMac, HmacSha1_96, HmacSha2_256_128, Suite};
-use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth};
+use ipsec_crypto::{
+    Aes128Cbc, Aes256Cbc, AnySuite, CipherAlgorithm, DesCbc, EncryptThenMac, HmacSha1_96, HmacSha2_256_128,
+    IntegrityAlgorithm, Suite,
+};
+use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 
 /// Returns payloads of various lengths; every seventh buffer lacks headroom and tailroom.
 fn payloads(count: usize, rng: &mut Random) -> Vec<Framed> {
@@ -306,4 +312,41 @@ fn seal_batch_accepts_sas_by_reference() {
     slots[1].sa = 1;
     assert_eq!(seal_batch(&mut [&mut first, &mut second], &mut slots, iv_of), 4);
     assert_eq!((first.counter().peek(), second.counter().peek()), (Ok(Seq::new(4)), Ok(Seq::new(2))));
+}
+
+fn suite() -> AnySuite {
+    AnySuite::from_slices(CipherAlgorithm::AesCbc, &[1; 16], IntegrityAlgorithm::HmacSha1_96, &[2; 20]).unwrap()
+}
+
+#[test]
+fn panic_of_the_iv_source_leaves_no_cleartext_marked_as_sealed() {
+    let spi = Spi::new(0x1001).unwrap();
+    for packets in [1, 2, 20, 32, 33, 40, 70] {
+        for fails_at in [1, 2, 20, 32, 33, 34, 64, 65] {
+            let mut sa = Outbound::new(spi, suite(), SeqWidth::Bits32);
+            let mut buffers = vec![[0x41u8; 512]; packets];
+            let slot = |bytes| SealSlot::new(PacketBuf::with_headroom(bytes, 64, 300).unwrap(), IpProto::UDP);
+            let mut slots: Vec<SealSlot<'_>> = buffers.iter_mut().map(|buffer| slot(&mut buffer[..])).collect();
+            let mut calls = 0;
+            let mut iv = |_: Seq, iv: &mut [u8]| {
+                calls += 1;
+                assert!(calls != fails_at, "no entropy");
+                iv.fill(calls as u8);
+            };
+            let result = catch_unwind(AssertUnwindSafe(|| sa.seal_batch(&mut slots, &mut iv)));
+            assert_eq!(result.is_err(), fails_at <= packets);
+            let mut receiver = Inbound::new(spi, suite(), SeqWidth::Bits32);
+            for (at, slot) in slots.iter_mut().enumerate() {
+                let in_clear = slot.packet.data().windows(64).any(|octets| octets == [0x41; 64]);
+                match slot.outcome {
+                    Some(outcome) => {
+                        assert!(!in_clear, "packet {at} of {packets}, failure at {fails_at}");
+                        assert!(outcome.is_ok() && receiver.open(&mut slot.packet).is_ok());
+                    }
+                    // The packet is unmodified, or its header was written and its payload wiped.
+                    None => assert!(!in_clear || slot.packet.data() == [0x41; 300], "packet {at} of {packets}"),
+                }
+            }
+        }
+    }
 }

@@ -1,11 +1,11 @@
-//! Parsing and printing of setkey(8) statements, and their errors.
+//! Parsing and printing of setkey(8) statements, their meaning, and their errors.
 
 use ipsec_config::setkey::{
     Key, Padding, PolicyAction, PolicyStatement, Range, SaProtocol, Selector, SetkeyErrorKind as Kind, Statement,
     Statements, Upper,
 };
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_packet::IpProto;
+use ipsec_packet::{IpProto, PortRange};
 use ipsec_sa::{Level, Mode, PolicyDirection, Priority, Protocol};
 use proptest::prelude::*;
 
@@ -281,3 +281,48 @@ const WORDS: &[&str] = &[
     "-C", "deflate", "-R", "-P", "in", "out", "fwd", "prio", "high", "low", "+", "-", "discard", "none", "ipsec", "esp/transport//require",
     "esp/tunnel/10.0.0.1-10.0.0.2/unique:7", "ah/any", "-u", "-r", "-lh", "-f", "zero-pad", "-ctx", "\"label\"", "tagged", "-4", "-6n", "#",
 ];
+
+fn upper(text: &str) -> ipsec_packet::Upper {
+    let mut statements = Statements::of(text);
+    let Ok(Some(Statement::SpdAdd(policy))) = statements.next() else { panic!("{text}") };
+    policy.policy().unwrap().selector.upper
+}
+
+#[test]
+fn port_0_and_upper_protocol_255_are_any() {
+    let udp = |from, to| ipsec_packet::Upper::Ports(Some(IpProto::UDP), from, to);
+    let one = PortRange::one;
+    for (source, destination, protocol, expected) in [
+        ("[0]", "[0]", "udp", ipsec_packet::Upper::Protocol(IpProto::UDP)),
+        ("[1701]", "[0]", "udp", udp(one(1701), PortRange::ANY)),
+        ("[0]", "[1701]", "17", udp(PortRange::ANY, one(1701))),
+        ("[0x0]", "[any]", "udp", ipsec_packet::Upper::Protocol(IpProto::UDP)),
+        ("[0]", "[0]", "any", ipsec_packet::Upper::Any),
+        ("[0]", "[0]", "255", ipsec_packet::Upper::Any),
+        ("", "", "0xff", ipsec_packet::Upper::Any),
+        ("[7]", "[0]", "255", ipsec_packet::Upper::Ports(None, one(7), PortRange::ANY)),
+        ("[0]", "[0]", "icmp", ipsec_packet::Upper::Protocol(IpProto::ICMP)),
+        ("[0]", "[0]", "47", ipsec_packet::Upper::Protocol(IpProto::GRE)),
+    ] {
+        let text = format!("spdadd 10.0.0.1/32{source} 0.0.0.0/0{destination} {protocol} -P out discard;");
+        assert_eq!(upper(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn port_0_of_esp_in_udp_is_port_4500() {
+    let text = "add 192.0.2.1[0] 198.51.100.1[24500] esp-udp 0x1001 -E null -A hmac-md5 \"sixteen octets!!\";";
+    let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
+    assert_eq!((add.id.source.1, add.id.destination.1), (None, Some(24500)));
+}
+
+#[test]
+fn statements_after_exit_are_not_parsed() {
+    for word in ["exit", "quit", "bye"] {
+        let text = format!("flush; {word};\nthis is no statement \"and this no string\nspdadd");
+        let mut statements = Statements::of(&text);
+        assert_eq!(statements.next(), Ok(Some(Statement::Flush(None))));
+        assert_eq!(statements.next(), Ok(Some(Statement::Exit)));
+        assert_eq!((statements.next(), statements.next()), (Ok(None), Ok(None)));
+    }
+}

@@ -1,11 +1,11 @@
-//! Auditable events of RFC 4301, RFC 4302 and RFC 4303.
+//! Auditable events of RFC 4301, RFC 4302 and RFC 4303, and dummy packets, which cause none (RFC 4303 section 2.6).
 
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ipv6};
+use gateway::{Gateway, ip, ipv6};
 use gateway_pair::*;
-use ipsec_engine::{Audit, Direction, DiscardReason, Protocol};
+use ipsec_engine::{Audit, Counter, Direction, DiscardReason, Protocol};
 use ipsec_packet::{IpProto, SeqWidth};
 
 fn audits(gateway: &mut Gateway) -> Vec<Audit> {
@@ -176,4 +176,28 @@ fn invalid_inner_packet_is_audited_with_addresses() {
     let _ = b.receive(&a.send(&host()).unwrap());
     let [audit] = audits(&mut b)[..] else { panic!("expected one event") };
     assert_eq!((audit.spi, audit.source, audit.destination), (Some(0x1001), Some(address(A)), Some(address(B))));
+}
+
+//= RFC 4303 2.6/3
+//# MUST: dummy packets are discarded without an error
+#[test]
+fn dummy_packets_are_discarded_without_an_audit_event() {
+    let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
+    for payload in [&[0][..], &[1, 2, 3], &[0; 1000]] {
+        let wire = a.send(&ip(A, B, IpProto(59), payload)).unwrap();
+        refused_and_wiped(&mut b, &wire, DiscardReason::Dummy);
+    }
+    assert_eq!(count(&b, Direction::Inbound, Counter::Dummy), 3);
+    assert_eq!(b.engine.poll_audit(), None);
+    assert_eq!(b.engine.sas().next().unwrap().usage.packets, 3, "dummy packets count towards the lifetime");
+}
+
+/// An IP packet whose own protocol is "no next header" (59) has no payload to protect in transport mode. It is
+/// delivered; a dummy packet has a payload without meaning (RFC 4303 section 2.6).
+#[test]
+fn packet_with_next_header_59_and_no_payload_is_delivered() {
+    let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
+    let empty = ip(A, B, IpProto(59), &[]);
+    let wire = a.send(&empty).unwrap();
+    delivered(&mut b, &wire, &empty);
 }
