@@ -125,6 +125,8 @@ pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS:
     key_exchanges: Bucket,
     /// Bound on the key exchanges of a responder of aggressive mode.
     unproven_key_exchanges: Bucket,
+    /// Initiator cookies of the ISAKMP SAs that ended last.
+    ended: [Cookie; 8],
     /// Initiator cookies that were refused last.
     refused: [Cookie; 8],
     has_events: bool,
@@ -166,6 +168,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             clear_refusal: None,
             key_exchanges: Bucket::full(settings.key_exchanges_per_second),
             unproven_key_exchanges: Bucket::full(settings.unproven_key_exchanges_per_second),
+            ended: [[0; 8]; 8],
             refused: [[0; 8]; 8],
             has_events: false,
             has_output: false,
@@ -361,6 +364,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                     return Some(Event::PeerDead { peer, sa: id, path: sa.path });
                 }
                 sa.is_reported = true;
+                remember(&mut self.ended, sa.cookies.initiator);
                 if why == Gone::Redirected {
                     return Some(Event::Redirected { peer, sa: id, server: sa.path.remote });
                 }
@@ -407,6 +411,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_deleting = self.isakmp.values().any(|sa| sa.delete.is_some() || sa.notify.is_some())
             || self.pairs.values().any(IpsecSlot::is_deleting);
         !is_deleting && self.exchanges.values().all(|exchange| exchange.state.output == Output::Idle)
+    }
+}
+
+/// Puts a cookie in front of others, in the place of the oldest one.
+fn remember(cookies: &mut [Cookie; 8], cookie: Cookie) {
+    cookies.rotate_right(1);
+    if let Some(first) = cookies.first_mut() {
+        *first = cookie;
     }
 }
 

@@ -125,12 +125,12 @@ impl Daemon {
             self.read_signals(now);
             self.read_udp(now);
             self.read_raw(now);
+            // A peer may have moved: answers to its packets go to its new address.
+            self.handle_sa_events(now);
             self.read_tun(now)?;
             self.plane.engine.tick(now);
             self.ike.handle_timeout(now, &mut self.plane.engine);
-            while let Some(event) = self.plane.engine.poll_event() {
-                self.ike.handle_sa_event(now, &event, &mut self.plane.engine);
-            }
+            self.handle_sa_events(now);
             while let Some(audit) = self.plane.engine.poll_audit() {
                 self.errors.write(now, Level::Warning, format_args!("packet discarded: {audit}"));
                 if let (DiscardReason::NoSa, Some(source)) = (audit.reason, audit.source) {
@@ -141,6 +141,17 @@ impl Daemon {
             if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
                 return Ok(());
             }
+        }
+    }
+
+    fn handle_sa_events(&mut self, now: Instant) {
+        let mut is_idle = true;
+        while let Some(event) = self.plane.engine.poll_event() {
+            self.ike.handle_sa_event(now, &event, &mut self.plane.engine);
+            is_idle = false;
+        }
+        if !is_idle {
+            self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
         }
     }
 

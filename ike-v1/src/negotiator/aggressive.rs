@@ -120,12 +120,14 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: Opene
     let proof = proof::own(step, peer, &choice, hash)?;
     let protection = secrets.protection(&choice)?;
     let Step { state, scratch, host, quirks, path, nat_traversal_port, .. } = step;
+    // The NAT-D payloads of this message have the ports of its datagram.
+    let changed = nat.changed(*path, *nat_traversal_port);
     let configured = host.peer(peer).ok_or(Refusal::Superseded)?;
     let mut next = None;
     scratch.send(|buf, stored| {
         let (len, following) = write_phase_1(buf, (KIND, &cookies), &protection, &chain, &mut |writer| {
             proof::write(writer, (*host, peer), stored, &proof)?;
-            natt::write(writer, &configured, quirks, (&choice, &cookies, path))
+            natt::write(writer, &configured, quirks, (&choice, &cookies, &changed))
         })?;
         next = Some(following);
         Ok::<usize, Refusal>(len)
@@ -133,7 +135,7 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: Opene
     chain.confirm(next.ok_or(Refusal::Internal)?);
     state.cookies = cookies;
     (state.choice, state.spans, state.nat) = (Some(choice), spans, nat);
-    state.path = nat.changed(state.path, *nat_traversal_port);
+    state.path = changed;
     (state.secrets, state.chain) = (Some(secrets), Some(chain));
     state.stage = Stage::Answers;
     Ok(Outcome::Authenticated(peer))

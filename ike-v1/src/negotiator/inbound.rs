@@ -237,7 +237,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Counts a message of an unknown SA. That of a configured peer is reported, at most once a minute.
+    /// Counts a message of an unknown SA. That of a configured peer is reported, at most once a minute, unless the SA has
+    /// ended lately: the second copy of its deletion may arrive, and messages that were under way.
     pub(super) fn unknown_sa(&mut self, received: &Received, host: &dyn Host) -> Refusal {
         let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
         // The message has overtaken the last one of phase 1.
@@ -251,7 +252,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_due =
             self.unknown_reported.is_none_or(|last| received.now.saturating_duration_since(last) >= REPORT_INTERVAL);
         let hint = PeerHint { path: received.path, exchange, candidate: None, identity: None };
-        if is_due && host.find_peer(&hint).is_some() {
+        let has_ended = self.ended.contains(&received.header.initiator_cookie);
+        if is_due && !has_ended && host.find_peer(&hint).is_some() {
             self.unknown_reported = Some(received.now);
             self.unknown = Some(received.path);
             self.touch();

@@ -21,7 +21,7 @@ use super::isakmp_sa::{IsakmpSa, PendingNotify};
 use super::message::write_phase_2;
 use super::spi::Spi;
 use super::stage::Stage;
-use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
+use super::{Host, Negotiator, Path, PeerId, Refusal, Role, remember};
 use crate::Cookies;
 
 /// Refusal of phase 1 that is sent in cleartext.
@@ -378,10 +378,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Sends NO-PROPOSAL-CHOSEN in cleartext, once for a cookie: the initiator may show it to its operator.
     pub(super) fn refuse_in_clear(&mut self, received: &Received, cookie: ike_codec::Cookie) {
         if !self.refused.contains(&cookie) {
-            self.refused.rotate_right(1);
-            if let Some(first) = self.refused.first_mut() {
-                *first = cookie;
-            }
+            remember(&mut self.refused, cookie);
             self.clear_refusal = Some(ClearRefusal { path: received.path, cookie });
             self.touch();
         }

@@ -49,6 +49,8 @@ fn nat_here() {
         assert_eq!(situation.document, Some(NatTraversal::Rfc3947));
         assert!(situation.detection.here && !situation.detection.there, "{mode}: {situation:?}");
         assert_eq!((path.local.port(), path.remote.port()), (4500, 4500));
+        let (_, seen) = link.ends[1].last_nat.unwrap();
+        assert!(!seen.detection.here && seen.detection.there, "{mode}: {seen:?}");
         assert_eq!(encaps(&link, 0), [ports(4500, 4500), ports(4500, 4500)]);
         assert_eq!(encaps(&link, 1), [ports(4500, 14_500), ports(14_500, 4500)]);
     }
@@ -68,6 +70,8 @@ fn nat_there() {
         assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
         let (_, situation) = link.ends[0].last_nat.unwrap();
         assert!(!situation.detection.here && situation.detection.there, "{mode}: {situation:?}");
+        let (_, seen) = link.ends[1].last_nat.unwrap();
+        assert!(seen.detection.here && !seen.detection.there, "{mode}: {seen:?}");
         assert_eq!(encaps(&link, 0), [ports(4500, 4500), ports(4500, 4500)]);
     }
 }
