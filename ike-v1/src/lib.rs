@@ -1,6 +1,7 @@
 //! IKEv1 (RFC 2408, RFC 2409) without I/O: negotiation of SAs, and its cryptographic building blocks.
 //!
-//! [`Negotiator`] is a state machine in fixed memory: main mode with pre-shared keys, quick mode for ESP, AH, IPComp
+//! [`Negotiator`] is a state machine in fixed memory: main, aggressive and base mode with pre-shared keys, signatures and
+//! hybrid authentication, NAT traversal, dead peer detection, XAUTH and Mode Config, quick mode for ESP, AH, IPComp
 //! and bundles of them in tunnel and transport mode, and informational exchanges, in both roles. Datagrams, time and
 //! requests go in; [`Event`]s and datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers,
 //! SPIs and the Diffie-Hellman arithmetic. `ipsec-lab negotiate` is a complete use of it.
@@ -35,15 +36,18 @@
 //! ```
 //!
 //! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups;
-//! groups 1, 2 and 5 need `legacy`, too. `alloc` keeps the SAs and exchanges of the negotiator on the heap. All
-//! features are additive.
+//! groups 1, 2 and 5 need `legacy`, too. `alloc` keeps the SAs and exchanges of the negotiator on the heap.
+//! `aggressive`, `base`, `signatures`, `nat-traversal`, `dead-peer-detection`, `xauth` and `fragments` (together
+//! `all-exchanges`) add what a negotiator supports besides main mode with pre-shared keys and quick mode. All features
+//! are additive.
 //!
 //! Security notes: decryption does not authenticate. The negotiator verifies the hash of a message before its contents
 //! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key
 //! in aggressive mode, or a weak one in main mode, can be searched offline (CVE-2018-5389); the strength of the key is
 //! the only protection. With the key of a group, each of its users can pose as the server, and receives the passwords
-//! of extended authentication; hybrid authentication prevents that. Groups 1, 2 and 5, DES and MD5 are intended for peers without stronger algorithms. Secrets are
-//! wiped on drop and never printed; block ciphers other than AES are not constant-time.
+//! of extended authentication; hybrid authentication prevents that. Groups 1, 2 and 5, DES and MD5 are intended for
+//! peers without stronger algorithms. Secrets are wiped on drop and never printed; block ciphers other than AES are not
+//! constant-time.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

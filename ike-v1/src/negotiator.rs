@@ -83,8 +83,8 @@ use stage::Stage;
 /// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
 const FAILURES: usize = 8;
 
-/// IKEv1 for one set of local addresses: main mode with pre-shared keys, quick mode for ESP, AH and IPComp, and
-/// informational exchanges, in both roles (RFC 2408, RFC 2409).
+/// IKEv1 for one set of local addresses: main, aggressive and base mode, quick mode for ESP, AH and IPComp,
+/// informational and transaction exchanges, in both roles (RFC 2408, RFC 2409).
 ///
 /// The negotiator does no I/O, reads no clock and, without the feature `alloc`, does not allocate. It has room for
 /// `SAS` ISAKMP SAs, `EXCHANGES` exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of
@@ -100,8 +100,9 @@ const FAILURES: usize = 8;
 ///     -> poll_event (install SAs, call `installed`) -> poll_transmit (send) -> poll_event -> poll_timeout (wait)
 /// ```
 #[derive(Debug)]
-//= RFC 2409 5/1, 5/3
+//= RFC 2409 5/1, 5/2, 5/3
 //# MUST: main mode is implemented
+//# SHOULD: aggressive mode is implemented
 //# MUST: quick mode is implemented
 //= RFC 2408 1.4.2/1, 1.6.2/1
 //# MUST: the key management protocol establishes security associations

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ike_certificates::{CertificateRefusal as Reason, Credential, IdentityCheck, RevocationCheck, Trust};
 use ike_codec::{Certificate, CertificateEncoding, Identification};
@@ -12,7 +11,7 @@ use ike_v1::{CertificateRefusal, SignedIdentity};
 use zeroize::Zeroizing;
 
 use crate::config::CertificateFiles;
-use crate::log;
+use crate::{clock, log};
 
 /// Certificates of this host and of the authorities of one peer.
 #[derive(Default)]
@@ -68,9 +67,9 @@ impl Credentials {
     /// # Errors
     /// The reason for the negotiator, and its text for the operator.
     pub fn verify(&self, signed: &SignedIdentity<'_>) -> Result<(), (CertificateRefusal, String)> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let certificates = signed.certificates().map(|certificate| (certificate.encoding, certificate.data));
-        let verified = self.trust.verify(now, &signed.identity, certificates, signed.hash, signed.signature);
+        let verified =
+            self.trust.verify(clock::unix_seconds(), &signed.identity, certificates, signed.hash, signed.signature);
         verified.map(drop).map_err(|reason| (refusal(&reason), reason.to_string()))
     }
 

@@ -1,7 +1,7 @@
 //! Aggressive mode (RFC 2409 section 5): one function for each message that is received, and one that begins. Each makes
 //! all checks before it changes the state of the exchange.
 //!
-//! Its identities are in cleartext. With a pre-shared key, HASH_R of the responder is sent to whoever asks, so that a
+//! Its identities are in cleartext. With a pre-shared key, HASH_R of the responder is sent to every sender, so that a
 //! weak key can be found by trying offline.
 
 use ike_codec::{Cookie, ExchangeKind, Identification, PayloadKind};

@@ -50,7 +50,7 @@ pub(crate) struct State {
     pub connect_by: Option<Instant>,
     /// Group of perfect forward secrecy that this host has offered in quick mode.
     pub group: Option<Group>,
-    /// What the vendor IDs of the peer in phase 1 say.
+    /// Properties of the peer, from its vendor IDs.
     pub quirks: Quirks,
     /// NAT traversal, once the NAT-D payloads of the peer are known.
     pub nat: NatSituation,

@@ -52,7 +52,7 @@ impl<'m> Opened<'m> {
         Ok(Self { census: Census::of(row, parsed.payloads())?, next: None })
     }
 
-    /// Returns the payloads, which anybody may have sent.
+    /// Returns the payloads, which may come from an attacker.
     pub const fn unverified(&self) -> &Census<'m> {
         &self.census
     }

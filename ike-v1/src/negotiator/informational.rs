@@ -86,6 +86,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.follow_message(sa_id, received.path);
         let sa = self.isakmp_sa_mut(sa_id)?;
         sa.theirs.add(id);
+        //= RFC 2409 5.6/4
+        //# MUST: a group that is not acceptable is answered by attributes-not-supported
         let (message_id, kind) = (new_message_id(sa, host), NotifyKind::ATTRIBUTES_NOT_SUPPORTED);
         sa.notify = Some(PendingNotify { message_id, kind, protocol: ProtocolId::ISAKMP, spi: None });
         self.touch();

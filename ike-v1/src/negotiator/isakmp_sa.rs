@@ -25,7 +25,7 @@ pub(crate) struct IsakmpSa {
     pub identity: u64,
     pub role: Role,
     pub choice: Phase1Choice,
-    /// What the vendor IDs of the peer say.
+    /// Properties of the peer, from its vendor IDs.
     pub quirks: Quirks,
     /// NAT traversal.
     pub nat: NatSituation,

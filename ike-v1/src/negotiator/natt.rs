@@ -16,7 +16,7 @@ use crate::{Cookies, NatDetection, Phase1Choice, detect, detection_hash};
 pub struct NatSituation {
     /// Document that both ends support; `None` without NAT traversal.
     pub document: Option<NatTraversal>,
-    /// Which end is behind a NAT, from the point of view of this host.
+    /// Result of NAT detection, from the point of view of this host.
     pub detection: NatDetection,
 }
 

@@ -91,6 +91,11 @@ pub(crate) fn own(step: &mut Step<'_>, peer: PeerId, choice: &Phase1Choice, hash
         //# MUST: sending: hash function and use of its data are determined
         return Ok(OwnProof::Hash(hash));
     }
+    //= RFC 2408 1.5.3/2, 5.12/1
+    //# MUST: a digital signature algorithm is used to authenticate
+    //# MUST: sending: signature function and use of its data are determined
+    //= RFC 2409 4/15
+    //# SHOULD: dss and rsa signatures are supported
     let Step { scratch, host, .. } = step;
     let signature = scratch.store_with(|free, _| {
         let signed = answered(host.sign(peer, choice.auth_method, hash.expose(), free))?;
@@ -124,6 +129,10 @@ pub(crate) fn write_requests(
     (host, peer): (&dyn Host, PeerId),
     is_signed: bool,
 ) -> Result<(), NoSpace> {
+    //= RFC 2408 5.10/1
+    //# MUST: sending: encoding and authority to ask for are determined
+    //= RFC 2409 5/9
+    //# MUST NOT: a certificate request does not add messages to the exchange
     let requests = (0..MAX_CERTIFICATES).map_while(|index| host.certificate_request(peer, index));
     for request in requests.filter(|_| SIGNATURES && is_signed) {
         writer.payload(PayloadKind::CERTIFICATE_REQUEST, |body| request.write(body))?;
@@ -144,6 +153,9 @@ pub(crate) fn verify<'m>(
     if !SIGNATURES || !claim.is_signed {
         return Ok(message.authenticate(hash)?);
     }
+    //= RFC 2408 5.12/3, 5.12/4
+    //# MUST: receiving: a message of a signature that is not supported is discarded
+    //# MUST: receiving: the signature is verified, and the message discarded if it is wrong
     // A signature is verified by the authorities of the peer that has the identity.
     let peer = claim.find_peer(host)?;
     let signature = message.unverified().signature()?;

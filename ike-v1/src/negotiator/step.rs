@@ -20,7 +20,7 @@ pub(crate) struct Step<'a> {
     pub state: &'a mut State,
     pub scratch: Scratch<'a>,
     pub host: &'a mut dyn Host,
-    /// What the vendor IDs of the peer say, up to the present message.
+    /// Properties of the peer, from its vendor IDs up to the present message.
     pub quirks: Quirks,
     /// Addresses and ports of the present message.
     pub path: Path,

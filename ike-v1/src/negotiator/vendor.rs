@@ -18,6 +18,8 @@ pub(crate) fn write(
     if !VENDOR_IDS {
         return Ok(());
     }
+    //= RFC 2408 3.16/2
+    //# MUST: vendor ids are sent in phase 1
     let offered = match role {
         Role::Initiator if NAT_TRAVERSAL => peer.nat_traversal,
         Role::Initiator => NatTraversals::NONE,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ike_codec::{AuthMethod, ExchangeKind, Group, IdKind, Message, PayloadKind};
-use ike_v1::{Counter, Follower, HashForm, NotVerified, Refusal, Role, Secrets, Verdict, plaintext};
+use ike_codec::{AuthMethod, ExchangeKind, Flags, Group, Header, IdKind, Message, MessageWriter, PayloadKind};
+use ike_v1::{Counter, Follower, HashForm, NotVerified, Protection, Refusal, Role, Secrets, Verdict, plaintext};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
 
 use crate::endpoint::{Config, configs, phase_1};
@@ -274,5 +274,40 @@ fn base_rsa_nonce_order() {
         for role in [Role::Initiator, Role::Responder] {
             assert!(forms.contains(&HashForm::Phase1(role)), "{exchange}: {forms:?}");
         }
+    }
+}
+
+#[test]
+fn aggressive_clear_am3() {
+    let mut link = Link::new(with_exchange(ExchangeKind::AGGRESSIVE), 15);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    while link.sent.len() < 3 {
+        assert!(link.step(now + Duration::from_secs(1)));
+    }
+    let message = link.sent[2].1.clone();
+    let key = link.ends[0].negotiator.sas().next().unwrap().expose_encryption_key().to_vec();
+    let protection = Protection::new(CipherAlgorithm::AesCbc, &key, HashFunction::Sha1).unwrap();
+    let public = |message: &[u8]| {
+        let parsed = Message::parse(message).unwrap();
+        parsed.payloads().find(|payload| payload.kind == PayloadKind::KEY_EXCHANGE).unwrap().body.to_vec()
+    };
+    let chain = protection.phase_1(&public(&link.sent[0].1), &public(&link.sent[1].1));
+    let mut opened = message.clone();
+    protection.decrypt(&chain, &mut opened).unwrap();
+    let header = Header::parse(&message).unwrap().0;
+    let mut buf = [0; 400];
+    let mut writer = MessageWriter::new(&mut buf, &Header { flags: Flags(0), ..header }).unwrap();
+    for payload in plaintext(&opened).unwrap().payloads() {
+        writer.copy(&payload).unwrap();
+    }
+    let clear = writer.finish().to_vec();
+    let mut wrong = clear.clone();
+    wrong[40] ^= 1;
+    for (datagram, expected) in [(wrong, 0), (clear, 1)] {
+        let now = link.now;
+        link.ends[1].receive(now, datagram);
+        link.ends[1].poll(now);
+        assert_eq!(link.ends[1].phase_1_up, expected, "{:?}", link.counts());
     }
 }

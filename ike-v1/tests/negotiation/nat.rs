@@ -3,12 +3,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ike_codec::{ExchangeKind, NatTraversal, NatTraversals};
-use ike_v1::Path;
+use ike_codec::{
+    Body, EncapsulationMode, ExchangeKind, IdKind, Identification, NatTraversal, NatTraversals, PayloadKind,
+};
+use ike_v1::{Path, Phase2Choice, Refusal, plaintext};
 use ipsec_packet::{Marker, Ports, Selector, Upper};
 use ipsec_sa::{Mode, UdpEncap};
 
 use crate::endpoint::{Config, configs, paths};
+use crate::quick;
+use crate::spy::Spy;
 use crate::wire::{Link, Nat};
 
 const MODES: [ExchangeKind; 3] = [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE];
@@ -233,8 +237,8 @@ fn the_engine_reports_a_move() {
     assert_eq!(link.ends[1].moves, [(path, to)]);
 }
 
-#[test]
-fn transport_nat_oa() {
+/// Transport mode between endpoint 0 behind a NAT and endpoint 1, agreed.
+fn transport() -> (Link, Spy) {
     let host = |address: IpAddr| ipsec_packet::AddressRange::host(address);
     let [path_a, path_b] = paths();
     let outer = nat(7, 1_000);
@@ -248,5 +252,114 @@ fn transport_nat_oa() {
     b.policy = Some(selector(path_b.local.ip(), outer.outer));
     let link = negotiated([a, b], outer);
     assert_eq!(link.agreed(), 1, "{:?} {:?}", link.ends[1].failures, link.counts());
-    assert_eq!(link.ends[1].outbound.values().next().unwrap().selector.destination, host(outer.outer));
+    // The marker of the port for NAT traversal is not part of a message.
+    let messages: Vec<_> = link.sent.iter().map(|(side, datagram)| (*side, without_marker(datagram))).collect();
+    let spy = Spy::of(&messages[..6], &link.ends[0].host.first_shared);
+    (link, spy)
+}
+
+fn without_marker(datagram: &[u8]) -> Vec<u8> {
+    datagram.strip_prefix(&[0; 4]).unwrap_or(datagram).to_vec()
+}
+
+/// Sends message 1 of quick mode to endpoint 1 through the NAT.
+fn ask(link: &mut Link, spy: &Spy, message_id: u32, offer: &Phase2Choice, ids: &[Identification<'_>]) {
+    let message = spy.message((ExchangeKind::QUICK, message_id), &spy.chain(message_id, []), |writer| {
+        quick::write_sa(writer, offer)?;
+        writer.bytes(PayloadKind::NONCE, &[7; 16])?;
+        quick::write_ids(writer, ids)
+    });
+    let (path, _) = link.ends[1].last_nat.unwrap();
+    let now = link.now;
+    link.ends[1].receive_on(path, now, [&[0; 4], &message[..]].concat());
+    link.collect();
+}
+
+fn udp_transport(mode: EncapsulationMode) -> Phase2Choice {
+    let mut choice = configs()[0].esp[0];
+    choice.encapsulation = Some(mode);
+    choice
+}
+
+#[test]
+fn transport_nat_oa() {
+    let (link, spy) = transport();
+    let destination = link.ends[1].outbound.values().next().unwrap().selector.destination;
+    assert_eq!(destination, ipsec_packet::AddressRange::host(nat(7, 0).outer));
+    // Both addresses, as each end knows them.
+    let originals = |index: usize| -> Vec<IpAddr> {
+        let message = without_marker(&link.sent[index].1);
+        let opened = spy.open(0, &[&message]);
+        let chain = plaintext(&opened).unwrap();
+        let addresses = chain.payloads().filter_map(|payload| match payload.view() {
+            Body::NatOriginalAddress(original) => original.address(),
+            _ => None,
+        });
+        addresses.collect()
+    };
+    let [path_a, path_b] = paths();
+    assert_eq!(originals(6), [path_a.local.ip(), path_a.remote.ip()]);
+    assert_eq!(originals(7), [nat(7, 0).outer, path_b.local.ip()]);
+}
+
+#[test]
+fn quick_ms818043() {
+    // Windows renews SAs in transport mode with its name as client identity.
+    let (mut link, spy) = transport();
+    let [_, path_b] = paths();
+    let IpAddr::V4(own) = path_b.local.ip() else { panic!() };
+    let name = Identification { kind: IdKind::FQDN, protocol: 17, port: 1701, data: b"client.example" };
+    let address = Identification { kind: IdKind::IPV4, protocol: 17, port: 1701, data: &own.octets() };
+    let before = link.ends[1].inbound.len();
+    ask(&mut link, &spy, 91, &udp_transport(EncapsulationMode::UDP_TRANSPORT), &[name, address]);
+    assert_eq!(link.ends[1].inbound.len(), before + 1, "{:?}", link.ends[1].failures);
+    let selector = link.ends[1].inbound.values().map(|sa| sa.selector).find(|selector| selector.upper != Upper::Any);
+    assert_eq!(selector.unwrap().destination, ipsec_packet::AddressRange::host(nat(7, 0).outer));
+    // In tunnel mode a name is no client identity.
+    ask(&mut link, &spy, 92, &udp_transport(EncapsulationMode::UDP_TUNNEL), &[name, address]);
+    assert_eq!(link.ends[1].last_reason(), Some(Refusal::Selectors));
+}
+
+#[test]
+fn udp_modes_of_another_document() {
+    let (mut link, spy) = transport();
+    let before = link.ends[1].inbound.len();
+    ask(&mut link, &spy, 93, &udp_transport(EncapsulationMode::UDP_TRANSPORT_DRAFT), &client_ids());
+    assert_eq!(link.ends[1].inbound.len(), before + 1, "{:?}", link.ends[1].failures);
+    // Behind a NAT ESP is sent in UDP.
+    let [private, own] = client_ids();
+    let outer = Identification { data: &[203, 0, 113, 7], ..private };
+    ask(&mut link, &spy, 94, &udp_transport(EncapsulationMode::TRANSPORT), &[outer, own]);
+    assert!(matches!(link.ends[1].last_reason(), Some(Refusal::NoProposal(_))), "{:?}", link.ends[1].failures);
+    assert_eq!(link.ends[1].inbound.len(), before + 1);
+}
+
+/// Client identities of endpoint 0 in transport mode: its private address, and that of endpoint 1.
+fn client_ids() -> [Identification<'static>; 2] {
+    let id = |data| Identification { kind: IdKind::IPV4, protocol: 0, port: 0, data };
+    [id(&[192, 0, 2, 1]), id(&[198, 51, 100, 1])]
+}
+
+#[test]
+fn two_clients_behind_one_nat_same_selector() {
+    // Another client behind the NAT has another identity, and asks for the same selectors: packets to it and to the
+    // first one could not be told apart.
+    let (mut link, _) = transport();
+    let [mut config, _] = [link.ends[0].host.config.clone(), link.ends[1].host.config.clone()];
+    config.local_identity = (IdKind::FQDN, b"another.example".to_vec());
+    link.restart(0, config);
+    link.nats[0] = Some(nat(7, 2_000));
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(15));
+    assert_eq!(link.ends[1].last_reason(), Some(Refusal::SelectorTaken), "{:?}", link.ends[1].failures);
+}
+
+#[test]
+fn nat_02n_only() {
+    let mut configs = configs();
+    configs[1].nat_traversal = NatTraversals::NONE.with(NatTraversal::Draft02Newline);
+    let link = negotiated(configs, nat(7, 1_000));
+    assert_eq!(link.agreed(), 1);
+    assert_eq!(link.ends[0].last_nat.unwrap().1.document, Some(NatTraversal::Draft02Newline));
 }

@@ -15,7 +15,7 @@ use crate::endpoint::{Config, configs, esp, paths, seconds};
 use crate::spy::Spy;
 use crate::wire::Link;
 
-type Written = Result<(), NoSpace>;
+pub type Written = Result<(), NoSpace>;
 
 /// SPI of the inbound SA of a peer that exists in these messages only.
 const SPI: [u8; 4] = [1, 2, 3, 4];
@@ -37,7 +37,7 @@ fn id(kind: IdKind, data: &[u8]) -> Identification<'_> {
 /// Client identities of the networks of both endpoints.
 const NETWORKS: [[u8; 8]; 2] = [[192, 168, 1, 0, 255, 255, 255, 0], [192, 168, 2, 0, 255, 255, 255, 0]];
 
-fn write_sa(writer: &mut MessageWriter<'_>, offer: &Phase2Choice) -> Written {
+pub fn write_sa(writer: &mut MessageWriter<'_>, offer: &Phase2Choice) -> Written {
     writer
         .sa(|sa| {
             sa.proposal(&ProposalHead::new(1, offer.protocol, &SPI), |proposal| {
@@ -48,7 +48,7 @@ fn write_sa(writer: &mut MessageWriter<'_>, offer: &Phase2Choice) -> Written {
         .map(drop)
 }
 
-fn write_ids(writer: &mut MessageWriter<'_>, ids: &[Identification<'_>]) -> Written {
+pub fn write_ids(writer: &mut MessageWriter<'_>, ids: &[Identification<'_>]) -> Written {
     let mut ids = ids.iter();
     ids.try_for_each(|id| writer.payload(PayloadKind::ID, |body: &mut BodyWriter<'_>| id.write(body)).map(drop))
 }

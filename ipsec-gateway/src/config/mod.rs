@@ -97,7 +97,7 @@ impl PeerConfig {
 /// Use of NAT traversal with a peer (RFC 3947).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum NatUse {
-    /// It is not negotiated.
+    /// NAT traversal is not negotiated.
     Off,
     /// ESP is sent in UDP if there is a NAT.
     #[default]
