@@ -34,8 +34,10 @@ need() {
 # removed for another package.
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 install_packages() {
-    local install=(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove "$@")
-    "${install[@]}" || { as_root apt-get update -q && "${install[@]}"; }
+    # Another check may install packages at the same time.
+    local install=(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends
+        --no-remove "$@")
+    "${install[@]}" || { as_root apt-get update -o DPkg::Lock::Timeout=600 -q && "${install[@]}"; }
 }
 # need_command COMMAND PACKAGE..
 need_command() {

@@ -30,8 +30,9 @@ need() { command -v "$1" >/dev/null || apt install -y -q --no-install-recommends
 # Packages are installed and downloaded only with CI=true, as in ci/install.sh.
 apt() {
     [ "${CI:-}" = true ] || return
-    apt-get "$@" >>"$run/apt" 2>&1 && return
-    apt-get update -q >>"$run/apt" 2>&1 && apt-get "$@" >>"$run/apt" 2>&1
+    local wait=(-o DPkg::Lock::Timeout=600)
+    apt-get "${wait[@]}" "$@" >>"$run/apt" 2>&1 && return
+    apt-get "${wait[@]}" update -q >>"$run/apt" 2>&1 && apt-get "${wait[@]}" "$@" >>"$run/apt" 2>&1
 }
 
 # A package's files in the cache, not installed; tar's patterns choose some of them.
