@@ -5,7 +5,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::task::Poll;
 
-use ike_codec::{Group, IdKind, Identification, ProtocolId};
+use ike_codec::{ExchangeKind, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
     DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
     Phase1Choice, Phase2Choice, PreSharedKey, Software,
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::esp_sa;
 use crate::gateway::{Host, Outcome};
+use crate::negotiate::wire::IkeDatagram;
 
 /// Negotiator with buffers for the largest group.
 type GatewayNegotiator = Negotiator<4, 8, 16, 8192>;
@@ -37,6 +38,10 @@ pub struct Configuration {
     pub ike: Vec<Phase1Choice>,
     /// Algorithms of ESP.
     pub esp: Vec<Phase2Choice>,
+    /// Exchange of phase 1.
+    pub exchange: ExchangeKind,
+    /// Set if ESP is sent in UDP without a NAT.
+    pub forces_nat_traversal: bool,
 }
 
 /// Gateway with its negotiated SAs.
@@ -101,11 +106,10 @@ impl Endpoint {
         }
     }
 
-    /// Processes an IKE message from the wire.
-    pub fn receive_ike(&mut self, now: Instant, message: &[u8]) {
+    /// Processes a datagram of IKE from the wire.
+    pub fn receive_ike(&mut self, now: Instant, datagram: &IkeDatagram<'_>) {
         self.services.now = now;
-        let path = self.services.configuration.path;
-        self.negotiator.handle_datagram(now, path, &mut message.to_vec(), &mut self.services);
+        self.negotiator.handle_datagram(now, datagram.path, &mut datagram.payload.to_vec(), &mut self.services);
     }
 
     /// Decapsulates a packet from the wire. Returns the packet for the network, `None` if it is discarded.
@@ -139,7 +143,10 @@ impl Endpoint {
         let mut released = None;
         while let Some(event) = self.negotiator.poll_event() {
             match event {
-                Event::Phase1Up { sa, role, .. } => self.note(now, format!("{sa} is established as {role}")),
+                Event::Phase1Up { sa, role, nat, .. } => {
+                    let udp = if nat.in_udp().is_some() { ", ESP in UDP" } else { "" };
+                    self.note(now, format!("{sa} is established as {role}{udp}"));
+                }
                 Event::InboundReady(ready) => {
                     self.services.host.engine.add(&ready.params, now)?;
                     self.note(now, format!("installed {}", ready.params));
@@ -154,9 +161,14 @@ impl Endpoint {
                     released = self.waiting.take();
                 }
                 Event::IpsecSaGone { direction, spi, path, why, .. } => {
+                    let outbound = SaId::outbound(path.remote.ip(), Protocol::Esp, spi);
+                    let is_in_udp = self.services.host.engine.sa(&outbound, path.local.ip()).is_none();
                     let (id, source) = match direction {
                         Direction::Inbound => (SaId::inbound(path.local.ip(), Protocol::Esp, spi), path.remote.ip()),
-                        Direction::Outbound => (SaId::outbound(path.remote.ip(), Protocol::Esp, spi), path.local.ip()),
+                        Direction::Outbound if is_in_udp => {
+                            (outbound.with_peer_port(path.remote.port()), path.local.ip())
+                        }
+                        Direction::Outbound => (outbound, path.local.ip()),
                     };
                     self.services.host.engine.delete(&id, source)?;
                     self.note(now, format!("removed {id}: {why}"));
@@ -215,6 +227,8 @@ impl ike_v1::Host for Services {
         (peer == PeerId(0)).then(|| Peer {
             path: Some(self.configuration.path),
             remote_identity: Some(self.identity(1)),
+            exchanges: std::slice::from_ref(&self.configuration.exchange),
+            forces_nat_traversal: self.configuration.forces_nat_traversal,
             ..Peer::new(self.identity(0), &self.configuration.ike)
         })
     }

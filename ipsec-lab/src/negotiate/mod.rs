@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ike_codec::{EncapsulationMode, Lifetimes, ProtocolId};
+use ike_codec::{EncapsulationMode, ExchangeKind, Lifetimes, ProtocolId};
 use ike_v1::{Counter, Path, Phase2Choice, Phase2Suite};
 use ipsec_config::setkey::LoadOptions;
 use ipsec_packet::Instant;
@@ -31,8 +31,8 @@ use wire::Wire;
 
 /// Negotiate SAs between two gateways in one process, and ping through them.
 ///
-/// Gateway A joins 192.168.1.0/24 to 192.168.2.0/24 behind gateway B by main mode with a pre-shared key and quick
-/// mode. The first ping has no SA and starts the negotiation. Prints the messages with their payloads as tcpdump -v
+/// Gateway A joins 192.168.1.0/24 to 192.168.2.0/24 behind gateway B by main, aggressive or base mode with a pre-shared
+/// key and quick mode. The first ping has no SA and starts the negotiation. Prints the messages with their payloads as tcpdump -v
 /// does, what each gateway did, the SAs in the format of setkey -D, and the result of the pings. Writes to the output
 /// directory: wire.pcap, and the keys for Wireshark (ikev1_decryption_table and esp_sa). The clock is simulated: lost
 /// messages cost no time. The exit status is 0 if both gateways agreed and accepted every packet that arrived.
@@ -53,6 +53,12 @@ pub struct Args {
     /// Derive keys, cookies and losses from this seed instead of the system's random source.
     #[arg(long)]
     seed: Option<u64>,
+    /// Exchange of phase 1.
+    #[arg(long, value_name = "MODE", default_value = "main", value_parser = ["main", "aggressive", "base"])]
+    exchange: String,
+    /// Send ESP in UDP, as through a NAT.
+    #[arg(long)]
+    udp: bool,
     /// Use transport mode between the gateways instead of a tunnel between networks.
     #[arg(long)]
     transport: bool,
@@ -126,7 +132,14 @@ impl Demonstration {
                 IpAddr::V6(v6) => v6.octets().to_vec(),
             });
             let (ike, esp) = (vec![args.ike.choice()], vec![esp_choice(&args.suite, args.transport)]);
-            Ok(Endpoint::new(Configuration { name, path, identities, key, ike, esp }, host, StdRng::from_rng(rng)))
+            let exchange = match args.exchange.as_str() {
+                "aggressive" => ExchangeKind::AGGRESSIVE,
+                "base" => ExchangeKind::BASE,
+                _ => ExchangeKind::MAIN,
+            };
+            let forces_nat_traversal = args.udp;
+            let configuration = Configuration { name, path, identities, key, ike, esp, exchange, forces_nat_traversal };
+            Ok(Endpoint::new(configuration, host, StdRng::from_rng(rng)))
         };
         Ok(Self {
             now: Instant::ZERO,
@@ -207,8 +220,8 @@ impl Demonstration {
 
     /// Delivers a packet from the wire to a gateway.
     fn receive(&mut self, side: usize, packet: &[u8]) -> Result<(), Box<dyn Error>> {
-        match wire::ike_message(packet) {
-            Some(message) => self.ends[side].receive_ike(self.now, message),
+        match wire::ike_datagram(packet) {
+            Some(datagram) => self.ends[side].receive_ike(self.now, &datagram),
             None => {
                 let Some(inner) = self.ends[side].receive_esp(self.now, packet) else { return Ok(()) };
                 match Echo::read(&inner) {
@@ -280,9 +293,9 @@ impl Demonstration {
     fn print_messages(&self, keys: &KeyTable) {
         let mut sessions = Sessions::new(Secrets { keys: keys.clone(), ..Secrets::default() });
         for (index, sent) in self.wire.sent.iter().enumerate() {
-            let Some(message) = wire::ike_message(&sent.packet) else { continue };
-            let paths = &self.ends[sent.side].services.configuration.path;
-            let (from, to) = (paths.local, paths.remote);
+            let Some(datagram) = wire::ike_datagram(&sent.packet) else { continue };
+            let Some(message) = datagram.message() else { continue };
+            let (from, to) = (datagram.path.remote, datagram.path.local);
             let ends = Some((from.ip(), to.ip()));
             let opened = sessions.see(&Found { frame: index + 1, ends, message: message.to_vec() });
             let role = if sent.side == 0 { 'I' } else { 'R' };

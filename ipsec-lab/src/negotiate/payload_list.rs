@@ -238,6 +238,8 @@ fn write_identification(text: &mut String, id: &Identification<'_>) -> std::fmt:
 const fn exchange_name(exchange: ExchangeKind) -> &'static str {
     match exchange {
         ExchangeKind::MAIN => "ident",
+        ExchangeKind::AGGRESSIVE => "agg",
+        ExchangeKind::BASE => "base",
         ExchangeKind::QUICK => "oakley-quick",
         ExchangeKind::INFORMATIONAL => "inf",
         _ => "other",

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ike_codec::{Datagram, Port, unframe_udp};
+use ike_v1::Path;
 use ipsec_packet::{ChecksumRepair, Instant, Ip, IpProto, Ipv4Header, Ipv6Header, UDP_HEADER, repair_checksum};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -86,12 +88,37 @@ pub fn udp_packet(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -
     Ok(packet)
 }
 
-/// Returns the IKE message in an IP packet, `None` for other packets.
-pub fn ike_message(packet: &[u8]) -> Option<&[u8]> {
+/// Datagram of key exchange in an IP packet: its addresses and ports as its receiver sees them, and its payload.
+pub struct IkeDatagram<'p> {
+    pub path: Path,
+    pub payload: &'p [u8],
+}
+
+impl<'p> IkeDatagram<'p> {
+    /// Returns the IKE message without the non-ESP marker, `None` for a keep-alive.
+    pub fn message(&self) -> Option<&'p [u8]> {
+        let port = if self.path.local.port() == NAT_TRAVERSAL_PORT { Port::NatTraversal } else { Port::Ike };
+        match unframe_udp(port, self.payload) {
+            Datagram::Ike(message) => Some(message),
+            _ => None,
+        }
+    }
+}
+
+/// UDP port of IKE and ESP with NAT traversal.
+const NAT_TRAVERSAL_PORT: u16 = 4500;
+
+/// Returns the datagram of key exchange in an IP packet, `None` for other packets: ESP, and ESP in UDP.
+pub fn ike_datagram(packet: &[u8]) -> Option<IkeDatagram<'_>> {
     let ip = Ip::parse(packet).ok()?;
     let (header, next) = match &ip {
         Ip::V4(v4) => (20, v4.header().protocol()),
         Ip::V6(v6) => (40, v6.header().next_header()),
     };
-    if next != IpProto::UDP { None } else { packet.get(header + UDP_HEADER..) }
+    let udp = packet.get(header..).filter(|_| next == IpProto::UDP)?;
+    let (ports, payload) = (udp.first_chunk::<4>()?, udp.get(UDP_HEADER..)?);
+    let [from, to] = [[ports[0], ports[1]], [ports[2], ports[3]]].map(u16::from_be_bytes);
+    let path = Path { local: SocketAddr::new(ip.destination(), to), remote: SocketAddr::new(ip.source(), from) };
+    let is_esp = to == NAT_TRAVERSAL_PORT && matches!(unframe_udp(Port::NatTraversal, payload), Datagram::Esp(_));
+    (!is_esp).then_some(IkeDatagram { path, payload })
 }
