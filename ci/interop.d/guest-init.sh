@@ -50,6 +50,7 @@ for family, level, option in ((socket.AF_INET, socket.IPPROTO_IP, IP_XFRM_POLICY
 while True:
     time.sleep(1000)
 P
+echo $! >/dev/shm/espinudp.pid
 for i in $(seq 100); do ss -Hlun6 | grep -q :4500 && break; sleep 0.1; done
 
 echo "Linux $(uname -r)" >/mnt/ready.new; mv /mnt/ready.new /mnt/ready

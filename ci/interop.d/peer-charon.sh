@@ -8,7 +8,9 @@
 #   peer-charon.sh log            prints the log of charon
 #   peer-charon.sh exec, down     as in peer-kernel.sh
 # Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
-# peer), IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side.
+# peer), IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side. EXCHANGE (main or aggressive),
+# AUTH (psk or rsa), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in octets. With AUTH=rsa, PKI is the
+# directory of ca.pem, peer.pem and peer.key.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 kernel=$here/peer-kernel.sh
@@ -23,7 +25,8 @@ $*"
 up() {
     "$kernel" up || exit $?
     local files; files=$("$kernel" unpack strongswan-charon ./usr/lib/ipsec/charon) || { echo "$files"; exit 77; }
-    on_guest "mount -t tmpfs tmpfs /run && ln -s $files/usr/lib/ipsec/charon /run/charon"
+    # The socket of the guest for ESP in UDP has the port that charon needs.
+    on_guest "kill \$(cat /dev/shm/espinudp.pid); mount -t tmpfs tmpfs /run && ln -s $files/usr/lib/ipsec/charon /run/charon"
 }
 
 kill_charon='[ ! -e /run/charon.pid ] || { kill -9 $(cat /run/charon.pid); rm -f /run/charon.pid /run/charon.vici; }
@@ -38,12 +41,21 @@ start() {
     [ "${MODE:-tunnel}" = tunnel ] || networks=
     local ike=${IKE_LIFE:-3600} esp=${ESP_LIFE:-3600} proposals=esp_proposals ipcomp=no
     case ${PROTO:-esp} in ah) proposals=ah_proposals;; ipcomp) ipcomp=yes;; esac
+    local own="auth = psk" others="auth = psk" keys= fragments=
+    if [ "${AUTH:-psk}" = rsa ]; then
+        own="auth = pubkey
+            certs = $PKI/peer.pem" others="auth = pubkey
+            cacerts = $PKI/ca.pem" keys="mkdir -p /run/private; cp $PKI/peer.key /run/private/"
+    fi
+    [ -z "${FRAGMENT:-}" ] || fragments="fragmentation = force"
     on_guest "$kill_charon
+rm -rf /run/private; $keys
 cat >/run/strongswan.conf <<'E'
 charon {
-    load = random nonce openssl hmac kernel-netlink socket-default vici
+    load = random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pem openssl hmac kernel-netlink socket-default vici
     install_routes = no
-    port_nat_t = 0
+    i_dont_care_about_security_and_use_aggressive_mode_psk = yes
+    ${FRAGMENT:+fragment_size = $FRAGMENT}
     retransmit_timeout = 1
     filelog {
         file {
@@ -65,7 +77,7 @@ charon {
     }
 }
 swanctl {
-    load = random
+    load = random pem pkcs1 pkcs8 x509 pubkey openssl
 }
 E
 cat >/run/swanctl.conf <<'E'
@@ -75,15 +87,18 @@ connections {
         local_addrs = 192.0.2.2
         remote_addrs = 192.0.2.1
         proposals = $1
+        aggressive = $([ "${EXCHANGE:-main}" = aggressive ] && echo yes || echo no)
+        encap = ${ENCAP:-no}
+        $fragments
         rekey_time = $(renewal "$ike")s
         over_time = $((ike - $(renewal "$ike")))s
         rand_time = 0
         local {
-            auth = psk
+            $own
             id = 192.0.2.2
         }
         remote {
-            auth = psk
+            $others
             id = 192.0.2.1
         }
         children {
