@@ -367,6 +367,22 @@ fn attributes_padded_or_empty() {
     assert_eq!(lease.split_include.iter().flatten().count(), 1);
 }
 
+/// charon answers a request for name and password with the identifier 0.
+#[test]
+fn replies_with_the_identifier_0_are_accepted() {
+    let mut link = until_asked(pull(), 3013);
+    let spy = Spy::new(&link);
+    let request = transactions(&spy, &link).pop().unwrap();
+    assert_ne!(request.identifier, 0);
+    let values: [(ConfigAttribute, &[u8]); 2] = [
+        (ConfigAttribute::XAUTH_USER_NAME, b"alice"),
+        (ConfigAttribute::XAUTH_USER_PASSWORD, b"wonderland, the password"),
+    ];
+    link.inject(1, transaction(&spy, request.message_id, (ConfigKind::REPLY, 0), &values, &[]));
+    let set = attribute_payload(1, &spy.open(0, &[&link.sent.last().unwrap().1]));
+    assert_eq!((set.kind, set.attributes), (ConfigKind::SET, vec![(ConfigAttribute::XAUTH_STATUS.0, vec![0, 1])]));
+}
+
 /// Passwords that are longer than the server accepts are not given to its host.
 #[test]
 fn long_credentials_are_rejected() {
