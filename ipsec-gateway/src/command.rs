@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ike_codec::ProtocolId;
 use ike_v1::{Phase2Suite, hash_number};
+use ipsec_gateway::access::Access;
 use ipsec_gateway::config::{Config, PeerConfig};
 use ipsec_gateway::daemon::{self, Options};
 use ipsec_gateway::host::{KeyExchange, pre_shared_key, show};
@@ -77,11 +78,16 @@ fn check(config: Config) -> Result<(), String> {
     let mut engine = policy::new_engine();
     let policies = policy::load(&config, &mut engine, clock::now())?;
     let mut keys = PskFile::read(&config.keys)?;
+    Access::read(&config)?;
     let exchange = KeyExchange::new(config, policies)?;
     for peer in &exchange.config.peers {
         print_peer(peer);
         if peer.needs_key() && pre_shared_key(&mut keys, peer, None).is_none() {
             return Err(format!("peer {}: {} contains no key for it", peer.name, exchange.config.keys.display()));
+        }
+        if peer.login.as_deref().is_some_and(|login| keys.named(login).is_none()) {
+            let file = exchange.config.keys.display();
+            return Err(format!("peer {}: {file} contains no password for its `xauth_login`", peer.name));
         }
     }
     for policy in &exchange.policies {

@@ -14,6 +14,7 @@ use ipsec_packet::{Datagram, Instant, Marker, classify};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::access::Access;
 use crate::buffer::Buffer;
 use crate::config::{Config, NAT_TRAVERSAL_PORT};
 use crate::host::{KeyExchange, pre_shared_key, show};
@@ -73,9 +74,14 @@ impl Daemon {
         let mut engine = policy::new_engine();
         let policies = policy::load(&config, &mut engine, now)?;
         let mut keys = PskFile::read(&config.keys)?;
+        let access = Access::read(&config)?;
         for peer in &config.peers {
             if peer.needs_key() && pre_shared_key(&mut keys, peer, None).is_none() {
                 log::warning(format_args!("peer {}: {} contains no key for it", peer.name, config.keys.display()));
+            }
+            if peer.login.as_deref().is_some_and(|login| keys.named(login).is_none()) {
+                let (name, file) = (&peer.name, config.keys.display());
+                log::warning(format_args!("peer {name}: {file} contains no password for its `xauth_login`"));
             }
             if let Some(warning) = peer.weakness() {
                 log::warning(format_args!("peer {}: {warning}", peer.name));
@@ -104,7 +110,7 @@ impl Daemon {
             registered.map_err(|e| format!("signal {signal}: {e}"))?;
         }
         let addresses = config.tun.addresses.iter().map(|(address, _)| *address).collect();
-        let ike = Ike::new(KeyExchange::new(config, policies)?, keys, tables);
+        let ike = Ike::new(KeyExchange::new(config, policies)?, keys, access, tables);
         Ok(Self {
             plane: Plane::new(engine).with_addresses(addresses),
             ike,

@@ -5,16 +5,18 @@ use std::task::Poll;
 
 use ike_codec::{AuthMethod, Certificate, Group, IdKind, NatTraversals, ProtocolId};
 use ike_v1::{
-    CertificateRefusal, DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerHint, PeerId,
-    PreSharedKey, Refused, SignedIdentity, Software,
+    CertificateRefusal, ClientConfig, ConfigRequest, Credentials as UserCredentials, DhError, DiffieHellman, Host,
+    IpsecPolicy, IpsecTemplate, ModeConfig, Path, Peer, PeerHint, PeerId, PreSharedKey, Refused, SignedIdentity,
+    Software, XauthAnswer, XauthRequest,
 };
 use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
 use ipsec_packet::{Instant, Selector};
 use rand::{Rng, RngExt};
 
-use crate::config::{Config, Identity, NatUse, PeerConfig};
+use crate::access::Access;
+use crate::config::{Config, Identity, ModeConfigUse, NatUse, PeerConfig, has_rsa_signature};
 use crate::credentials::Credentials;
-use crate::log::{Level, Limiter};
+use crate::log::{self, Level, Limiter};
 use crate::policy::{self, Databases, KeyedPolicy, KeyedTemplate};
 use crate::psk::PskFile;
 
@@ -92,7 +94,8 @@ impl KeyExchange {
 
     /// Returns addresses and ports for phase 1 as initiator.
     fn path(&self, peer: PeerId) -> Option<Path> {
-        Some(Path { local: self.local(peer)?, remote: self.peer(peer)?.address? })
+        let config = self.peer(peer).filter(|config| config.can_initiate())?;
+        Some(Path { local: self.local(peer)?, remote: config.address? })
     }
 
     /// Returns the certificates for a peer.
@@ -131,6 +134,8 @@ pub struct GatewayHost<'h> {
     pub exchange: &'h KeyExchange,
     /// Pre-shared keys.
     pub keys: &'h mut PskFile,
+    /// Users and addresses of clients.
+    pub access: &'h mut Access,
     /// Databases in which SPIs are reserved.
     pub engine: &'h mut Databases,
     /// Admission of negotiations.
@@ -206,6 +211,11 @@ impl Host for GatewayHost<'_> {
             nat_traversal: if config.nat_traversal == NatUse::Off { NatTraversals::NONE } else { Peer::NAT_TRAVERSAL },
             forces_nat_traversal: config.nat_traversal == NatUse::Force,
             dead_peer_detection: Some(config.dead_peer_detection).filter(|detection| !detection.delay.is_zero()),
+            mode_config: match config.mode_config {
+                ModeConfigUse::Off => None,
+                ModeConfigUse::Request => Some(ModeConfig::Request),
+                ModeConfigUse::Pool(_) => Some(ModeConfig::Answer),
+            },
             ..Peer::new(self.exchange.identities.get(usize::from(peer.0))?.payload(), &config.proposals)
         })
     }
@@ -254,7 +264,7 @@ impl Host for GatewayHost<'_> {
     }
 
     fn sign(&mut self, peer: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
-        let own = self.exchange.credentials(peer).filter(|_| method == AuthMethod::RSA_SIGNATURE);
+        let own = self.exchange.credentials(peer).filter(|_| has_rsa_signature(method));
         Poll::Ready(own.and_then(|own| own.sign(hash, signature)))
     }
 
@@ -264,7 +274,7 @@ impl Host for GatewayHost<'_> {
         method: AuthMethod,
         signed: &SignedIdentity<'_>,
     ) -> Poll<Result<(), CertificateRefusal>> {
-        let credentials = self.exchange.credentials(peer).filter(|_| method == AuthMethod::RSA_SIGNATURE);
+        let credentials = self.exchange.credentials(peer).filter(|_| has_rsa_signature(method));
         let verified = credentials.map_or(Err((CertificateRefusal::Unsupported, None)), |credentials| {
             credentials.verify(signed).map_err(|(kind, text)| (kind, Some(text)))
         });
@@ -283,6 +293,38 @@ impl Host for GatewayHost<'_> {
 
     fn certificate_request(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
         self.exchange.credentials(peer)?.request(index)
+    }
+
+    fn login(&mut self, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
+        let is_accepted = self.access.login(peer, answer);
+        if !is_accepted {
+            let (name, user) = (self.exchange.name(peer), answer.user.escape_ascii());
+            let text = format!("peer {name}: user `{user}` was rejected: unknown name or wrong password");
+            self.limiter.write(self.now, Level::Error, text);
+        }
+        Poll::Ready(is_accepted)
+    }
+
+    fn credentials(&mut self, peer: PeerId, _: &XauthRequest<'_>) -> Poll<Option<UserCredentials>> {
+        let login = self.exchange.peer(peer).and_then(|peer| peer.login.as_deref());
+        let found = login.and_then(|login| Some((login, self.keys.named(login)?)));
+        Poll::Ready(found.and_then(|(login, key)| UserCredentials::new(login.as_bytes(), key.expose()).ok()))
+    }
+
+    fn lease(&mut self, peer: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
+        let Some(ModeConfigUse::Pool(pool)) = self.exchange.peer(peer).map(|peer| &peer.mode_config) else {
+            return Poll::Ready(None);
+        };
+        let lease = self.access.lease(peer, &pool.values, request);
+        let (name, sa) = (self.exchange.name(peer), request.sa);
+        match lease.and_then(|lease| lease.address) {
+            Some(address) => log::info(format_args!("{name} is assigned the address {address} ({sa})")),
+            None => {
+                let text = format!("peer {name}: no address of the pool is free");
+                self.limiter.write(self.now, Level::Error, text);
+            }
+        }
+        Poll::Ready(lease)
     }
 
     fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ike_v1::{
-    Event, IpsecSaId, IsakmpSaId, NatSituation, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice, Refusal, Role,
-    Settings, Target, Transmit, hash_number,
+    ClientConfig, Event, IpsecSaId, IsakmpSaId, NatSituation, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice,
+    Refusal, Role, Settings, Target, Transmit, hash_number,
 };
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaChange, SaEvent, SaId};
 use ipsec_packet::Instant;
@@ -16,6 +16,7 @@ use rand::RngExt;
 
 use activity::SentReports;
 
+use crate::access::Access;
 use crate::config::PeerConfig;
 use crate::host::{Admission, GatewayHost, KeyExchange, show};
 use crate::key_tables::KeyTables;
@@ -39,6 +40,7 @@ pub struct Ike {
     negotiator: Box<GatewayNegotiator>,
     exchange: KeyExchange,
     keys: PskFile,
+    access: Access,
     tables: Option<KeyTables>,
     admission: Admission,
     installed: HashMap<SaId, InstalledSa>,
@@ -87,11 +89,12 @@ struct InstalledSa {
 
 impl Ike {
     /// Creates the negotiator.
-    pub fn new(exchange: KeyExchange, keys: PskFile, tables: Option<KeyTables>) -> Self {
+    pub fn new(exchange: KeyExchange, keys: PskFile, access: Access, tables: Option<KeyTables>) -> Self {
         Self {
             negotiator: Box::new(GatewayNegotiator::new(Settings::DAEMON, rand::rng().random())),
             exchange,
             keys,
+            access,
             tables,
             admission: Admission::Open,
             installed: HashMap::new(),
@@ -187,7 +190,7 @@ impl Ike {
             return self.limiters.peers.write(now, Level::Warning, text);
         };
         let Ok(peer) = u16::try_from(policy.peer).map(PeerId) else { return };
-        if self.exchange.peer(peer).is_none_or(|peer| peer.address.is_none()) {
+        if !self.exchange.peer(peer).is_some_and(PeerConfig::can_initiate) {
             let name = self.exchange.name(peer);
             let text = format_args!("no SA for policy {number}: peer {name} has not initiated phase 1");
             return self.limiters.peers.write(now, Level::Warning, text);
@@ -210,7 +213,8 @@ impl Ike {
         if self.admission == Admission::Closed {
             return;
         }
-        let is_it = |peer: &PeerConfig| peer.address.is_some_and(|address| address.ip() == source);
+        let is_it =
+            |peer: &PeerConfig| peer.can_initiate() && peer.address.is_some_and(|address| address.ip() == source);
         let Some(index) = self.exchange.config.peers.iter().position(is_it) else { return };
         let Ok(peer) = u16::try_from(index).map(PeerId) else { return };
         let last = self.unknown_spi.get(&peer);
@@ -320,7 +324,16 @@ impl Ike {
                     log::info(format_args!("SA {id} was removed: {why}"));
                 }
             }
+            Event::LoggedIn { peer, sa } => {
+                let name = self.exchange.name(peer);
+                match self.access.user(sa) {
+                    Some(user) => log::info(format_args!("{name} is user `{}` ({sa})", user.escape_ascii())),
+                    None => log::info(format_args!("{name} has accepted the user of this host ({sa})")),
+                }
+            }
+            Event::Leased { peer, sa, config } => self.leased(peer, sa, &config),
             Event::Phase1Gone { peer, sa, why } => {
+                self.access.release(sa);
                 log::info(format_args!("phase 1 with {} has ended ({sa}): {why}", self.exchange.name(peer)));
             }
             Event::PeerDead { peer, sa, path } => {
@@ -421,6 +434,17 @@ impl Ike {
         }
     }
 
+    /// Logs the configuration that a server has assigned to this host. The addresses of the TUN interface and the policies
+    /// are those of the files.
+    fn leased(&self, peer: PeerId, sa: IsakmpSaId, config: &ClientConfig) {
+        let (name, Some(address)) = (self.exchange.name(peer), config.address) else { return };
+        log::info(format_args!("{name} has assigned the address {address} to this host ({sa})"));
+        let is_own = |(own, _): &(IpAddr, u8)| *own == IpAddr::V4(address);
+        if !self.exchange.config.tun.addresses.iter().any(is_own) {
+            log::warning(format_args!("{address} is not an `address` of the TUN interface in gateway.conf"));
+        }
+    }
+
     /// Installs an SA. Returns whether the engine has accepted it.
     fn install(&mut self, now: Instant, negotiated: &NegotiatedSa, engine: &mut Databases) -> bool {
         let NegotiatedSa { sa: pair, peer, policy, selector, params } = negotiated;
@@ -461,8 +485,9 @@ impl Ike {
         engine: &mut Databases,
         call: impl FnOnce(&mut GatewayNegotiator, &mut GatewayHost<'_>) -> T,
     ) -> T {
-        let (exchange, keys, admission) = (&self.exchange, &mut self.keys, self.admission);
-        let mut host = GatewayHost { exchange, keys, engine, admission, limiter: &mut self.limiters.peers, now };
+        let (exchange, keys, access, admission) = (&self.exchange, &mut self.keys, &mut self.access, self.admission);
+        let limiter = &mut self.limiters.peers;
+        let mut host = GatewayHost { exchange, keys, access, engine, admission, limiter, now };
         call(&mut self.negotiator, &mut host)
     }
 }

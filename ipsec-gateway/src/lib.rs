@@ -3,6 +3,7 @@
 //! contains configuration, sockets, firewall rules and the event loop of `ipsec-gatewayd`, for Linux.
 #![cfg(target_os = "linux")]
 
+pub mod access;
 pub mod buffer;
 pub mod clock;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod key_tables;
 pub mod log;
 pub mod plane;
 pub mod policy;
+pub mod pool;
 pub mod protection;
 pub mod psk;
 pub mod raw;

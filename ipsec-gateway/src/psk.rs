@@ -135,10 +135,19 @@ impl PskFile {
     /// Returns the key of a peer with one of these identifiers: that of the first line that matches. If the file has
     /// changed and cannot be read, the former keys remain in use.
     pub fn key(&mut self, address: Option<IpAddr>, name: Option<&str>) -> Option<PreSharedKey> {
+        self.find(|identifier| identifier.matches(address, name))
+    }
+
+    /// Returns the key of the first line with exactly this name, which is that of a user. `*` and addresses do not match.
+    pub fn named(&mut self, name: &str) -> Option<PreSharedKey> {
+        self.find(|identifier| matches!(identifier, Identifier::Name(own) if own == name))
+    }
+
+    fn find(&mut self, is_it: impl Fn(&Identifier) -> bool) -> Option<PreSharedKey> {
         if let Err(e) = self.reload() {
             log::error(format_args!("{e}; the keys that were read before remain in use"));
         }
-        let entry = self.entries.iter().find(|entry| entry.identifier.matches(address, name))?;
+        let entry = self.entries.iter().find(|entry| is_it(&entry.identifier))?;
         PreSharedKey::new(entry.key.expose()).ok()
     }
 

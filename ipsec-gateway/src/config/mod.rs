@@ -1,5 +1,6 @@
 //! Configuration of the gateway: gateway.conf, which names the files of the policies and of the pre-shared keys.
 
+mod access;
 mod algorithm;
 mod error;
 mod lexer;
@@ -12,6 +13,7 @@ use std::{fmt, fs};
 use ike_codec::{AuthMethod, ExchangeKind, IdKind, Identification};
 use ike_v1::{DeadPeerDetection, Phase1Choice, Phase2Choice, ProposalCheck};
 
+pub use access::{METHODS, Method, ModeConfigUse, PoolConfig, XauthPart, has_rsa_signature};
 pub use error::{ConfigError, ConfigErrorKind, Location};
 
 /// UDP port of IKE (RFC 2408 section 2.5.1).
@@ -74,6 +76,18 @@ pub struct PeerConfig {
     pub nat_traversal: NatUse,
     /// Certificates and keys for RSA signatures.
     pub certificates: CertificateFiles,
+    /// Set if this host signs with an authentication method of a proposal.
+    pub signs: bool,
+    /// Set if the peer signs with an authentication method of a proposal.
+    pub verifies: bool,
+    /// Part of this host in XAUTH, with all proposals.
+    pub xauth: Option<XauthPart>,
+    /// File of the users, for a server.
+    pub users: Option<PathBuf>,
+    /// Name of the user, for a client. Its password is one of the pre-shared keys.
+    pub login: Option<String>,
+    /// Part of this host in Mode Config.
+    pub mode_config: ModeConfigUse,
     /// Dead peer detection by this host. With a delay of zero the peer is answered, but not asked.
     pub dead_peer_detection: DeadPeerDetection,
 }
@@ -81,7 +95,13 @@ pub struct PeerConfig {
 impl PeerConfig {
     /// Returns whether a transform of phase 1 needs a pre-shared key.
     pub fn needs_key(&self) -> bool {
-        self.proposals.iter().any(|proposal| proposal.auth_method == AuthMethod::PRE_SHARED_KEY)
+        let methods = [AuthMethod::PRE_SHARED_KEY, AuthMethod::XAUTH_INIT_PRE_SHARED];
+        self.proposals.iter().any(|proposal| methods.contains(&proposal.auth_method))
+    }
+
+    /// Returns whether this host may initiate phase 1. A server of XAUTH is initiated to.
+    pub fn can_initiate(&self) -> bool {
+        self.address.is_some() && self.xauth != Some(XauthPart::Server)
     }
 
     /// Returns a warning about a combination of statements that weakens the authentication.
@@ -176,7 +196,7 @@ impl Config {
         let directory = path.parent().unwrap_or(Path::new(""));
         config.policies = directory.join(&config.policies);
         config.keys = directory.join(&config.keys);
-        for name in config.peers.iter_mut().flat_map(|peer| peer.certificates.names_mut()) {
+        for name in config.peers.iter_mut().flat_map(|peer| peer.certificates.names_mut().chain(&mut peer.users)) {
             *name = directory.join(&*name);
         }
         Ok(config)

@@ -1,5 +1,7 @@
 //! Statements of gateway.conf.
 
+mod access;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,7 +12,7 @@ use ike_v1::{DeadPeerDetection, Phase2Choice, Phase2Suite, ProposalCheck, names}
 
 use super::error::{ConfigError, ConfigErrorKind, Location};
 use super::lexer::{Lexer, Token, TokenKind};
-use super::{CertificateFiles, Config, IKE_PORT, Identity, NatUse, PeerConfig, TunConfig, algorithm};
+use super::{CertificateFiles, Config, IKE_PORT, Identity, ModeConfigUse, NatUse, PeerConfig, TunConfig, algorithm};
 
 /// Lifetime of phase 1 in seconds, if the configuration specifies none.
 const PHASE_1_SECONDS: u64 = 28_800;
@@ -25,8 +27,8 @@ const MAX_INTERFACE: usize = 15;
 
 const STATEMENTS: &str = "policies, keys, local, wan, tun, mark, table or peer";
 const PEER_STATEMENTS: &str = "proposal, esp, ah, ipcomp, identity, peers_identity, check, exchange_mode, \
-                               nat_traversal, certificate, ca, crl, peers_certificate, dpd_delay, dpd_retry, \
-                               dpd_maxfail or `}`";
+                               nat_traversal, certificate, ca, crl, peers_certificate, users, xauth_login, mode_cfg, \
+                               dpd_delay, dpd_retry, dpd_maxfail or `}`";
 
 /// Returns an exchange of phase 1 by its name in racoon.conf(5).
 fn exchange(word: &str) -> Option<ExchangeKind> {
@@ -173,6 +175,12 @@ impl<'t> Parser<'t> {
             exchanges: Vec::new(),
             nat_traversal: NatUse::default(),
             certificates: CertificateFiles::default(),
+            signs: false,
+            verifies: false,
+            xauth: None,
+            users: None,
+            login: None,
+            mode_config: ModeConfigUse::default(),
             dead_peer_detection: DeadPeerDetection::after(Duration::ZERO),
         };
         self.sign('{')?;
@@ -188,14 +196,7 @@ impl<'t> Parser<'t> {
         if peer.exchanges.is_empty() {
             peer.exchanges.push(ExchangeKind::MAIN);
         }
-        let signs = peer.proposals.iter().any(|proposal| proposal.auth_method == AuthMethod::RSA_SIGNATURE);
-        let files = &peer.certificates;
-        if signs && files.own.is_none() {
-            return Err(ConfigError::missing(self.next.at, "certificate"));
-        }
-        if signs && files.authorities.is_empty() && files.peers.is_empty() {
-            return Err(ConfigError::missing(self.next.at, "ca"));
-        }
+        self.check_authentication(&peer)?;
         self.sign('}')?;
         draft.peers.push(peer);
         Ok(())
@@ -208,7 +209,7 @@ impl<'t> Parser<'t> {
                 let cipher = self.named(algorithm::PHASE_1_CIPHERS, algorithm::phase_1_cipher)?;
                 let hash = self.named(algorithm::HASHES, names::hash)?;
                 let group = self.named(algorithm::GROUPS, algorithm::group)?;
-                let method = self.method()?;
+                let method = self.method(peer)?;
                 let seconds = if self.accept("lifetime")? { self.seconds()? } else { PHASE_1_SECONDS };
                 peer.proposals.push(algorithm::proposal(cipher, hash, method, group, seconds));
             }
@@ -271,6 +272,7 @@ impl<'t> Parser<'t> {
             "ca" => peer.certificates.authorities.push(self.text("the name of a file")?.0.into()),
             "crl" => peer.certificates.crls.push(self.text("the name of a file")?.0.into()),
             "peers_certificate" => peer.certificates.peers.push(self.text("the name of a file")?.0.into()),
+            "users" | "xauth_login" | "mode_cfg" => self.access(word, at, peer)?,
             "dpd_delay" => {
                 let seconds = self.number(0..=86_400, "a number of seconds to 86400, or 0 for none")?;
                 peer.dead_peer_detection.delay = Duration::from_secs(seconds);
@@ -283,15 +285,6 @@ impl<'t> Parser<'t> {
             _ => return Err(ConfigError::expected(at, word, PEER_STATEMENTS)),
         }
         self.sign(';')
-    }
-
-    /// Parses an optional authentication method.
-    fn method(&mut self) -> Result<AuthMethod, ConfigError> {
-        if self.accept("rsasig")? {
-            return Ok(AuthMethod::RSA_SIGNATURE);
-        }
-        self.accept("psk")?;
-        Ok(AuthMethod::PRE_SHARED_KEY)
     }
 
     /// Parses what follows the algorithms of a transform of phase 2. The group of IPComp is that of its bundle.

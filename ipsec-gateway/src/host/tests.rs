@@ -24,6 +24,7 @@ struct Gateway {
     folder: PathBuf,
     exchange: KeyExchange,
     keys: PskFile,
+    access: Access,
     engine: Box<Databases>,
     limiter: Limiter,
 }
@@ -50,14 +51,15 @@ impl Gateway {
             folder,
             exchange: KeyExchange::new(config, policies).unwrap(),
             keys,
+            access: Access::default(),
             engine,
             limiter: Limiter::default(),
         }
     }
 
     fn host(&mut self) -> GatewayHost<'_> {
-        let Self { exchange, keys, engine, limiter, .. } = self;
-        GatewayHost { exchange, keys, engine, admission: Admission::Open, limiter, now: Instant::ZERO }
+        let Self { exchange, keys, access, engine, limiter, .. } = self;
+        GatewayHost { exchange, keys, access, engine, admission: Admission::Open, limiter, now: Instant::ZERO }
     }
 }
 

@@ -40,28 +40,39 @@ struct Gateway {
 
 impl Gateway {
     fn new(name: &str, own: u8) -> Self {
+        Self::with_statements(name, own, "proposal aes128 sha1 modp768;", "wonder land")
+    }
+
+    /// Gateway whose peer has these statements. The client `alice` has this password; that of the server is `wonder land`.
+    fn with_statements(name: &str, own: u8, statements: &str, password: &str) -> Self {
         let other = 3 - own;
         let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-ike-{name}-{own}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let config = format!(
             "policies \"setkey.conf\"; keys \"psk.txt\"; local 192.0.2.{own}; wan wan; tun ipsec0;
-            peer other address 192.0.2.{other} {{ proposal aes128 sha1 modp768; esp aes128-sha1; dpd_delay 20; }}"
+            peer other address 192.0.2.{other} {{ {statements} esp aes128-sha1; dpd_delay 20; }}"
         );
         let policies = format!(
             "spdadd 10.{own}.0.0/16 10.{other}.0.0/16 any -P out ipsec esp/tunnel/192.0.2.{own}-192.0.2.{other}/require;
             spdadd 10.{other}.0.0/16 10.{own}.0.0/16 any -P in ipsec esp/tunnel/192.0.2.{other}-192.0.2.{own}/require;"
         );
-        for (name, text) in [("gateway.conf", &*config), ("setkey.conf", &*policies), ("psk.txt", "* a shared secret")]
-        {
+        let keys = format!("* a shared secret\nalice {password}\n");
+        for (name, text) in [
+            ("gateway.conf", &*config),
+            ("setkey.conf", &*policies),
+            ("psk.txt", &*keys),
+            ("users.txt", "alice wonder land"),
+        ] {
             fs::write(folder.join(name), text).unwrap();
+            fs::set_permissions(folder.join(name), Permissions::from_mode(0o600)).unwrap();
         }
-        fs::set_permissions(folder.join("psk.txt"), Permissions::from_mode(0o600)).unwrap();
         let config = Config::read(&folder.join("gateway.conf")).unwrap();
         let mut engine = policy::engine_with(Capacity { sas: 256, policies: 16, flows: 16 });
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
         let keys = PskFile::read(&config.keys).unwrap();
-        let ike = Ike::new(KeyExchange::new(config, policies).unwrap(), keys, None);
+        let access = Access::read(&config).unwrap();
+        let ike = Ike::new(KeyExchange::new(config, policies).unwrap(), keys, access, None);
         Self { folder, ike, plane: Plane::new(engine), wire: Wire::default() }
     }
 
@@ -129,6 +140,42 @@ fn established(name: &str) -> (Gateway, Gateway) {
     assert_eq!(exchange(NOW, &mut a, &mut b), 9, "main mode and quick mode");
     assert_eq!((a.sas().len(), b.sas().len()), (2, 2));
     (a, b)
+}
+
+/// Returns a client with this password and its server.
+fn client_and_server(name: &str, password: &str) -> (Gateway, Gateway) {
+    let client = "proposal aes128 sha1 modp768 xauth_psk_client; xauth_login alice; mode_cfg on;";
+    let server = "proposal aes128 sha1 modp768 xauth_psk_server; users \"users.txt\";
+        mode_cfg { network4 10.99.0.10; pool_size 1; };";
+    let gateway = |own, statements| Gateway::with_statements(name, own, statements, password);
+    (gateway(1, client), gateway(2, server))
+}
+
+#[test]
+fn a_user_is_authenticated_before_sas_are_negotiated() {
+    let (mut client, mut server) = client_and_server("login", "wonder land");
+    server.send(NOW, 2);
+    assert_eq!(exchange(NOW, &mut client, &mut server), 0, "a server does not initiate");
+    client.send(NOW, 1);
+    assert_eq!(exchange(NOW, &mut client, &mut server), 12, "main mode and three transaction exchanges");
+    assert_eq!(exchange(NOW, &mut client, &mut server), 3, "quick mode, when the assigned address is known");
+    assert_eq!((client.sas().len(), server.sas().len()), (2, 2));
+    let sa = server.ike.negotiator.sas().next().unwrap().id();
+    assert_eq!(server.ike.access.user(sa), Some(&b"alice"[..]));
+    client.ike.stop(NOW, &mut client.plane.engine);
+    for now in [NOW, NOW + UNDER_WAY] {
+        exchange(now, &mut client, &mut server);
+    }
+    assert_eq!(server.ike.access.user(sa), None, "what the SA had is released");
+}
+
+#[test]
+fn a_user_with_a_wrong_password_has_no_sas() {
+    let (mut client, mut server) = client_and_server("password", "another");
+    client.send(NOW, 1);
+    exchange(NOW, &mut client, &mut server);
+    assert_eq!((client.sas(), server.sas()), (vec![], vec![]));
+    assert!(client.ike.negotiator.sas().chain(server.ike.negotiator.sas()).next().is_none());
 }
 
 #[test]
