@@ -9,8 +9,9 @@
 #   peer-charon.sh exec, down     as in peer-kernel.sh
 # Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
 # peer), IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side. EXCHANGE (main or aggressive),
-# AUTH (psk or rsa), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in octets. With AUTH=rsa, PKI is the
-# directory of ca.pem, peer.pem and peer.key.
+# AUTH (psk, rsa or hybrid), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in octets. With certificates, PKI is
+# the directory of ca.pem, peer.pem and peer.key. XAUTH (client or server) is the part of charon for the user `alice` with the
+# password `wonder land`; the address of the client is 10.99.0.10.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 kernel=$here/peer-kernel.sh
@@ -39,20 +40,39 @@ start() {
     local networks="local_ts = ${TS:-192.168.2.0/24}
                 remote_ts = 192.168.1.0/24"
     [ "${MODE:-tunnel}" = tunnel ] || networks=
+    local users= addresses= pools=
+    case ${XAUTH:-} in
+    client) users="local-xa {
+            auth = xauth
+            xauth_id = alice
+        }" addresses="vips = 0.0.0.0" networks="remote_ts = 192.168.1.0/24" ;;
+    server) users="remote-xa {
+            auth = xauth
+        }" addresses="pools = pool" networks="local_ts = 192.168.2.0/24" pools="pools {
+    pool {
+        addrs = 10.99.0.10-10.99.0.12
+    }
+}" ;;
+    esac
     local ike=${IKE_LIFE:-3600} esp=${ESP_LIFE:-3600} proposals=esp_proposals ipcomp=no
     case ${PROTO:-esp} in ah) proposals=ah_proposals;; ipcomp) ipcomp=yes;; esac
     local own="auth = psk" others="auth = psk" keys= fragments=
-    if [ "${AUTH:-psk}" = rsa ]; then
+    if [ "${AUTH:-psk}" != psk ]; then
         own="auth = pubkey
             certs = $PKI/peer.pem" others="auth = pubkey
             cacerts = $PKI/ca.pem" keys="mkdir -p /run/private; cp $PKI/peer.key /run/private/"
     fi
+    case ${AUTH:-}:${XAUTH:-} in
+    hybrid:client) own="auth = xauth
+            xauth_id = alice" users= ;;
+    hybrid:server) others="auth = xauth" users= ;;
+    esac
     [ -z "${FRAGMENT:-}" ] || fragments="fragmentation = force"
     on_guest "$kill_charon
 rm -rf /run/private; $keys
 cat >/run/strongswan.conf <<'E'
 charon {
-    load = random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pem openssl hmac kernel-netlink socket-default vici
+    load = random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pem openssl hmac kernel-netlink socket-default vici${XAUTH:+ xauth-generic}
     install_routes = no
     i_dont_care_about_security_and_use_aggressive_mode_psk = yes
     ${FRAGMENT:+fragment_size = $FRAGMENT}
@@ -90,6 +110,7 @@ connections {
         aggressive = $([ "${EXCHANGE:-main}" = aggressive ] && echo yes || echo no)
         encap = ${ENCAP:-no}
         $fragments
+        $addresses
         rekey_time = $(renewal "$ike")s
         over_time = $((ike - $(renewal "$ike")))s
         rand_time = 0
@@ -101,6 +122,7 @@ connections {
             $others
             id = 192.0.2.1
         }
+        $users
         children {
             net {
                 $proposals = $2
@@ -118,7 +140,12 @@ secrets {
     ike {
         secret = \"${PSK:-a shared secret}\"
     }
+    xauth {
+        id = alice
+        secret = \"${PASSWORD:-wonder land}\"
+    }
 }
+$pools
 E
 /run/charon >/run/charon.out 2>&1 &
 for i in \$(seq 200); do [ ! -S /run/charon.vici ] || break; sleep 0.05; done

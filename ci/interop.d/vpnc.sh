@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# vpnc as the client of `ipsec-gatewayd`: aggressive mode with a group key, XAUTH and Mode Config, and pings through raw ESP and
+# through ESP in UDP; a wrong password and a wrong group key. Used by `ci/interop-ike --all`.
+#   vpnc.sh GATEWAY   the path of the daemon; prints a line a case, and fails if one has failed
+set -euo pipefail
+gateway=$1 id=vpnc$$ failed=0
+out=$(mktemp -d)
+cleanup() {
+    { kill -9 $(jobs -p); wait; } 2>/dev/null || true
+    [ ! -s "$out/pid" ] || kill "$(cat "$out/pid")" 2>/dev/null || true
+    ip netns del $id-server 2>/dev/null || true; ip netns del $id-client 2>/dev/null || true
+    rm -rf "$out"
+}
+trap cleanup EXIT
+server() { ip netns exec $id-server "$@"; }
+client() { ip netns exec $id-client "$@"; }
+
+ip netns add $id-server; ip netns add $id-client
+ip link add name wan netns $id-server type veth peer name wan netns $id-client
+for end in server:1 client:2; do
+    ip -n $id-${end%:*} addr add 192.0.2.${end#*:}/24 dev wan
+    ip -n $id-${end%:*} link set wan up; ip -n $id-${end%:*} link set lo up
+done
+cat >"$out/gateway.conf" <<E
+policies "setkey.conf"; keys "psk.txt";
+local 192.0.2.1; wan wan; tun ipsec0 address 10.1.0.1/32;
+peer road address any {
+    check obey; exchange_mode aggressive; peers_identity keyid "group";
+    proposal aes128 sha1 modp1024 xauth_psk_server; esp aes128-sha1;
+    users "users.txt";
+    mode_cfg {
+        network4 10.99.0.10; pool_size 2; netmask4 255.255.255.0; dns4 10.1.0.1; default_domain "interop.example";
+        split_network include 10.1.0.0/24; banner "interop banner";
+    };
+}
+E
+cat >"$out/setkey.conf" <<E
+spdadd 0.0.0.0/0 10.99.0.0/24 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require;
+spdadd 10.99.0.0/24 0.0.0.0/0 any -P in ipsec esp/tunnel/192.0.2.2-192.0.2.1/require;
+E
+# What vpnc executes before it forwards packets, and at its end; vpnc passes the values of Mode Config in the environment.
+cat >"$out/script" <<E
+#!/bin/sh
+[ "\$reason" = connect ] || exit 0
+env | sort >"$out/env"
+ip link set "\$TUNDEV" up mtu 1300
+ip addr add "\$INTERNAL_IP4_ADDRESS/32" dev "\$TUNDEV"
+ip route add 10.1.0.0/24 dev "\$TUNDEV" src "\$INTERNAL_IP4_ADDRESS"
+E
+chmod +x "$out/script"
+(umask 077; echo 'group the group key' >"$out/psk.txt"; echo 'alice wonder land' >"$out/users.txt")
+
+problems=
+row() { # NAME
+    printf '%-23s %-50s %-10s %s\n' vpnc "$1" responder "${problems:-ok}"
+    [ -z "$problems" ] || { failed=1; tail -n 15 "$out/log"; tail -n 15 "$out/vpnc"; }
+    problems=
+}
+logged() { # PATTERN
+    local i; for ((i = 0; i < 100; i++)); do ! grep -q "$1" "$out/log" || return 0; sleep 0.05; done
+    problems+="no line with \`$1\`; "
+}
+want() { [ "$2" = "$3" ] || problems+="$1: got $2, expected $3; "; } # TEXT GOT EXPECTED
+start() {
+    server "$gateway" -c "$out/gateway.conf" >"$out/log" 2>&1 & pid=$!
+    until grep -qs 'the gateway runs' "$out/log"; do kill -0 $pid || { cat "$out/log"; exit 1; }; sleep 0.02; done
+}
+# connect MODE [KEY [PASSWORD]]: the status of vpnc, which ends when the tunnel exists
+connect() {
+    printf '%s\n' 'IPSec gateway 192.0.2.1' 'IPSec ID group' "IPSec secret ${2:-the group key}" 'Xauth username alice' \
+        "Xauth password ${3:-wonder land}" "NAT Traversal Mode $1" "Pidfile $out/pid" "Script $out/script" \
+        'Perfect Forward Secrecy nopfs' Noninteractive >"$out/vpnc.conf"
+    rm -f "$out/env"
+    client timeout 20 vpnc "$out/vpnc.conf" >"$out/vpnc" 2>&1
+}
+disconnect() {
+    kill "$(cat "$out/pid" 2>&1)" 2>/dev/null || { problems+="vpnc does not run; "; return; }
+    logged 'phase 1 with road has ended .*: deleted by the peer'
+    logged 'SA esp .* out was removed: deleted by the peer'
+}
+# tunnel MODE PROTOCOL: pings, and only this protocol on the wire
+tunnel() {
+    connect "$1" || problems+="vpnc has failed; "
+    for value in INTERNAL_IP4_ADDRESS=10.99.0.10 INTERNAL_IP4_NETMASK=255.255.255.0 INTERNAL_IP4_DNS=10.1.0.1 \
+        CISCO_DEF_DOMAIN=interop.example CISCO_BANNER=interop CISCO_SPLIT_INC_0_ADDR=10.1.0.0 CISCO_SPLIT_INC_0_MASKLEN=24; do
+        grep -qs "^$value" "$out/env" || problems+="vpnc has no $value; "
+    done
+    server nft "table ip wire; delete table ip wire; table ip wire {
+        counter right { }; counter other { }
+        chain count { udp dport 500 return; $2 counter name right return; counter name other; }
+        chain enter { type filter hook prerouting priority -450; iifname wan jump count; }
+        chain leave { type filter hook postrouting priority 450; oifname wan jump count; }
+    }"
+    want "pings of the client" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | sed -n 's/.* \([0-9]*\) received.*/\1/p')" 3
+    want "pings of the gateway" \
+        "$(server ping -c 3 -i 0.2 -W 1 -I 10.1.0.1 10.99.0.10 | sed -n 's/.* \([0-9]*\) received.*/\1/p')" 3
+    for counter in right:12 other:0; do
+        want "packets (${counter%:*})" \
+            "$(server nft list counter ip wire ${counter%:*} | sed -n 's/.*packets \([0-9]*\) .*/\1/p')" ${counter#*:}
+    done
+    logged 'road is user `alice`'; logged 'road is assigned the address 10.99.0.10'
+    disconnect
+}
+
+start
+tunnel none 'ip protocol esp'; row "XAUTH, Mode Config, ESP"
+tunnel force-natt 'udp dport 4500'; row "XAUTH, Mode Config, ESP in UDP"
+! connect none 'the group key' 'wonder' || problems+="vpnc has an SA; "
+logged 'user `alice` was rejected: unknown name or wrong password'
+want "SAs of both tunnels" "$(grep -c 'SA established' "$out/log")" 4; row "wrong password"
+! connect none 'another key' || problems+="vpnc has an SA; "
+grep -q 'check group password' "$out/vpnc" || problems+="vpnc does not blame the key; "; row "wrong group key"
+exit $failed
