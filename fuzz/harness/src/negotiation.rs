@@ -33,6 +33,8 @@ struct SmallHost {
     selector: Selector,
     check: ProposalCheck,
     mode_config: Option<ModeConfig>,
+    exchanges: [ExchangeKind; 2],
+    forces_nat_traversal: bool,
     state: u64,
     reserved: Vec<u32>,
     /// Kinds of questions that have no answer yet, a bit for each.
@@ -58,6 +60,12 @@ impl SmallHost {
             templates: templates(choice, if is_transport { Mode::Transport } else { Mode::Tunnel }),
             selector: Selector { source: range(side), destination: range(1 - side), upper: Upper::Any },
             check: [ProposalCheck::Strict, ProposalCheck::Obey, ProposalCheck::Exact][usize::from(choice >> 2 & 3) % 3],
+            exchanges: [
+                [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE, ExchangeKind::MAIN]
+                    [usize::from(choice >> 4 & 3)],
+                ExchangeKind::MAIN,
+            ],
+            forces_nat_traversal: choice >> 2 & 3 == 3,
             mode_config: has_users.then_some([ModeConfig::Request, ModeConfig::Answer][side]),
             state: u64::from(choice) << 8 | side as u64,
             reserved: Vec::new(),
@@ -117,6 +125,9 @@ impl Host for SmallHost {
             path: Some(self.path),
             check: self.check,
             mode_config: self.mode_config,
+            exchanges: &self.exchanges,
+            forces_nat_traversal: self.forces_nat_traversal,
+            fragment_size: 200,
             dead_peer_detection: Some(DeadPeerDetection::after(Duration::from_secs(10))),
             ..Peer::new(Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gateway" }, &self.proposals)
         })
@@ -218,19 +229,23 @@ impl End {
         Self { negotiator, host, inbound: BTreeMap::new(), outbound: BTreeMap::new(), gone: Vec::new() }
     }
 
-    fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
-        let path = self.host.path;
+    fn receive(&mut self, now: Instant, datagram: Vec<u8>) {
+        self.receive_on(self.host.path, now, datagram);
+    }
+
+    fn receive_on(&mut self, path: Path, now: Instant, mut datagram: Vec<u8>) {
         self.negotiator.handle_datagram(now, path, &mut datagram, &mut self.host);
     }
 
-    /// Handles events and returns the datagrams to be sent.
-    fn poll(&mut self, now: Instant) -> Vec<Vec<u8>> {
+    /// Handles events and returns the datagrams to be sent, each with the path that its receiver sees.
+    fn poll(&mut self, now: Instant) -> Vec<(Path, Vec<u8>)> {
         let (mut datagrams, mut out) = (Vec::new(), [0; 1100]);
         loop {
             self.handle_events(now);
             let Some(transmit) = self.negotiator.poll_transmit(now, &mut out) else { break };
-            datagrams.push(transmit.datagram.to_vec());
-            assert!(datagrams.len() < 50, "a burst without an end");
+            let Path { local, remote } = transmit.path;
+            datagrams.push((Path { local: remote, remote: local }, transmit.datagram.to_vec()));
+            assert!(datagrams.len() < 100, "a burst without an end");
         }
         let counters = self.negotiator.counters();
         assert_eq!(counters.get(Counter::Internal), 0, "a state that cannot be");
@@ -279,7 +294,7 @@ pub fn negotiation(octets: &[u8]) {
     let Some((&choice, mut rest)) = octets.split_first() else { return };
     let mut ends = [End::new(0, choice), End::new(1, choice)];
     let mut now = Instant::from_secs(1);
-    let mut queue: VecDeque<(usize, Vec<u8>)> = VecDeque::new();
+    let mut queue: VecDeque<(usize, Path, Vec<u8>)> = VecDeque::new();
     let take = |rest: &mut &[u8]| -> Option<u8> {
         let (&first, behind) = rest.split_first()?;
         *rest = behind;
@@ -294,16 +309,17 @@ pub fn negotiation(octets: &[u8]) {
             5 => deliver(&mut ends, now, queue.front().cloned()),
             6 => {
                 let (at, flip) = (take(&mut rest).unwrap_or(0), take(&mut rest).unwrap_or(1));
-                let altered = queue.pop_front().map(|(to, mut datagram)| {
+                let altered = queue.pop_front().map(|(to, path, mut datagram)| {
                     let at = usize::from(at) % datagram.len();
                     datagram[at] ^= flip;
-                    (to, datagram)
+                    (to, path, datagram)
                 });
                 deliver(&mut ends, now, altered);
             }
             7 => {
                 let len = usize::from(take(&mut rest).unwrap_or(0));
-                let cut = queue.front().map(|(to, datagram)| (*to, datagram[..len.min(datagram.len())].to_vec()));
+                let cut = queue.front();
+                let cut = cut.map(|(to, path, datagram)| (*to, *path, datagram[..len.min(datagram.len())].to_vec()));
                 deliver(&mut ends, now, cut);
             }
             8 => {
@@ -317,11 +333,14 @@ pub fn negotiation(octets: &[u8]) {
                 let len = usize::from(take(&mut rest).unwrap_or(0)).min(rest.len());
                 let (payloads, behind) = rest.split_at(len);
                 rest = behind;
-                let Some((to, genuine)) = queue.front() else { continue };
-                let mut datagram = [&genuine[..28], payloads].concat();
-                let length = datagram.len() as u32;
-                datagram[24..28].copy_from_slice(&length.to_be_bytes());
-                deliver(&mut ends, now, Some((*to, datagram)));
+                let Some((to, path, genuine)) = queue.front() else { continue };
+                // A non-ESP marker may precede the header, and a keep-alive has none.
+                let marker = if path.local.port() == 4500 { 4 } else { 0 };
+                let Some(begin) = genuine.get(..marker + 28) else { continue };
+                let mut datagram = [begin, payloads].concat();
+                let length = (datagram.len() - marker) as u32;
+                datagram[marker + 24..marker + 28].copy_from_slice(&length.to_be_bytes());
+                deliver(&mut ends, now, Some((*to, *path, datagram)));
             }
             10 => now += Duration::from_millis(500) * u32::from(take(&mut rest).unwrap_or(1)),
             11 => {
@@ -368,17 +387,17 @@ pub fn negotiation(octets: &[u8]) {
             if end.negotiator.poll_timeout().is_some_and(|due| due <= now) {
                 end.negotiator.handle_timeout(now, &mut end.host);
             }
-            for datagram in end.poll(now) {
-                queue.push_back((1 - side, datagram));
+            for (path, datagram) in end.poll(now) {
+                queue.push_back((1 - side, path, datagram));
             }
         }
         check(&ends);
     }
 }
 
-fn deliver(ends: &mut [End; 2], now: Instant, datagram: Option<(usize, Vec<u8>)>) {
-    if let Some((to, datagram)) = datagram {
-        ends[to].receive(now, datagram);
+fn deliver(ends: &mut [End; 2], now: Instant, datagram: Option<(usize, Path, Vec<u8>)>) {
+    if let Some((to, path, datagram)) = datagram {
+        ends[to].receive_on(path, now, datagram);
     }
 }
 
@@ -530,5 +549,5 @@ fn clear(
 /// Sends a message and returns the answer. After main mode, the first message of a transaction exchange may follow it.
 fn exchange(end: &mut End, now: Instant, message: Vec<u8>) -> Option<Vec<u8>> {
     end.receive(now, message);
-    end.poll(now).into_iter().next()
+    end.poll(now).into_iter().next().map(|(_, datagram)| datagram)
 }
