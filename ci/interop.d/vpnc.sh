@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # vpnc as the client of `ipsec-gatewayd`: aggressive mode with a group key, XAUTH and Mode Config, and pings through raw ESP and
-# through ESP in UDP; a wrong password and a wrong group key. Used by `ci/interop-ike --all`.
+# through ESP in UDP; a wrong password and a wrong group key; hybrid authentication. Used by `ci/interop-ike --all`.
 #   vpnc.sh GATEWAY   the path of the daemon; prints a line a case, and fails if one has failed
+# The variable PKI is the directory of ca.pem, gateway.pem and gateway.key.
 set -euo pipefail
 gateway=$1 id=vpnc$$ failed=0
 out=$(mktemp -d)
@@ -21,12 +22,14 @@ for end in server:1 client:2; do
     ip -n $id-${end%:*} addr add 192.0.2.${end#*:}/24 dev wan
     ip -n $id-${end%:*} link set wan up; ip -n $id-${end%:*} link set lo up
 done
-cat >"$out/gateway.conf" <<E
+# configure METHOD STATEMENTS: the authentication method of the gateway, and what it needs
+configure() {
+    cat >"$out/gateway.conf" <<E
 policies "setkey.conf"; keys "psk.txt";
 local 192.0.2.1; wan wan; tun ipsec0 address 10.1.0.1/32;
 peer road address any {
     check obey; exchange_mode aggressive; peers_identity keyid "group";
-    proposal aes128 sha1 modp1024 xauth_psk_server; esp aes128-sha1;
+    proposal aes128 sha1 modp1024 $1; esp aes128-sha1; $2
     users "users.txt";
     mode_cfg {
         network4 10.99.0.10; pool_size 2; netmask4 255.255.255.0; dns4 10.1.0.1; default_domain "interop.example";
@@ -34,6 +37,7 @@ peer road address any {
     };
 }
 E
+}
 cat >"$out/setkey.conf" <<E
 spdadd 0.0.0.0/0 10.99.0.0/24 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require;
 spdadd 10.99.0.0/24 0.0.0.0/0 any -P in ipsec esp/tunnel/192.0.2.2-192.0.2.1/require;
@@ -50,7 +54,7 @@ E
 chmod +x "$out/script"
 (umask 077; echo 'group the group key' >"$out/psk.txt"; echo 'alice wonder land' >"$out/users.txt")
 
-problems=
+problems= hybrid=()
 row() { # NAME
     printf '%-23s %-50s %-10s %s\n' vpnc "$1" responder "${problems:-ok}"
     [ -z "$problems" ] || { failed=1; tail -n 15 "$out/log"; tail -n 15 "$out/vpnc"; }
@@ -62,19 +66,21 @@ logged() { # PATTERN
 }
 want() { [ "$2" = "$3" ] || problems+="$1: got $2, expected $3; "; } # TEXT GOT EXPECTED
 start() {
-    server "$gateway" -c "$out/gateway.conf" >"$out/log" 2>&1 & pid=$!
+    rm -f "$out/log"
+    ip netns exec $id-server "$gateway" -c "$out/gateway.conf" >"$out/log" 2>&1 & pid=$!
     until grep -qs 'the gateway runs' "$out/log"; do kill -0 $pid || { cat "$out/log"; exit 1; }; sleep 0.02; done
 }
 # connect MODE [KEY [PASSWORD]]: the status of vpnc, which ends when the tunnel exists
 connect() {
     printf '%s\n' 'IPSec gateway 192.0.2.1' 'IPSec ID group' "IPSec secret ${2:-the group key}" 'Xauth username alice' \
         "Xauth password ${3:-wonder land}" "NAT Traversal Mode $1" "Pidfile $out/pid" "Script $out/script" \
-        'Perfect Forward Secrecy nopfs' Noninteractive >"$out/vpnc.conf"
+        'Perfect Forward Secrecy nopfs' Noninteractive "${hybrid[@]}" >"$out/vpnc.conf"
     rm -f "$out/env"
     client timeout 20 vpnc "$out/vpnc.conf" >"$out/vpnc" 2>&1
 }
 disconnect() {
-    kill "$(cat "$out/pid" 2>&1)" 2>/dev/null || { problems+="vpnc does not run; "; return; }
+    local i vpnc; vpnc=$(cat "$out/pid" 2>/dev/null) && kill "$vpnc" 2>/dev/null || { problems+="vpnc does not run; "; return; }
+    for ((i = 0; i < 100; i++)); do kill -0 "$vpnc" 2>/dev/null || break; sleep 0.05; done
     logged 'phase 1 with road has ended .*: deleted by the peer'
     logged 'SA esp .* out was removed: deleted by the peer'
 }
@@ -102,6 +108,7 @@ tunnel() {
     disconnect
 }
 
+configure xauth_psk_server ''
 start
 tunnel none 'ip protocol esp'; row "XAUTH, Mode Config, ESP"
 tunnel force-natt 'udp dport 4500'; row "XAUTH, Mode Config, ESP in UDP"
@@ -110,4 +117,9 @@ logged 'user `alice` was rejected: unknown name or wrong password'
 want "SAs of both tunnels" "$(grep -c 'SA established' "$out/log")" 4; row "wrong password"
 ! connect none 'another key' || problems+="vpnc has an SA; "
 grep -q 'check group password' "$out/vpnc" || problems+="vpnc does not blame the key; "; row "wrong group key"
+{ kill -KILL $pid; wait $pid || true; } 2>/dev/null
+configure hybrid_rsa_server "certificate \"$PKI/gateway.pem\" \"$PKI/gateway.key\";"
+hybrid=('IKE Authmode hybrid' "CA-File $PKI/ca.pem")
+start
+tunnel none 'ip protocol esp'; row "hybrid authentication"
 exit $failed
