@@ -294,7 +294,7 @@ fn aggressive_clear_am3() {
     };
     let chain = protection.phase_1(&public(&link.sent[0].1), &public(&link.sent[1].1));
     let mut opened = message.clone();
-    protection.decrypt(&chain, &mut opened).unwrap();
+    let _next = protection.decrypt(&chain, &mut opened).unwrap();
     let header = Header::parse(&message).unwrap().0;
     let mut buf = [0; 400];
     let mut writer = MessageWriter::new(&mut buf, &Header { flags: Flags(0), ..header }).unwrap();
