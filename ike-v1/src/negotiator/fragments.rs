@@ -221,8 +221,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Header { initiator_cookie, responder_cookie, exchange, message_id, .. } = received.header;
         if is_phase_1(exchange) {
             let index = self.find_phase_1(received).ok_or(Refusal::UnknownSa)?;
-            let state = &self.exchange(index)?.state;
-            let is_on_path = state.path == received.path || state.stage.may_change_path();
+            let is_on_path = self.exchange(index)?.state.accepts(&received.path);
             return if is_on_path { Ok(index) } else { Err(Refusal::WrongPath) };
         }
         let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };

@@ -6,6 +6,7 @@ use ipsec_sa::Protocol;
 
 use super::counters::Counter;
 use super::event::{Event, IpsecSaId, SlotId};
+use super::exchange::State;
 use super::features::NAT_TRAVERSAL;
 use super::ipsec_sa::{IpsecSlot, protocol};
 use super::isakmp_sa::IsakmpSa;
@@ -36,6 +37,18 @@ impl IsakmpSa {
         // A host behind a NAT does not follow (RFC 3947 section 7).
         let moves = self.path.local.port() == path.local.port() && self.nat.may_peer_move();
         self.path == *path || changes || moves
+    }
+}
+
+impl State {
+    /// Returns whether the next message of phase 1 may come from a path: that of the exchange, or another one if the
+    /// initiator has found a NAT meanwhile. Without a NAT only the ports may be others: a message that is copied must
+    /// not move the SA to the host that has copied it.
+    pub fn accepts(&self, path: &Path) -> bool {
+        let is_same_hosts = (self.path.local.ip(), self.path.remote.ip()) == (path.local.ip(), path.remote.ip());
+        // In aggressive mode the NAT is detected by the message itself, and a copy of it looks like one through a NAT.
+        let may_change = NAT_TRAVERSAL && self.stage.may_change_path() && (is_same_hosts || self.nat.is_detected());
+        self.path == *path || may_change
     }
 }
 

@@ -36,7 +36,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if exchange.state.suspended.is_some() {
             return Err(Refusal::Duplicate);
         }
-        if exchange.state.path != received.path && !exchange.state.stage.may_change_path() {
+        if !exchange.state.accepts(&received.path) {
             return Err(Refusal::WrongPath);
         }
         let kind = received.header.exchange;

@@ -363,3 +363,24 @@ fn nat_02n_only() {
     assert_eq!(link.agreed(), 1);
     assert_eq!(link.ends[0].last_nat.unwrap().1.document, Some(NatTraversal::Draft02Newline));
 }
+
+#[test]
+fn a_copied_message_does_not_move_an_sa_without_a_nat() {
+    for (mode, number) in [(ExchangeKind::MAIN, 5), (ExchangeKind::AGGRESSIVE, 3)] {
+        let mut link = Link::new(with_exchange(mode), 31);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        while link.sent.len() < number {
+            assert!(link.step(now + Duration::from_secs(1)));
+        }
+        let (now, copy) = (link.now, link.sent[number - 1].1.clone());
+        let from = Path { remote: "198.18.0.1:500".parse().unwrap(), ..paths()[1] };
+        link.ends[1].host.accepts_every_address = true;
+        link.ends[1].receive_on(from, now, copy);
+        link.ends[1].poll(now);
+        assert_eq!(link.ends[1].phase_1_up, 0, "{mode}: {:?}", link.counts());
+        link.run(Duration::from_secs(15));
+        assert_eq!(link.agreed(), 1, "{mode}");
+        assert_eq!(link.ends[1].last_nat.unwrap().0, paths()[1]);
+    }
+}
