@@ -13,10 +13,10 @@ use ipsec_sa::{
 use crate::algorithms::{Algorithms, SizedWindow};
 use crate::engine::Engine;
 use crate::from_params::SaError;
+use crate::policy_set::PolicyError;
 use crate::sa::{MixedFamilies, Sa, Transform};
 use crate::sad_error::{InstallRefusal, ReserveError, UpdateError};
 use crate::slot::Slot;
-use crate::spd::PolicyError;
 
 /// Number of SPIs that are tried for one request.
 const SPI_TRIES: u32 = 64;

@@ -8,7 +8,7 @@ use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
 use crate::engine::Engine;
 use crate::policy_check::{AppliedSa, SecPath};
-use crate::spd::Rule;
+use crate::policy_set::Rule;
 use crate::table::SlotNumber;
 use ipsec_sa::{Action, Mode, PolicyDirection, Protocol};
 
@@ -53,7 +53,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             _ => false,
         };
-        if self.spd.inbound_rules().any(might_protect) {
+        if self.spd.policies().inbound_rules().any(might_protect) {
             return Ok(());
         }
         if transport.is_none() || !sec_path.is_without_tunnel() {
@@ -66,7 +66,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 let certain = rule.policy.selector.matches(&flow);
                 certain == Match::Yes || certain == Match::Unknown && rule.policy.action == Action::Bypass
             };
-            match self.spd.rules_of(direction).find(decides).map(|rule| &rule.policy.action) {
+            match self.spd.policies().rules_of(direction).find(decides).map(|rule| &rule.policy.action) {
                 None => {}
                 Some(Action::Discard) => return Err(DiscardReason::Policy),
                 Some(Action::Protect(_)) => return Err(DiscardReason::SaMismatch),

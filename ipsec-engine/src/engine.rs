@@ -11,11 +11,12 @@ use crate::audit::Audit;
 use crate::counters::{Counter, Counters};
 use crate::discard::DiscardReason;
 use crate::flow_cache::FlowPlace;
+use crate::policy_set::{PolicyError, Verdict};
 use crate::sa::Sa;
 use crate::sad::Sad;
 use crate::sad_error::{InstallError, ReserveError, UpdateError};
 use crate::slot::Report;
-use crate::spd::{Lookup, PolicyError, Spd, Verdict};
+use crate::spd::{Lookup, Spd};
 use crate::table::SlotNumber;
 use crate::update::SaUpdate;
 use ipsec_sa::{
@@ -180,7 +181,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Finds the policy with this selector and direction (RFC 4301 section 4.4.1).
     pub fn find_policy(&self, direction: PolicyDirection, selector: &Selector) -> Option<PolicyId> {
-        self.spd.find(direction, selector)
+        self.spd.policies().find(direction, selector)
     }
 
     /// Removes a policy and its pending acquires (RFC 4301 section 4.4.1).
@@ -191,7 +192,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Iterates over the policies in the order of the SPD (RFC 4301 section 4.4.1).
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &PolicyParams)> {
-        self.spd.rules().map(|rule| (rule.id, &rule.policy))
+        self.spd.policies().rules().map(|rule| (rule.id, &rule.policy))
     }
 
     /// Installs an SA (SADB_ADD, RFC 2367 section 3.1.3). Outbound processing uses the newest mature SA. A new SA
@@ -293,7 +294,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         (direction, policy_direction): (Direction, PolicyDirection),
         flow: &Flow,
     ) -> Lookup {
-        if !self.spd.has_policies(policy_direction) {
+        if !self.spd.policies().has_policies(policy_direction) {
             return Lookup { verdict: Verdict::NoPolicy, hit: false, place: None };
         }
         let lookup = self.spd.lookup(place, policy_direction, flow);

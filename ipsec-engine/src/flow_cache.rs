@@ -7,8 +7,8 @@ use ipsec_packet::{Detail, Flow};
 use ipsec_sa::PolicyDirection;
 
 use crate::hash_index::{address, bucket, keyed_hash};
+use crate::policy_set::Verdict;
 use crate::sad_index::KnownChoice;
-use crate::spd::Verdict;
 
 /// Number of entries of a set. A new flow replaces one of them.
 const WAYS: usize = 4;

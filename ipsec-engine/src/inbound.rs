@@ -19,7 +19,7 @@ use crate::discard::DiscardReason;
 use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{FirstHeader, FoundSa, spi_and_sequence};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
-use crate::spd::{Rule, Verdict};
+use crate::policy_set::{Rule, Verdict};
 use crate::table::SlotNumber;
 use crate::tunnel_policy::{TunnelSa, is_recursive};
 
@@ -220,7 +220,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         let Ok(flow) = received.ip.flow() else { return false };
         match self.lookup(Direction::Inbound, PolicyDirection::In, &flow).verdict {
-            Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action == Action::Bypass),
+            Verdict::Rule(at) => self.spd.policies().rule(at).is_some_and(|rule| rule.policy.action == Action::Bypass),
             Verdict::NoPolicy | Verdict::Opaque => false,
         }
     }
@@ -373,7 +373,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let Ok(flow) = received.ip.flow() else { return };
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow).verdict
             && let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) =
-                self.spd.rule(at)
+                self.spd.policies().rule(at)
         {
             received.sec_path.match_outer_policy(id, &bundle, |template| self.is_optional(template));
         }
@@ -409,7 +409,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Verdict::Opaque => return Err(DiscardReason::Opaque),
                 Verdict::NoPolicy => continue,
             };
-            let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { continue };
+            let Some(&Rule { id, policy, .. }) = self.spd.policies().rule(at) else { continue };
             has_policy = true;
             match policy.action {
                 Action::Discard => return Err(DiscardReason::Policy),

@@ -103,7 +103,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Returns whether an inbound SA, or the template of a policy, has this destination.
     pub(crate) fn has_destination(&self, address: IpAddr) -> bool {
-        self.sad.has_local(address, None) || self.spd.has_destination(address)
+        self.sad.has_local(address, None) || self.spd.policies().has_destination(address)
     }
 
     /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section

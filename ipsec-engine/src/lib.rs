@@ -97,6 +97,7 @@ mod multiset;
 mod outbound;
 mod outbound_batch;
 mod policy_check;
+mod policy_set;
 mod sa;
 mod sad;
 mod sad_error;
@@ -135,7 +136,7 @@ pub use ipsec_sa::{
     Usage,
 };
 pub use outbound_batch::OutboundSlot;
+pub use policy_set::PolicyError;
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
 pub use sad_error::{InstallError, ReserveError, UpdateError};
-pub use spd::PolicyError;
 pub use update::SaUpdate;

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use ipsec_packet::Flow;
 use ipsec_sa::{PolicyDirection, PolicyId, PolicyParams, Priority};
 
-use crate::spd::Verdict;
+use crate::policy_set::Verdict;
 use crate::table::{SlotNumber, Table};
 
 /// Slots of at most `P` policies, by direction, by priority, and by age among equals.

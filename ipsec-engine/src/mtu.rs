@@ -6,9 +6,10 @@ use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
 use crate::encapsulate::{Inner, SizePlan};
 use crate::engine::Engine;
+use crate::policy_set::{Rule, Verdict};
 use crate::sa::Sa;
 use crate::sad_index::Wanted;
-use crate::spd::{Chosen, Lookup, Rule, Verdict};
+use crate::spd::{Chosen, Lookup};
 use crate::table::SlotNumber;
 use ipsec_sa::{Action, Direction, PolicyDirection, Protocol, SaId};
 
@@ -105,7 +106,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         else {
             return None;
         };
-        let &Rule { id, policy, .. } = self.spd.rule(at)?;
+        let &Rule { id, policy, .. } = self.spd.policies().rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
         let mtu = self.mtu(now, &chosen)?;

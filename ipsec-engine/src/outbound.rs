@@ -19,9 +19,10 @@ use crate::encapsulate::{BatchSeal, Encapsulation, Inner, SizePlan, mode_of, pro
 use crate::engine::{Engine, PacketFacts};
 use crate::flow_cache::FlowPlace;
 use crate::header_check::HeaderCheck;
+use crate::policy_set::{Rule, Verdict};
 use crate::sa::Sa;
 use crate::sad_index::Wanted;
-use crate::spd::{Chosen, Lookup, Rule, Verdict};
+use crate::spd::{Chosen, Lookup};
 use crate::table::SlotNumber;
 
 /// Reason why a packet is not sent, with what its audit event contains beyond the IP header.
@@ -197,7 +198,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 None => return self.unmatched().map(|()| Selected::Bypass),
             },
         };
-        let Some(Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
+        let Some(Rule { id, policy, .. }) = self.spd.policies().rule(at) else { return Err(DiscardReason::NoPolicy) };
         let (id, bundle) = match &policy.action {
             Action::Bypass => return Ok(Selected::Bypass),
             Action::Discard => return Err(DiscardReason::Policy),
@@ -214,9 +215,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Ok(chosen) if chosen.iter().next().is_none() => Ok(Selected::Bypass),
             Ok(chosen) => Ok(Selected::Sas(chosen)),
             Err(acquire) => {
-                if let Some(rule) = self.spd.rule_mut(at) {
+                if let Some(last) = self.spd.last_acquire(at) {
                     let limit = AcquireLimit { now, interval: self.settings.acquire_interval };
-                    self.acquires.record(limit, &acquire, &mut rule.last_acquire);
+                    self.acquires.record(limit, &acquire, last);
                 }
                 Ok(Selected::Acquire(acquire))
             }

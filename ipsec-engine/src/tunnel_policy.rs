@@ -6,7 +6,8 @@ use ipsec_packet::{AddressRange, Ip, IpProto, ParsedIp};
 
 use ipsec_sa::{Action, Bundle, DefaultLevel, MAX_TRANSFORMS, Mode, Protocol, TunnelEndpoints};
 
-use crate::spd::{Rule, Spd};
+use crate::policy_set::Rule;
+use crate::spd::Spd;
 
 /// Returns whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 section 3). An SA without
 /// a mode does not carry such a packet: it could be taken for the packet of a tunnel that no policy requires.
@@ -38,7 +39,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     /// addresses of the inner packet. Protocols and ports are not compared: the inner packet may be protected in
     /// transport mode.
     pub(crate) fn requires_tunnel(&self, sa: TunnelSa, inner: (IpAddr, IpAddr), default_level: DefaultLevel) -> bool {
-        self.any_with_tunnel(inner, |rule| match &rule.policy.action {
+        self.policies().any_with_tunnel(inner, |rule| match &rule.policy.action {
             Action::Protect(bundle) => is_required(rule, bundle, sa, inner, default_level),
             _ => false,
         })

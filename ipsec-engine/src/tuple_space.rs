@@ -9,8 +9,8 @@ use ipsec_packet::{Detail, Flow, IpProto, Selector, Upper};
 use ipsec_sa::{Action, Bundle, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Priority};
 
 use crate::multiset::Multiset;
+use crate::policy_set::Verdict;
 use crate::selector_key::{Key, PORTS, Point};
-use crate::spd::Verdict;
 use crate::table::SlotNumber;
 use crate::tuples::{Rank, Tuple, Tuples};
 
