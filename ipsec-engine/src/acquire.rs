@@ -93,6 +93,12 @@ impl AcquireTable {
         self.all.retain(|entry| entry.wanted.policy != policy);
     }
 
+    /// Keeps the acquires of the policies that `keep` selects, and removes the others.
+    #[cfg(all(feature = "shards", target_has_atomic = "64"))]
+    pub(crate) fn retain(&mut self, keep: impl Fn(PolicyId) -> bool) {
+        self.all.retain(|entry| keep(entry.wanted.policy));
+    }
+
     /// Returns the oldest acquire that was not reported yet.
     pub(crate) fn next_pending(&mut self) -> Option<Acquire> {
         let entry = self.all.iter_mut().filter(|entry| !entry.is_reported).min_by_key(|entry| entry.at)?;

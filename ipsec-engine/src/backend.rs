@@ -39,6 +39,15 @@ pub enum BackendError {
     Families(MixedFamilies),
     /// The policy is refused.
     Policy(PolicyError),
+    /// The SA belongs to another engine (`Shard`).
+    OtherShard {
+        /// Identifier of the SA.
+        id: SaId,
+        /// Number of the engine that owns the SPI.
+        owner: u16,
+    },
+    /// The shared SA has ended.
+    Revoked(SaId),
 }
 
 impl fmt::Display for BackendError {
@@ -51,6 +60,8 @@ impl fmt::Display for BackendError {
             Self::NoSpi => f.write_str("no free SPI in the range"),
             Self::Families(e) => e.fmt(f),
             Self::Policy(e) => e.fmt(f),
+            Self::OtherShard { id, owner } => write!(f, "SA {id} belongs to shard {owner}"),
+            Self::Revoked(id) => write!(f, "shared SA {id} has ended"),
         }
     }
 }
@@ -61,7 +72,12 @@ impl core::error::Error for BackendError {
             Self::Sa(e) => Some(e),
             Self::Families(e) => Some(e),
             Self::Policy(e) => Some(e),
-            Self::Exists(_) | Self::NotFound(_) | Self::Full | Self::NoSpi => None,
+            Self::Exists(_)
+            | Self::NotFound(_)
+            | Self::Full
+            | Self::NoSpi
+            | Self::OtherShard { .. }
+            | Self::Revoked(_) => None,
         }
     }
 }
@@ -96,10 +112,11 @@ where
     const IS_LOCAL: bool = true;
 
     fn get_spi(&mut self, request: &SpiRequest, now: Instant) -> Result<Option<u32>, BackendError> {
-        for spi in request.candidates(SPI_TRIES) {
+        // Of the SPIs that are tried, one of as many as there are engines belongs to this one.
+        for spi in request.candidates(SPI_TRIES.saturating_mul(self.membership.count().into())) {
             match self.reserve(request.id(spi), request.source, now) {
                 Ok(()) => return Ok(Some(spi)),
-                Err(ReserveError::InUse) => {}
+                Err(ReserveError::InUse | ReserveError::OtherShard { .. }) => {}
                 Err(ReserveError::Full) => return Err(BackendError::Full),
             }
         }
@@ -107,6 +124,9 @@ where
     }
 
     fn add(&mut self, sa: &SaParams, now: Instant) -> Result<(), BackendError> {
+        if let Some(owner) = self.membership.other_owner(&sa.id) {
+            return Err(BackendError::OtherShard { id: sa.id, owner });
+        }
         let profile = self.settings.ah_profile;
         let at =
             self.sad.install_with(sa.id, sa.source, now, || Sa::from_params(sa, profile).map_err(BackendError::Sa))?;
@@ -169,21 +189,22 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     fn update_policy(&mut self, policy: &PolicyParams) -> Result<Option<PolicyId>, BackendError> {
         if let Some(id) = self.find_policy(policy.direction, &policy.selector) {
-            self.remove_policy(id);
+            self.remove_policy(id).ok_or(PolicyError::Shared)?;
         }
         Ok(Some(Self::add_policy(self, *policy)?))
     }
 
     fn delete_policy(&mut self, direction: PolicyDirection, selector: &Selector) -> Result<bool, BackendError> {
-        let found = self.find_policy(direction, selector);
-        Ok(found.and_then(|id| self.remove_policy(id)).is_some())
+        let Some(found) = self.find_policy(direction, selector) else { return Ok(false) };
+        self.remove_policy(found).ok_or(PolicyError::Shared)?;
+        Ok(true)
     }
 
     fn flush_policies(&mut self) -> Result<(), BackendError> {
         loop {
             let first = self.policies().next().map(|(id, _)| id);
             let Some(id) = first else { return Ok(()) };
-            self.remove_policy(id);
+            self.remove_policy(id).ok_or(PolicyError::Shared)?;
         }
     }
 

@@ -15,6 +15,7 @@ use crate::policy_set::{PolicyError, Verdict};
 use crate::sa::Sa;
 use crate::sad::Sad;
 use crate::sad_error::{InstallError, ReserveError, UpdateError};
+use crate::shards::Membership;
 use crate::slot::Report;
 use crate::spd::{Lookup, Spd};
 use crate::table::SlotNumber;
@@ -96,6 +97,7 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
     pub(crate) decompressor: Option<A::Decompressor>,
     pub(crate) identification: u16,
     pub(crate) acquires: AcquireTable,
+    pub(crate) membership: Membership,
     audits: Deque<Audit, AUDITS>,
     audits_lost: u64,
 }
@@ -143,6 +145,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             decompressor,
             identification: 1,
             acquires: AcquireTable::new(),
+            membership: Membership::ALONE,
             audits: Deque::new(),
             audits_lost: 0,
         }
@@ -207,6 +210,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     #[allow(clippy::result_large_err)] // the SA is the caller's
     pub fn install(&mut self, sa: Sa<A>, now: Instant) -> Result<SaId, InstallError<A>> {
         let key = sa.key();
+        if let Some(owner) = self.membership.other_owner(&key) {
+            return Err(InstallError::OtherShard { sa, owner });
+        }
         let at = self.sad.install(sa, now)?;
         self.check_sequence_left(at);
         Ok(key)
@@ -218,7 +224,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// # Errors
     /// [`ReserveError`]; nothing has changed.
     pub fn reserve(&mut self, key: SaId, source: IpAddr, now: Instant) -> Result<(), ReserveError> {
-        self.sad.reserve(key, source, now)
+        match self.membership.other_owner(&key) {
+            Some(owner) => Err(ReserveError::OtherShard { owner }),
+            None => self.sad.reserve(key, source, now),
+        }
     }
 
     /// Removes an SA and returns its usage (SADB_DELETE, RFC 2367 section 3.1.4). `source` is compared only where a

@@ -111,7 +111,7 @@ mod heap {
     const LEAST_BUCKETS: usize = 16;
 
     /// Index of any number of slots. A slot is removed without a walk along its chain.
-    #[derive(Debug)]
+    #[derive(Clone, Debug)]
     pub(crate) struct Index<const N: usize> {
         heads: Vec<Option<SlotNumber>>,
         links: Vec<Link>,

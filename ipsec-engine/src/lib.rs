@@ -44,7 +44,8 @@
 //! the number of SAs, policies and flows; without it, a packet whose flow is not cached is compared with the policies
 //! and the SAs one by one.
 //!
-//! Features: `runtime-suites` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The
+//! Features: `runtime-suites` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap; `shards` is
+//! for engines of several cores, which share policies and outbound SAs, on machines with atomic numbers of 64 bits. The
 //! algorithms are features of `ipsec-crypto`.
 //!
 //! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
@@ -104,6 +105,11 @@ mod sad_error;
 mod sad_index;
 #[cfg(feature = "alloc")]
 mod selector_key;
+#[cfg(all(feature = "shards", target_has_atomic = "64"))]
+mod shards;
+#[cfg(not(all(feature = "shards", target_has_atomic = "64")))]
+#[path = "unshared.rs"]
+mod shards;
 mod slot;
 mod spd;
 mod table;
@@ -139,4 +145,6 @@ pub use outbound_batch::OutboundSlot;
 pub use policy_set::PolicyError;
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
 pub use sad_error::{InstallError, ReserveError, UpdateError};
+#[cfg(all(feature = "shards", target_has_atomic = "64"))]
+pub use shards::{HeapPolicies, NotShareable, Shard, SharedSa};
 pub use update::SaUpdate;

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 
 /// Entries, each of which may be inserted more than once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Multiset<T>(BTreeMap<T, usize>);
 
 impl<T: Ord> Multiset<T> {

@@ -299,11 +299,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn check_sequence_numbers(&mut self, chosen: &Chosen) -> Result<(), Refused> {
         for (at, _) in chosen.iter() {
             let uses = chosen.iter().filter(|(other, _)| *other == at).count();
-            let Some(slot) = self.sad.get(at) else { continue };
-            let Some(counter) = slot.sa.as_ref().and_then(|sa| sa.transform.counter()) else { continue };
+            let uses = u64::try_from(uses).unwrap_or(u64::MAX);
+            let Some(left) = self.sad.numbers_left(at, uses) else { continue };
             //= RFC 4303 3.3.3/1
             //# MUST NOT: a packet is sent that would make the number cycle
-            if counter.remaining() < u64::try_from(uses).unwrap_or(u64::MAX) {
+            if left < uses
+                && let Some(slot) = self.sad.get(at)
+                && let Some(counter) = slot.sa.as_ref().and_then(|sa| sa.transform.counter())
+            {
                 //= RFC 4303 4/5
                 //# SHOULD: an overflow: logged with SPI, time, addresses, number and flow label
                 let exhausted =

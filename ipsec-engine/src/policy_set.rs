@@ -16,7 +16,8 @@ use crate::tuple_space::PolicyOrder;
 
 /// Policies of all directions in the order of the SPD (RFC 4301 section 4.4.1).
 #[derive(Debug)]
-pub(crate) struct PolicySet<const P: usize> {
+#[cfg_attr(feature = "alloc", derive(Clone))]
+pub struct PolicySet<const P: usize> {
     /// Policies in slots, which they keep until they are removed.
     rules: Table<Option<Rule>, P>,
     /// Selectors of the rules by slot, stored apart so that a search reads nothing else.
@@ -63,6 +64,8 @@ pub enum PolicyError {
     /// A tunnel-mode template has neither the address of the peer nor level `unique`, so that an SA of any peer would
     /// match.
     NoEndpoints,
+    /// The engine shares its policies with others and does not change them.
+    Shared,
 }
 
 impl fmt::Display for PolicyError {
@@ -72,6 +75,7 @@ impl fmt::Display for PolicyError {
             Self::Full => f.write_str("policy table is full"),
             Self::NoTransform => f.write_str("PROTECT policy without a template"),
             Self::NoEndpoints => f.write_str("tunnel-mode template without endpoints"),
+            Self::Shared => f.write_str("policies are shared with other engines"),
         }
     }
 }
@@ -196,6 +200,12 @@ impl<const P: usize> PolicySet<P> {
 
     pub(crate) fn rule(&self, slot: SlotNumber) -> Option<&Rule> {
         self.rules.get(slot.index())?.as_ref()
+    }
+
+    /// Returns whether a policy has this number.
+    #[cfg(all(feature = "shards", target_has_atomic = "64"))]
+    pub(crate) fn contains(&self, id: PolicyId) -> bool {
+        self.order.find(id, |_| true).is_some()
     }
 
     /// Returns the time of the last acquire of a policy, for reading and writing.

@@ -268,6 +268,16 @@ impl<A: Algorithms> Transform<A> {
         }
     }
 
+    /// Advances the counter of an outbound SA, so that `used` is the last number used; `None` if it is beyond that.
+    pub(crate) fn skip_to(&mut self, used: u64) -> Option<()> {
+        let state = SeqCounter::new(self.counter()?.width()).export_ahead(used);
+        match self {
+            Self::EspOut(esp) => esp.import(&state).ok(),
+            Self::AhOut(ah) => ah.import(&state).ok(),
+            _ => None,
+        }
+    }
+
     /// Returns the counter of an outbound SA; `None` for inbound SAs and IPComp.
     pub(crate) const fn counter(&self) -> Option<&SeqCounter> {
         match self {

@@ -320,7 +320,9 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// Removes an SA and returns its usage. The SA is dropped in its slot and never moved, so that no copy of its
     /// keys remains; then the whole slot is wiped, including gaps between fields.
     pub(crate) fn remove(&mut self, at: SlotNumber) -> Option<Usage> {
-        let usage = self.get(at)?.usage;
+        let slot = self.get(at)?;
+        slot.numbers.revoke();
+        let usage = slot.usage;
         self.unlink(at);
         if let Some(place) = self.slots.get_mut(at.index()) {
             place.wipe();
@@ -340,6 +342,28 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(linked.id.is_ipcomp_in()));
     }
 
+    /// Returns how many sequence numbers an outbound SA has left, or `None` if it has no counter. If an SA that is
+    /// shared has fewer than `uses`, it takes another run.
+    pub(crate) fn numbers_left(&mut self, at: SlotNumber, uses: u64) -> Option<u64> {
+        let Slot { sa, numbers, .. } = self.get_mut(at)?;
+        let transform = &mut sa.as_mut()?.transform;
+        let left = numbers.left(transform.counter()?);
+        if left < uses
+            && let Some(before) = numbers.take_run(transform.counter()?, uses)
+        {
+            transform.skip_to(before)?;
+        }
+        Some(numbers.left(transform.counter()?))
+    }
+
+    /// Gives an SA the sequence numbers that it shares with the SAs of other engines.
+    #[cfg(all(feature = "shards", target_has_atomic = "64"))]
+    pub(crate) fn share_numbers(&mut self, at: SlotNumber, numbers: crate::shards::Numbers) {
+        if let Some(slot) = self.get_mut(at) {
+            slot.numbers = numbers;
+        }
+    }
+
     /// Changes the pending events of a slot, and the number of slots that have any.
     pub(crate) fn update_pending(&mut self, at: SlotNumber, next_pending: impl FnOnce(&mut PendingEvents)) {
         let Some(slot) = self.get_mut(at) else { return };
@@ -354,6 +378,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let Some(slot) = self.get_mut(at) else { return };
         let is_first = slot.usage.first.is_none();
         slot.usage.charge(now, octets);
+        slot.numbers.report(&slot.usage);
         if is_first {
             self.schedule(at); // a lifetime may begin with the first packet
         }
@@ -363,13 +388,16 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// Checks the lifetimes of an SA and returns its state.
     pub(crate) fn refresh(&mut self, at: SlotNumber, now: Instant) -> Option<SaState> {
         let slot = self.get_mut(at)?;
-        if slot.is_unchanged(now) {
+        let is_revoked = slot.numbers.is_revoked();
+        if !is_revoked && slot.is_unchanged(now) {
             return Some(slot.state);
         }
         let (before, Some(sa)) = (slot.state, &slot.sa) else { return Some(slot.state) };
-        let state = if sa.lifetimes.hard.reached(&slot.usage, now) {
+        let usage = slot.numbers.total(&slot.usage);
+        let state = if is_revoked || sa.lifetimes.hard.reached(&usage, now) {
+            slot.numbers.revoke();
             SaState::Dead
-        } else if sa.lifetimes.soft.reached(&slot.usage, now) {
+        } else if sa.lifetimes.soft.reached(&usage, now) {
             SaState::Dying
         } else {
             SaState::Mature

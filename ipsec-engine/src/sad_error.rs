@@ -24,6 +24,13 @@ pub enum InstallError<A: Algorithms> {
     Exists(Sa<A>),
     /// The SAD is full.
     Full(Sa<A>),
+    /// The SA belongs to another engine: `owner` owns its SPI (`Shard`).
+    OtherShard {
+        /// The SA.
+        sa: Sa<A>,
+        /// Number of the engine that owns the SPI.
+        owner: u16,
+    },
 }
 
 impl<A: Algorithms> fmt::Display for InstallError<A> {
@@ -31,6 +38,7 @@ impl<A: Algorithms> fmt::Display for InstallError<A> {
         match self {
             Self::Exists(sa) => write!(f, "SA {} exists", sa.key()),
             Self::Full(_) => f.write_str("SA table is full"),
+            Self::OtherShard { sa, owner } => write!(f, "SA {} belongs to shard {owner}", sa.key()),
         }
     }
 }
@@ -40,6 +48,7 @@ impl<A: Algorithms> fmt::Debug for InstallError<A> {
         match self {
             Self::Exists(sa) => write!(f, "Exists({sa:?})"),
             Self::Full(sa) => write!(f, "Full({sa:?})"),
+            Self::OtherShard { sa, owner } => write!(f, "OtherShard({sa:?}, {owner})"),
         }
     }
 }
@@ -75,14 +84,20 @@ pub enum ReserveError {
     InUse,
     /// The SAD is full.
     Full,
+    /// The SPI belongs to another engine (`Shard`).
+    OtherShard {
+        /// Number of the engine that owns the SPI.
+        owner: u16,
+    },
 }
 
 impl fmt::Display for ReserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InUse => "SPI is in use",
-            Self::Full => "SA table is full",
-        })
+        match self {
+            Self::InUse => f.write_str("SPI is in use"),
+            Self::Full => f.write_str("SA table is full"),
+            Self::OtherShard { owner } => write!(f, "SPI belongs to shard {owner}"),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 use crate::algorithms::Algorithms;
 use crate::sa::Sa;
 use crate::sad_index::{Due, Linked};
+use crate::shards::Numbers;
 
 /// Slot of one SA. An SA is dropped in its slot and never moved out, so that no copy of its keys remains.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(crate) struct Slot<A: Algorithms> {
     pub(crate) usage: Usage,
     /// The SA itself; `None` while it is larval.
     pub(crate) sa: Option<Sa<A>>,
+    pub(crate) numbers: Numbers,
     pub(crate) pending: PendingEvents,
     pub(crate) serial: u32,
     /// Values below which the state does not change, so that most packets do not read the lifetimes.
@@ -97,7 +99,8 @@ impl<A: Algorithms> Slot<A> {
         let Some(sa) = &self.sa else { return Due::Larval(self.usage.added) };
         let Lifetimes { soft, hard } = &sa.lifetimes;
         let limits = self.limits(soft, hard);
-        let by_use = |limit: &Limit| Limit { age: None, use_age: None, ..*limit }.reached(&self.usage, Instant::ZERO);
+        let total = self.numbers.total(&self.usage);
+        let by_use = |limit: &Limit| Limit { age: None, use_age: None, ..*limit }.reached(&total, Instant::ZERO);
         let due = |limit: &Limit| if by_use(limit) { Some(Instant::ZERO) } else { limit.due(&self.usage) };
         limits.into_iter().flatten().filter_map(due).min().map_or(Due::Never, Due::At)
     }
@@ -132,7 +135,8 @@ impl<A: Algorithms> Slot<A> {
     /// Returns whether the lifetimes need not be read, because none is reached.
     #[cfg(feature = "alloc")]
     pub(crate) fn is_unchanged(&self, now: Instant) -> bool {
-        now < self.next.time && self.usage.octets < self.next.octets && self.usage.packets < self.next.packets
+        let Usage { octets, packets, .. } = self.numbers.total(&self.usage);
+        now < self.next.time && octets < self.next.octets && packets < self.next.packets
     }
 
     #[cfg(not(feature = "alloc"))]
@@ -148,6 +152,7 @@ impl<A: Algorithms> Slot<A> {
             state: SaState::Larval,
             usage,
             sa: None,
+            numbers: Numbers::OWN,
             pending,
             serial: 0,
             #[cfg(feature = "alloc")]

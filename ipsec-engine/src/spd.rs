@@ -3,13 +3,14 @@ use ipsec_packet::{Flow, Instant};
 use crate::flow_cache::{FlowCache, FlowPlace};
 use crate::policy_set::{PolicyError, PolicySet, Verdict};
 use crate::sad_index::KnownChoice;
+use crate::shards::Held;
 use crate::table::SlotNumber;
 use ipsec_sa::{MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams};
 
 /// Security Policy Database (RFC 4301 section 4.4.1): policies, with a cache of flows.
 #[derive(Debug)]
 pub(crate) struct Spd<const P: usize, const F: usize> {
-    policies: PolicySet<P>,
+    policies: Held<P>,
     flows: FlowCache<F>,
 }
 
@@ -48,7 +49,7 @@ impl Chosen {
 
 impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) const fn new() -> Self {
-        Self { policies: PolicySet::new(), flows: FlowCache::new() }
+        Self { policies: Held::own(), flows: FlowCache::new() }
     }
 
     /// Sets the largest numbers of policies and cached flows.
@@ -59,20 +60,27 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     /// Returns the policies.
-    pub(crate) const fn policies(&self) -> &PolicySet<P> {
-        &self.policies
+    pub(crate) fn policies(&self) -> &PolicySet<P> {
+        self.policies.get()
     }
 
     pub(crate) fn add(&mut self, policy: PolicyParams) -> Result<PolicyId, PolicyError> {
-        let id = self.policies.add(policy)?;
+        let id = self.policies.own_mut()?.add(policy)?;
         self.changed();
         Ok(id)
     }
 
     pub(crate) fn remove(&mut self, id: PolicyId) -> Option<PolicyParams> {
-        let policy = self.policies.remove(id)?;
+        let policy = self.policies.own_mut().ok()?.remove(id)?;
         self.changed();
         Some(policy)
+    }
+
+    /// Replaces the policies.
+    #[cfg(all(feature = "shards", target_has_atomic = "64"))]
+    pub(crate) fn replace_policies(&mut self, policies: Held<P>) {
+        self.policies = policies;
+        self.changed();
     }
 
     /// Forgets the flows, whose policies may be others now.

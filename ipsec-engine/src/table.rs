@@ -49,7 +49,7 @@ mod heap {
     use core::ops::{Deref, DerefMut};
 
     /// Table of small entries, at most `N` unless another limit is set.
-    #[derive(Debug)]
+    #[derive(Clone, Debug)]
     pub(crate) struct Table<T, const N: usize> {
         entries: Vec<T>,
         limit: usize,

@@ -15,7 +15,7 @@ use crate::table::SlotNumber;
 use crate::tuples::{Rank, Tuple, Tuples};
 
 /// Slots of any number of policies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PolicyOrder<const P: usize> {
     directions: [OneDirection; 3],
     slots: BTreeMap<PolicyId, SlotNumber>,
@@ -27,7 +27,7 @@ pub(crate) struct PolicyOrder<const P: usize> {
 }
 
 /// Policies of one direction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct OneDirection {
     order: BTreeMap<Rank, SlotNumber>,
     /// Every policy, by the addresses, protocol and ports of its selector.

@@ -13,7 +13,7 @@ use crate::table::SlotNumber;
 pub(crate) type Rank = (Priority, PolicyId);
 
 /// Tuples with the policies whose selectors compare the same bits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tuples {
     /// Tuples in the order of the first policy that each has.
     tuples: Vec<Tuple>,
@@ -23,7 +23,7 @@ pub(crate) struct Tuples {
     ranks: Vec<Rank>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tuple {
     /// IP version; 0 for both, if no address is compared.
     version: u8,
