@@ -197,7 +197,8 @@ impl Trust {
             match check_signature(certificate, hash, signature) {
                 Ok(()) => {
                     let result = self.accept(now, identity, certificate, &received);
-                    if result.is_ok() {
+                    // Further certificates with the key would cost as much again.
+                    if result.is_ok() || result == Err(CertificateRefusal::PathSearchLimit) {
                         return result;
                     }
                     if accepted == Err(CertificateRefusal::NoCertificate) {
