@@ -323,7 +323,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Sends delete payloads for the inbound SAs of a pair. Returns false if there is no ISAKMP SA for them.
     fn send_deletes(&mut self, index: usize, now: Instant, host: &mut dyn Host) -> bool {
         let Some(pair) = self.pairs.get(index) else { return false };
-        let Some(carrier) = self.carrier(pair.peer).and_then(|index| self.isakmp.get_mut(index)) else {
+        let Some(carrier) = self.carrier_of(pair.peer, pair.identity).and_then(|index| self.isakmp.get_mut(index))
+        else {
             return false;
         };
         let members = self.pairs.get_mut(index).into_iter().flat_map(IpsecSlot::members_mut);

@@ -13,7 +13,7 @@ use super::message::{write_clear, write_phase_1};
 use super::proof::write_requests;
 use super::spi::Spi;
 use super::stage::Stage;
-use super::step::{Outcome, Step, check_identity, store_peer_nonce, store_peer_public};
+use super::step::{Outcome, Step, check_found, check_identity, store_peer_nonce, store_peer_public};
 use super::suspend::Stop;
 use super::{Refusal, Role, choose, natt, offer, proof, vendor};
 use crate::IvChain;
@@ -155,6 +155,7 @@ pub(crate) fn take_proof(step: &mut Step<'_>, message: Opened<'_>) -> Result<Out
     let claim = step.claim(&choice, id)?;
     let authentic = proof::verify(step.host, &claim, message, &hash)?;
     let found = claim.find_peer(step.host)?;
+    check_found(step, found, &choice)?;
     check_identity(step.host, found, &id)?;
     if let Some(next) = authentic.next {
         let mut chain = IvChain::starting_at(&[]);

@@ -16,7 +16,7 @@ use super::message::write_clear;
 use super::proof::{OwnProof, write_requests};
 use super::spi::Spi;
 use super::stage::Stage;
-use super::step::{Outcome, Step, check_identity, publics, store_peer_nonce, store_peer_public};
+use super::step::{Outcome, Step, check_found, check_identity, publics, store_peer_nonce, store_peer_public};
 use super::suspend::Stop;
 use super::{Refusal, Role, choose, natt, offer, proof, vendor};
 use crate::{Cookies, Nonces, Phase1Choice, Phase1Publics, Skeyid};
@@ -113,6 +113,7 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: Opened<'_>) -> Result<Out
     let claim = step.claim(&choice, id)?;
     proof::verify(step.host, &claim, message, &expected)?;
     let found = claim.find_peer(step.host)?;
+    check_found(step, found, &choice)?;
     check_identity(step.host, found, &id)?;
     // The values of this host are kept while the step waits: they lie before that of the peer.
     step.scratch.truncate(position);

@@ -228,33 +228,40 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Takes an authentic query or answer of the peer.
+    /// Takes an authentic query or answer of the peer. Returns whether it is a sign of life: not one that was recorded.
     pub(super) fn take_dpd(
         &mut self,
         now: Instant,
         sa_id: SlotId,
         notification: &Notification<'_>,
         host: &mut dyn Host,
-    ) {
-        let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
-        let Some(number) = read(sa, notification) else { return self.counters.count(Counter::DpdMalformed) };
+    ) -> bool {
+        let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return false };
+        let Some(number) = read(sa, notification) else {
+            self.counters.count(Counter::DpdMalformed);
+            return false;
+        };
         if notification.kind == NotifyKind::R_U_THERE_ACK {
             //= RFC 3706 6.1/3, 6.1/4
             //# SHOULD: the number of an answer is checked
             //# SHOULD: an answer with another number than that of the query is rejected
             if sa.liveness.sends == 0 || number != sa.liveness.own_number {
-                return self.counters.count(Counter::DpdUnexpected);
+                self.counters.count(Counter::DpdUnexpected);
+                return false;
             }
             self.counters.count(Counter::DpdAnswered);
-            return self.note_life_in(sa_id, now);
+            self.note_life_in(sa_id, now);
+            return true;
         }
         // A responder has sent the vendor ID to a peer that has it.
         if sa.role == Role::Responder && !sa.quirks.dead_peer_detection {
-            return self.counters.count(Counter::DpdUnexpected);
+            self.counters.count(Counter::DpdUnexpected);
+            return false;
         }
         let query = sa.liveness.take_query(number);
         if query == Query::Refused {
-            return self.counters.count(Counter::DpdReplay);
+            self.counters.count(Counter::DpdReplay);
+            return false;
         }
         //= RFC 3706 5.2/1, 6.1/2
         //# MUST: an entity that has sent the vendor ID answers a query
@@ -264,6 +271,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if query == Query::New {
             self.note_life_in(sa_id, now);
         }
+        query == Query::New
     }
 
     /// Asks the peers that have given no sign of life, and ends the SAs with those that do not answer.

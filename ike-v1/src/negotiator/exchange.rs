@@ -66,8 +66,12 @@ pub(crate) struct State {
     pub is_reported: bool,
     /// Number of key exchanges that messages of phase 1 may still cause without being authentic.
     pub attempts: u8,
+    /// Number of signatures of the peer that were refused.
+    pub refused_proofs: u8,
     /// Bound on messages of phase 1 that are not authentic.
     pub bad: BadMessages,
+    /// Path of the message of phase 1 that arrived last.
+    pub arrived: Path,
     /// Step that waits for the host.
     pub suspended: Option<Suspended>,
     /// Fragments of the next message of the peer.
@@ -197,7 +201,9 @@ impl State {
             refusal: None,
             is_reported: false,
             attempts: ATTEMPTS,
+            refused_proofs: 0,
             bad: BadMessages::NONE,
+            arrived: path,
             suspended: None,
             fragments: Fragments::default(),
             fragment_data: 0,

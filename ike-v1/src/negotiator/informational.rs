@@ -83,7 +83,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return Err(Refusal::MessageIdReused(id));
         }
         open_first(sa, &received.header, message)?;
-        self.follow_message(sa_id, received.path);
         let sa = self.isakmp_sa_mut(sa_id)?;
         sa.theirs.add(id);
         //= RFC 2409 5.6/4
@@ -101,6 +100,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Some(Ok(exchange)) = found.map(|index| self.exchange_mut(index)) else { return };
         let (state, mut scratch) = exchange.parts();
         if state.spans.early.is_empty()
+            && state.suspended.is_none()
             && state.fragments.is_empty()
             && message.len() <= MAX_EARLY
             && let Ok(early) = scratch.store(message)
@@ -186,11 +186,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         //# MUST: receiving: the security services of the exchange are applied
         let authentic = open_first(sa, &received.header, message)?;
         self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
-        self.follow_message(sa_id, received.path);
         for payload in authentic.census.payloads() {
             match payload.view() {
                 Body::Notification(notification) if is_dpd(notification.kind) => {
-                    self.take_dpd(received.now, sa_id, &notification, host);
+                    if self.take_dpd(received.now, sa_id, &notification, host) {
+                        self.follow_message(sa_id, received.path);
+                    }
                 }
                 Body::Notification(notification) if XAUTH && notification.kind == NotifyKind::CISCO_LOAD_BALANCE => {
                     self.take_load_balance(sa_id, &notification);

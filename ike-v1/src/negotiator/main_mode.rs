@@ -12,7 +12,7 @@ use super::proof::{OwnProof, write_requests};
 use super::scratch::{Scratch, Span};
 use super::spi::Spi;
 use super::stage::Stage;
-use super::step::{Outcome, Step, check_identity, store_peer_nonce, store_peer_public};
+use super::step::{Outcome, Step, check_found, check_identity, store_peer_nonce, store_peer_public};
 use super::suspend::Stop;
 use super::xauth::login_side;
 use super::{Host, PeerId, Refusal, Role, choose, natt, offer, proof, vendor};
@@ -160,6 +160,7 @@ pub(crate) fn answer_auth(step: &mut Step<'_>, message: Opened<'_>) -> Result<Ou
     let claim = step.claim(&choice, id)?;
     let authentic = proof::verify(step.host, &claim, message, &hash)?;
     let found = claim.find_peer(step.host)?;
+    check_found(step, found, &choice)?;
     check_identity(step.host, found, &id)?;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(authentic.next.ok_or(Refusal::Internal)?);

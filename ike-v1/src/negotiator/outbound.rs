@@ -124,7 +124,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let is_due = |member: &&Member| member.delete.is_some_and(|pending| pending.due <= now);
             let Some(member) = pair.members().find(is_due) else { continue };
             let Some(PendingDelete { message_id, .. }) = member.delete else { continue };
-            let carrier = self.carrier(pair.peer).and_then(|index| self.isakmp.get(index));
+            let carrier = self.carrier_of(pair.peer, pair.identity).and_then(|index| self.isakmp.get(index));
             let (protocol, spi) = (member.protocol, member.inbound.spi);
             let written = carrier.map(|sa| (sa.path, write_delete(out, sa, message_id, protocol, spi.octets())));
             let pair = self.pairs.get_mut(index)?;

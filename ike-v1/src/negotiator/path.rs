@@ -93,7 +93,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.follow((peer, identity), old, path);
     }
 
-    /// Changes the path of an ISAKMP SA to that of an authentic message, and the paths of the IPsec SAs of the peer.
+    /// Changes the path of an ISAKMP SA to that of an authentic message, and the paths of the IPsec SAs of the peer. The
+    /// message must be one that was not recorded before: an answer to a value of this host, or a new query.
     pub(super) fn follow_message(&mut self, sa: SlotId, path: Path) {
         if !NAT_TRAVERSAL {
             return;

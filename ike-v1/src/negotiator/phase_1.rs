@@ -6,14 +6,14 @@ use ipsec_packet::Instant;
 use super::census::Census;
 use super::event::{Failure, Phase};
 use super::exchange::{Exchange, State};
-use super::features::{self, AGGRESSIVE, BASE};
+use super::features::{self, AGGRESSIVE, BASE, SIGNATURES};
 use super::inbound::{Opened, Received, not_zero};
 use super::informational::MAX_EARLY;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::step::{Outcome, Step, check_identity, check_values};
 use super::suspend::{Stop, Taken, begin_step, end_step};
-use super::xauth::login_side;
+use super::xauth::{LoginSide, login_side};
 use super::{
     Host, Negotiator, PeerHint, PeerId, Refusal, Role, aggressive, base, identity, informational, main_mode, vendor,
 };
@@ -51,8 +51,21 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 self.exchange_mut(index)?.state.bad.count(received.now, refusal);
             }
             self.note_refusal(index, refusal);
+            self.bound_proofs(index, refusal)?;
         }
         result
+    }
+
+    /// Ends an exchange whose peer sends one refused signature after another: each costs verifications.
+    fn bound_proofs(&mut self, index: usize, refusal: Refusal) -> Result<(), Refusal> {
+        if SIGNATURES && matches!(refusal, Refusal::Certificate(_)) {
+            let refused = &mut self.exchange_mut(index)?.state.refused_proofs;
+            *refused = refused.saturating_add(1);
+            if *refused >= MAX_REFUSED_PROOFS {
+                self.end_exchange(index, refusal);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the exchange of phase 1 that a message belongs to.
@@ -203,6 +216,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let start = begin_step(state, &mut scratch);
         let quirks = vendor::collect(state.quirks, census);
         let path = received.path;
+        state.arrived = path;
         Ok((Step { state, scratch, host, quirks, path, is_new, is_first, nat_traversal_port }, start))
     }
 
@@ -250,11 +264,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             // The initiator has received the cookie of this host, so that its address is not forged.
             self.take_key_exchange(received.now)?;
         }
-        if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
+        if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR | Stage::BaseAwaitsKeyI) {
             self.exchange_mut(index)?.state.take_attempt()?;
         }
         let place = match row.hash {
-            Some(_) => Some(self.free_isakmp_sa(self.exchange(index)?.state.peer)?),
+            Some(_) => {
+                let State { peer, choice, role, .. } = &self.exchange(index)?.state;
+                let login = choice.and_then(|choice| login_side(choice.auth_method, *role));
+                Some(self.free_isakmp_sa(*peer, login == Some(LoginSide::Server))?)
+            }
             None => None,
         };
         let (mut step, start) = self.phase_1_step(index, received, &census, host)?;
@@ -386,6 +404,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 }
+
+/// Number of refused signatures that end an exchange.
+const MAX_REFUSED_PROOFS: u8 = 3;
 
 /// Takes the step of a stage.
 fn take_step(step: &mut Step<'_>, stage: Stage, responder: Cookie, message: Opened<'_>) -> Result<Outcome, Stop> {

@@ -85,9 +85,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (opened, chain) = Opened::parse(message, row, next)?;
         let expected = quick::peer_hash(step.sa, step.state, step.scratch.stored(), form, after_hash(&chain))?;
         let authentic = opened.authenticate(&expected)?;
-        if step.state.path != received.path {
+        if step.state.path != received.path || step.sa.path != received.path {
             let id = step.state.isakmp.ok_or(Refusal::Internal)?;
             end_step(step.state, &mut step.scratch, start, None, Ok(()))?;
+            // The hash covers the nonce of this host, so that the message is not one that was recorded.
             self.follow_message(id, received.path);
             self.exchange_mut(index)?.state.path = received.path;
             // The step is taken on the new path.
@@ -149,7 +150,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         let next = decrypt_first(sa, &received.header, message)?;
         let authentic = authenticate_first(&sa.keys, &received.header, message, next)?;
-        self.follow_message(sa_id, received.path);
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, (message, next), host);
         self.note_message_id(sa_id, message_id, answered);
         self.report_unanswered(sa_id, received, &authentic, answered, host)

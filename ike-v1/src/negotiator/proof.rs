@@ -157,7 +157,10 @@ pub(crate) fn verify<'m>(
     //# MUST: receiving: a message of a signature that is not supported is discarded
     //# MUST: receiving: the signature is verified, and the message discarded if it is wrong
     // A signature is verified by the authorities of the peer that has the identity.
-    let peer = claim.find_peer(host)?;
+    let peer = match claim.initiated {
+        Some(peer) => peer,
+        None => claim.find_peer(host)?,
+    };
     let signature = message.unverified().signature()?;
     let payloads = message.unverified().payloads();
     let signed = SignedIdentity { identity: claim.id, hash: hash.expose(), signature, payloads: &payloads };

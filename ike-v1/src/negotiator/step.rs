@@ -8,6 +8,7 @@ use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
 use super::features::{SIGNATURES, XAUTH};
 use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret, store_public};
+use super::refusal::Mismatch;
 use super::scratch::{Scratch, Span, Stored};
 use super::suspend::{Stop, answered};
 use super::xauth::login_side;
@@ -128,7 +129,8 @@ impl Step<'_> {
         let State { kind: exchange, peer, role, .. } = *self.state;
         let hint = PeerHint { path: self.path, exchange, candidate: Some(peer), identity: Some(id) };
         let is_signed = self.authentication(choice)?.signs(role.other());
-        Ok(Claim { hint, id, method: choice.auth_method, is_signed })
+        let initiated = (role == Role::Initiator).then_some(peer);
+        Ok(Claim { hint, id, method: choice.auth_method, is_signed, initiated })
     }
 
     /// Computes HASH_I or HASH_R of one side, whose identity has this body (RFC 2409 section 5).
@@ -147,6 +149,8 @@ pub(crate) struct Claim<'a> {
     pub id: Identification<'a>,
     pub method: AuthMethod,
     pub is_signed: bool,
+    /// Peer whose authorities verify the signature of a responder: the one that this host has initiated to.
+    pub initiated: Option<PeerId>,
 }
 
 impl Claim<'_> {
@@ -156,6 +160,22 @@ impl Claim<'_> {
         //# SHOULD: the responder finds its policy by the identity of the initiator
         host.find_peer(&self.hint).ok_or(Refusal::IdentityMismatch(self.id.kind))
     }
+}
+
+/// Checks that the peer to which an identity belongs allows what was negotiated before the identity was known.
+pub(crate) fn check_found(step: &Step<'_>, found: PeerId, choice: &Phase1Choice) -> Result<(), Refusal> {
+    if found == step.state.peer {
+        return Ok(());
+    }
+    let peer = step.host.peer(found).ok_or(Refusal::Superseded)?;
+    let is_of = |own: &Phase1Choice| {
+        (own.auth_method, own.cipher, own.hash, own.group)
+            == (choice.auth_method, choice.cipher, choice.hash, choice.group)
+    };
+    if !peer.exchanges.contains(&step.state.kind) {
+        return Err(Refusal::ModeNotAllowed(step.state.kind));
+    }
+    if peer.proposals.iter().any(is_of) { Ok(()) } else { Err(Refusal::NoProposal(Mismatch::NONE)) }
 }
 
 /// Compares an identity with the configured one, and reports another one to the host.

@@ -165,7 +165,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let len = message.len();
         copy.iter_mut().zip(message).for_each(|(to, from)| *to = *from);
         scratch.revert();
-        let (path, stage) = (state.path, state.stage);
+        // A message of phase 1 may have come through a NAT, on another path.
+        let (path, stage) = (if is_phase_1 { state.arrived } else { state.path }, state.stage);
         let result = match copy.get(..len).and_then(|message| Some((message, Header::parse(message).ok()?.0))) {
             Some((message, header)) => {
                 let is_encrypted = suspended.next.is_some();

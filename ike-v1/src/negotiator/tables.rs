@@ -41,12 +41,18 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.pairs.get_mut(usize::from(id.index)).filter(|pair| pair.id == id)
     }
 
-    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is to make room.
-    pub(super) fn free_isakmp_sa(&self, peer: PeerId) -> Result<(usize, Option<IsakmpSaId>), Refusal> {
+    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is to make room. An SA
+    /// whose user is still to be authenticated takes the place of another such one only.
+    pub(super) fn free_isakmp_sa(
+        &self,
+        peer: PeerId,
+        owes_login: bool,
+    ) -> Result<(usize, Option<IsakmpSaId>), Refusal> {
         if let Some(index) = self.isakmp.free().or_else(|| self.isakmp.position(IsakmpSa::is_finished)) {
             return Ok((index, None));
         }
-        let same_peer = self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable());
+        let may_yield = |sa: &IsakmpSa| !owes_login || !sa.access.permits_peer();
+        let same_peer = self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable() && may_yield(sa));
         let same_peer = same_peer.map(|(index, sa)| (sa.established, index, sa.id));
         match same_peer.min_by_key(|&(established, ..)| established) {
             Some((_, index, id)) if self.superseded.is_none() => Ok((index, Some(IsakmpSaId(id)))),
@@ -72,7 +78,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
     /// being deleted. Of SAs whose main modes have crossed, both ends use the one with the highest initiator cookie.
     pub(super) fn carrier(&self, peer: PeerId) -> Option<usize> {
-        let can_carry = |(_, sa): &(usize, &IsakmpSa)| sa.peer == peer && (sa.is_usable() || sa.delete.is_some());
+        self.carrier_of(peer, None)
+    }
+
+    /// Returns the index of the newest ISAKMP SA with an identity of a peer, as [`carrier`](Self::carrier).
+    pub(super) fn carrier_of(&self, peer: PeerId, identity: Option<u64>) -> Option<usize> {
+        let is_of = |sa: &IsakmpSa| sa.peer == peer && identity.is_none_or(|identity| sa.identity == identity);
+        let can_carry = |(_, sa): &(usize, &IsakmpSa)| is_of(sa) && (sa.is_usable() || sa.delete.is_some());
         let carriers = || self.isakmp.iter().filter(can_carry);
         let (_, newest) = carriers().max_by_key(|(index, sa)| (sa.is_usable(), sa.established, *index))?;
         let alike = carriers()

@@ -200,7 +200,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         let next = decrypt_first(sa, &received.header, message)?;
         let authentic = authenticate_first(&sa.keys, &received.header, message, next)?;
-        self.follow_message(sa_id, received.path);
         let config = attribute_payload(&authentic.census)?;
         if config.kind == ConfigKind::ACK {
             return self.take_late_ack(sa_id, message_id, &config);

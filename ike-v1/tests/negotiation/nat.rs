@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_codec::{
-    Body, EncapsulationMode, ExchangeKind, IdKind, Identification, NatTraversal, NatTraversals, PayloadKind,
+    AuthMethod, Body, EncapsulationMode, ExchangeKind, IdKind, Identification, NatTraversal, NatTraversals, PayloadKind,
 };
-use ike_v1::{Path, Phase2Choice, Refusal, plaintext};
+use ike_v1::{DeadPeerDetection, Path, Phase2Choice, Refusal, plaintext};
 use ipsec_packet::{Marker, Ports, Selector, Upper};
 use ipsec_sa::{Mode, UdpEncap};
 
 use crate::endpoint::{Config, configs, paths};
 use crate::quick;
+use crate::signatures::signing;
 use crate::spy::Spy;
 use crate::wire::{Link, Nat};
 
@@ -382,5 +383,46 @@ fn a_copied_message_does_not_move_an_sa_without_a_nat() {
         link.run(Duration::from_secs(15));
         assert_eq!(link.agreed(), 1, "{mode}");
         assert_eq!(link.ends[1].last_nat.unwrap().0, paths()[1]);
+    }
+}
+
+#[test]
+fn a_recorded_query_does_not_move_an_sa() {
+    // Of dead peer detection: its message ID is forgotten after sixteen others.
+    let mut configs = configs();
+    configs[0].dead_peer_detection = Some(DeadPeerDetection::after(Duration::from_secs(1)));
+    let mut link = negotiated(configs, nat(7, 1_000));
+    let before = link.sent.len();
+    for _ in 0..40 {
+        let now = link.now;
+        let sas: Vec<_> = link.ends[0].outbound.values().map(|installed| installed.sa).collect();
+        sas.iter().for_each(|sa| link.ends[0].negotiator.sent_in(now, *sa));
+        link.run(Duration::from_secs(3));
+    }
+    let queries: Vec<_> =
+        link.sent[before..].iter().filter(|(side, datagram)| *side == 0 && datagram.len() > 1).collect();
+    assert!(queries.len() > 20, "{}", queries.len());
+    let (recorded, local) = (queries[0].1.clone(), paths()[1].local);
+    let from = Path { local: (local.ip(), 4500).into(), remote: "198.18.0.1:4500".parse().unwrap() };
+    let now = link.now;
+    link.ends[1].receive_on(from, now, recorded);
+    link.ends[1].poll(now);
+    assert!(link.ends[1].moves.is_empty());
+}
+
+#[test]
+fn answers_of_the_host_that_come_later_through_a_nat() {
+    for mode in MODES {
+        let mut link = Link::new(signing(mode, AuthMethod::RSA_SIGNATURE), 32).behind_nat(nat(7, 1_000));
+        for end in &mut link.ends {
+            end.host.later.questions = Some(|_| true);
+            end.host.later.delay = Duration::from_millis(300);
+        }
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(30));
+        assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
+        let (_, seen) = link.ends[1].last_nat.unwrap();
+        assert!(!seen.detection.here && seen.detection.there, "{mode}: {seen:?}");
     }
 }

@@ -160,3 +160,11 @@ fn signatures_over_faulty_wires() {
     }
     assert!(agreed * 1000 >= runs as usize * 990, "{agreed} of {runs}");
 }
+
+#[test]
+fn refused_signatures_end_an_exchange() {
+    let mut configs = signing(ExchangeKind::MAIN, AuthMethod::RSA_SIGNATURE);
+    configs[0].certificate = Some(b"another.example certificate".to_vec());
+    let link = negotiated(configs, 8);
+    assert_eq!(link.ends[1].negotiator.counters().get(Counter::Certificate), 4, "three messages, and the end");
+}
