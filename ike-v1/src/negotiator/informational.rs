@@ -189,7 +189,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for payload in authentic.census.payloads() {
             match payload.view() {
                 Body::Notification(notification) if is_dpd(notification.kind) => {
-                    if self.take_dpd(received.now, sa_id, &notification, host) {
+                    let is_fresh = self.take_dpd(received.now, sa_id, &notification, host);
+                    if is_fresh {
                         self.follow_message(sa_id, received.path);
                     }
                 }
