@@ -197,6 +197,28 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
+    /// Decrypts a later message of an exchange of phase 2; `None` for a copy of the message that was taken last. Returns the
+    /// ISAKMP SA of the exchange too.
+    pub(super) fn decrypt_next(
+        &self,
+        index: usize,
+        received: &Received,
+        message: &mut [u8],
+    ) -> Result<Option<(SlotId, NextIv)>, Refusal> {
+        let state = &self.exchange(index)?.state;
+        if state.taken == Some(received.digest) {
+            return Ok(None);
+        }
+        if state.suspended.is_some() {
+            return Err(Refusal::Duplicate);
+        }
+        let exchange = received.header.exchange;
+        Row::find(Some(state.stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
+        let (chain, id) = (state.chain.ok_or(Refusal::Internal)?, state.isakmp.ok_or(Refusal::Internal)?);
+        let next = self.isakmp_sa(id)?.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+        Ok(Some((id, next)))
+    }
+
     /// Sends the last message of an exchange again, because the peer has repeated the message that it answers.
     pub(super) fn answer_again(&mut self, index: usize) -> Result<(), Refusal> {
         self.repeat(index)?;

@@ -47,19 +47,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         message: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let state = &self.exchange(index)?.state;
-        if state.taken == Some(received.digest) {
+        let Some((id, next)) = self.decrypt_next(index, received, message)? else {
             return self.answer_again(index);
-        }
-        if state.suspended.is_some() {
-            return Err(Refusal::Duplicate);
-        }
-        let chain = state.chain.ok_or(Refusal::Internal)?;
-        let (stage, exchange) = (state.stage, received.header.exchange);
-        Row::find(Some(stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
-        let id = state.isakmp.ok_or(Refusal::Internal)?;
-        let sa = self.isakmp.get(usize::from(id.index)).filter(|sa| sa.id == id).ok_or(Refusal::UnknownSa)?;
-        let next = sa.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+        };
         self.take_quick(index, received, (message, next), host)?;
         // The hash of the message covers the nonce of this host.
         self.note_life_in(id, received.now);

@@ -168,17 +168,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         message: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let state = &self.exchange(index)?.state;
-        if state.taken == Some(received.digest) {
+        let Some((id, next)) = self.decrypt_next(index, received, message)? else {
             return self.answer_again(index);
-        }
-        if state.suspended.is_some() {
-            return Err(Refusal::Duplicate);
-        }
-        let exchange = ExchangeKind::TRANSACTION;
-        Row::find(Some(state.stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
-        let (chain, id) = (state.chain.ok_or(Refusal::Internal)?, state.isakmp.ok_or(Refusal::Internal)?);
-        let next = self.isakmp_sa(id)?.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+        };
         self.take_transaction(index, received, (message, next), host)?;
         self.follow_message(id, received.path);
         self.note_life_in(id, received.now);
