@@ -61,17 +61,21 @@ fn nat_here() {
     }
 }
 
+/// Negotiates with a responder behind a NAT that forwards its ports unchanged.
+fn negotiate_to_nat(link: &mut Link) {
+    let outer = nat(9, 0);
+    link.nats[1] = Some(outer);
+    link.ends[0].host.path.remote.set_ip(outer.outer);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(15));
+}
+
 #[test]
 fn nat_there() {
-    // The responder is behind the NAT, which forwards its ports unchanged.
     for mode in MODES {
         let mut link = Link::new(with_exchange(mode), 2);
-        let outer = nat(9, 0);
-        link.nats[1] = Some(outer);
-        link.ends[0].host.path.remote.set_ip(outer.outer);
-        let now = link.now;
-        link.ends[0].initiate(now).unwrap();
-        link.run(Duration::from_secs(15));
+        negotiate_to_nat(&mut link);
         assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
         let (_, situation) = link.ends[0].last_nat.unwrap();
         assert!(!situation.detection.here && situation.detection.there, "{mode}: {situation:?}");
@@ -85,12 +89,7 @@ fn nat_there() {
 fn nat_both() {
     for mode in MODES {
         let mut link = Link::new(with_exchange(mode), 3).behind_nat(nat(7, 20_000));
-        let outer = nat(9, 0);
-        link.nats[1] = Some(outer);
-        link.ends[0].host.path.remote.set_ip(outer.outer);
-        let now = link.now;
-        link.ends[0].initiate(now).unwrap();
-        link.run(Duration::from_secs(15));
+        negotiate_to_nat(&mut link);
         assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
         let (_, situation) = link.ends[1].last_nat.unwrap();
         assert!(situation.detection.here && situation.detection.there, "{mode}: {situation:?}");

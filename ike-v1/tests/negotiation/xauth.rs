@@ -16,7 +16,7 @@ use crate::wire::{Faults, Link};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 10);
 
-/// What a server assigns.
+/// Returns the configuration that a server assigns to a client.
 fn lease() -> ClientConfig {
     let mut lease = ClientConfig::default();
     lease.address = Some(ADDRESS);
