@@ -74,7 +74,7 @@ impl<'a> Attributes<'a> {
     /// Returns the octets from the start of the truncated attribute to the end of the list.
     #[inline]
     pub(crate) fn check(bytes: &'a [u8]) -> Result<(), &'a [u8]> {
-        // Most lists contain basic attributes only; they are valid without a walk.
+        // Most lists contain basic attributes only; they are valid without an iteration.
         let (words, tail) = bytes.as_chunks::<4>();
         if tail.is_empty() && words.iter().fold(0x80, |all, [first, ..]| all & first) != 0 {
             return Ok(());

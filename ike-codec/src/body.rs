@@ -98,7 +98,7 @@ fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
     }
 }
 
-/// Validates everything that [`Body::read`] relies on.
+/// Validates all lengths that [`Body::read`] relies on.
 #[inline]
 pub(crate) fn check(kind: PayloadKind, body: &[u8]) -> Result<(), Fault> {
     let too_short = DecodeErrorKind::BodyTooShort(kind);

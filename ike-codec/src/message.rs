@@ -17,8 +17,8 @@ impl<'a> Message<'a> {
     /// Parses one whole message, as received in a datagram and without the non-ESP marker (RFC 2408 sections 5.2 and
     /// 5.3).
     ///
-    /// The chain of payloads is walked once, including all nested structures; unknown numbers and reserved fields are
-    /// preserved. The work is linear in the length of the message, and nothing is copied.
+    /// The chain of payloads is parsed once, including all nested structures; unknown numbers and reserved fields are
+    /// preserved. The work is linear in the length of the message, and no octet is copied.
     ///
     /// Stack usage: 308 bytes on a Cortex-M4, including every view of the first message of main mode, measured by
     /// `ci/firmware`.

@@ -10,7 +10,7 @@ use crate::number::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// The attribute of this type occurs twice.
+    /// The attribute of this type occurs twice with different values.
     Duplicate(u16),
     /// The value of the attribute of this type is out of range: empty, or wider than 16 bits (64 bits for lifetimes).
     OutOfRange(u16),
@@ -32,7 +32,7 @@ impl fmt::Display for AttributeError {
 
 impl core::error::Error for AttributeError {}
 
-/// Lifetimes of a transform, each at most once (RFC 2407 section 4.5, RFC 2409 appendix A).
+/// Lifetimes of a transform (RFC 2407 section 4.5, RFC 2409 appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
     /// Lifetime in seconds; the default is 28,800 when neither peer sends one (RFC 2407 section 4.5).
@@ -129,36 +129,48 @@ impl<'a> OakleyAttributes<'a> {
     /// Decodes the attributes, in basic or variable encoding and in any order.
     ///
     /// # Errors
-    /// Returns [`AttributeError`] for a duplicate attribute, a value out of range or an unpaired lifetime.
+    /// Returns [`AttributeError`] for attributes that conflict, a value out of range or an unpaired lifetime.
     pub fn read(attributes: &Attributes<'a>) -> Result<Self, AttributeError> {
-        let (mut this, mut pairing) = (Self::default(), Pairing::default());
+        let (mut this, mut numbers, mut pairing) = (Self::default(), Numbers::default(), Pairing::default());
         for a in attributes {
             match OakleyAttribute(a.kind) {
-                OakleyAttribute::ENCRYPTION => set(&mut this.encryption, a.kind, Encryption(short(&a)?))?,
-                OakleyAttribute::KEY_LENGTH => set(&mut this.key_length, a.kind, short(&a)?)?,
-                OakleyAttribute::HASH => set(&mut this.hash, a.kind, Hash(short(&a)?))?,
-                OakleyAttribute::PRF => set(&mut this.prf, a.kind, short(&a)?)?,
-                OakleyAttribute::AUTH_METHOD => set(&mut this.auth_method, a.kind, AuthMethod(short(&a)?))?,
-                OakleyAttribute::GROUP => set(&mut this.group, a.kind, Group(short(&a)?))?,
-                OakleyAttribute::GROUP_TYPE => set(&mut this.group_type, a.kind, GroupType(short(&a)?))?,
-                OakleyAttribute::FIELD_SIZE => set(&mut this.field_size, a.kind, short(&a)?)?,
-                OakleyAttribute::BLOCK_SIZE => set(&mut this.block_size, a.kind, short(&a)?)?,
+                OakleyAttribute::ENCRYPTION
+                | OakleyAttribute::KEY_LENGTH
+                | OakleyAttribute::HASH
+                | OakleyAttribute::PRF
+                | OakleyAttribute::AUTH_METHOD
+                | OakleyAttribute::GROUP
+                | OakleyAttribute::GROUP_TYPE
+                | OakleyAttribute::FIELD_SIZE
+                | OakleyAttribute::BLOCK_SIZE => numbers.set(&a)?,
                 OakleyAttribute::LIFE_TYPE => pairing.life_type(&a)?,
                 OakleyAttribute::LIFE_DURATION => pairing.duration(&a)?,
                 kind => match (kind, a.bytes()) {
                     (OakleyAttribute::GROUP_PRIME, Some(b)) => set(&mut this.group_prime, a.kind, b)?,
                     (OakleyAttribute::GROUP_GENERATOR_ONE, Some(b)) => set(&mut this.group_generator, a.kind, b)?,
-                    (OakleyAttribute::GROUP_GENERATOR_TWO, Some(b)) => set(&mut this.group_generator_two, a.kind, b)?,
+                    (OakleyAttribute::GROUP_GENERATOR_TWO, Some(b)) => {
+                        set(&mut this.group_generator_two, a.kind, b)?;
+                    }
                     (OakleyAttribute::GROUP_CURVE_A, Some(b)) => set(&mut this.group_curve_a, a.kind, b)?,
                     (OakleyAttribute::GROUP_CURVE_B, Some(b)) => set(&mut this.group_curve_b, a.kind, b)?,
                     (OakleyAttribute::GROUP_ORDER, Some(b)) => set(&mut this.group_order, a.kind, b)?,
                     (OakleyAttribute::GSS_ID | OakleyAttribute::GSS_ID_WINDOWS, Some(b)) => {
-                        set(&mut this.gss_id, a.kind, b)?
+                        set(&mut this.gss_id, a.kind, b)?;
                     }
                     _ => this.other = this.other.or(Some(a.kind)),
                 },
             }
         }
+        let number = |kind: OakleyAttribute| numbers.get(kind.0);
+        this.encryption = number(OakleyAttribute::ENCRYPTION).map(Encryption);
+        this.key_length = number(OakleyAttribute::KEY_LENGTH);
+        this.hash = number(OakleyAttribute::HASH).map(Hash);
+        this.prf = number(OakleyAttribute::PRF);
+        this.auth_method = number(OakleyAttribute::AUTH_METHOD).map(AuthMethod);
+        this.group = number(OakleyAttribute::GROUP).map(Group);
+        this.group_type = number(OakleyAttribute::GROUP_TYPE).map(GroupType);
+        this.field_size = number(OakleyAttribute::FIELD_SIZE);
+        this.block_size = number(OakleyAttribute::BLOCK_SIZE);
         this.lifetimes = pairing.finish()?;
         Ok(this)
     }
@@ -205,34 +217,26 @@ impl<'a> IpsecAttributes<'a> {
     /// Decodes the attributes, in basic or variable encoding and in any order.
     ///
     /// # Errors
-    /// Returns [`AttributeError`] for a duplicate attribute, a value out of range or an unpaired lifetime.
+    /// Returns [`AttributeError`] for attributes that conflict, a value out of range or an unpaired lifetime.
     pub fn read(attributes: &Attributes<'a>) -> Result<Self, AttributeError> {
-        let (mut this, mut pairing) = (Self::default(), Pairing::default());
+        let (mut this, mut numbers, mut pairing) = (Self::default(), Numbers::default(), Pairing::default());
         for a in attributes {
             match IpsecAttribute(a.kind) {
                 //= RFC 2407 4.5.1/1
                 //# MUST: life type, life duration and authentication algorithm can be negotiated
                 IpsecAttribute::LIFE_TYPE => pairing.life_type(&a)?,
                 IpsecAttribute::LIFE_DURATION => pairing.duration(&a)?,
-                IpsecAttribute::GROUP => set(&mut this.group, a.kind, Group(short(&a)?))?,
-                IpsecAttribute::ENCAPSULATION_MODE => {
-                    set(&mut this.encapsulation, a.kind, EncapsulationMode(short(&a)?))?
-                }
-                //= RFC 2407 4.5.1/1
-                //# MUST: life type, life duration and authentication algorithm can be negotiated
-                IpsecAttribute::AUTH_ALGORITHM => set(&mut this.auth_algorithm, a.kind, AuthAlgorithm(short(&a)?))?,
-                IpsecAttribute::KEY_LENGTH => set(&mut this.key_length, a.kind, short(&a)?)?,
-                IpsecAttribute::KEY_ROUNDS => set(&mut this.key_rounds, a.kind, short(&a)?)?,
-                IpsecAttribute::COMPRESS_DICTIONARY_SIZE => {
-                    set(&mut this.compress_dictionary_size, a.kind, short(&a)?)?
-                }
-                IpsecAttribute::SIGNATURE_ENCODING => set(&mut this.signature_encoding, a.kind, short(&a)?)?,
-                IpsecAttribute::ADDRESS_PRESERVATION => set(&mut this.address_preservation, a.kind, short(&a)?)?,
-                IpsecAttribute::DIRECTION => set(&mut this.direction, a.kind, short(&a)?)?,
-                IpsecAttribute::EXTENDED_SEQUENCE => set(&mut this.extended_sequence, a.kind, short(&a)?)?,
-                IpsecAttribute::ECN_TUNNEL if a.bytes().is_none_or(|b| b.len() == 2) => {
-                    set(&mut this.ecn, a.kind, EcnTunnel(short(&a)?))?;
-                }
+                IpsecAttribute::GROUP
+                | IpsecAttribute::ENCAPSULATION_MODE
+                | IpsecAttribute::AUTH_ALGORITHM
+                | IpsecAttribute::KEY_LENGTH
+                | IpsecAttribute::KEY_ROUNDS
+                | IpsecAttribute::COMPRESS_DICTIONARY_SIZE
+                | IpsecAttribute::SIGNATURE_ENCODING
+                | IpsecAttribute::ADDRESS_PRESERVATION
+                | IpsecAttribute::DIRECTION
+                | IpsecAttribute::EXTENDED_SEQUENCE => numbers.set(&a)?,
+                IpsecAttribute::ECN_TUNNEL if a.bytes().is_none_or(|b| b.len() == 2) => numbers.set(&a)?,
                 kind => match (kind, a.bytes()) {
                     (IpsecAttribute::SECURITY_CONTEXT, Some(b)) => set(&mut this.security_context, a.kind, b)?,
                     (IpsecAttribute::COMPRESS_PRIVATE_ALGORITHM, Some(b)) => {
@@ -242,6 +246,20 @@ impl<'a> IpsecAttributes<'a> {
                 },
             }
         }
+        let number = |kind: IpsecAttribute| numbers.get(kind.0);
+        this.group = number(IpsecAttribute::GROUP).map(Group);
+        this.encapsulation = number(IpsecAttribute::ENCAPSULATION_MODE).map(EncapsulationMode);
+        //= RFC 2407 4.5.1/1
+        //# MUST: life type, life duration and authentication algorithm can be negotiated
+        this.auth_algorithm = number(IpsecAttribute::AUTH_ALGORITHM).map(AuthAlgorithm);
+        this.key_length = number(IpsecAttribute::KEY_LENGTH);
+        this.key_rounds = number(IpsecAttribute::KEY_ROUNDS);
+        this.compress_dictionary_size = number(IpsecAttribute::COMPRESS_DICTIONARY_SIZE);
+        this.signature_encoding = number(IpsecAttribute::SIGNATURE_ENCODING);
+        this.address_preservation = number(IpsecAttribute::ADDRESS_PRESERVATION);
+        this.direction = number(IpsecAttribute::DIRECTION);
+        this.ecn = number(IpsecAttribute::ECN_TUNNEL).map(EcnTunnel);
+        this.extended_sequence = number(IpsecAttribute::EXTENDED_SEQUENCE);
         this.lifetimes = pairing.finish()?;
         Ok(this)
     }
@@ -253,9 +271,34 @@ fn short(attribute: &Attribute<'_>) -> Result<u16, AttributeError> {
     number.ok_or(AttributeError::OutOfRange(attribute.kind))
 }
 
-fn set<T>(slot: &mut Option<T>, kind: u16, value: T) -> Result<(), AttributeError> {
-    match slot.replace(value) {
-        None => Ok(()),
+/// Values of 16 bits, by the type of their attribute.
+#[derive(Default)]
+struct Numbers([Option<u16>; 18]);
+
+impl Numbers {
+    fn get(&self, kind: u16) -> Option<u16> {
+        self.0.get(usize::from(kind)).copied().flatten()
+    }
+
+    fn set(&mut self, attribute: &Attribute<'_>) -> Result<(), AttributeError> {
+        let value = short(attribute)?;
+        match self.0.get_mut(usize::from(attribute.kind)) {
+            Some(slot) => set(slot, attribute.kind, value),
+            None => Err(AttributeError::OutOfRange(attribute.kind)),
+        }
+    }
+}
+
+/// Stores a value, unless another one of this type was stored. Equal ones do not conflict.
+//= RFC 2407 4.5.2/1
+//# MUST: attributes may come several times, as long as they do not conflict
+fn set<T: PartialEq>(slot: &mut Option<T>, kind: u16, value: T) -> Result<(), AttributeError> {
+    match slot {
+        None => {
+            *slot = Some(value);
+            Ok(())
+        }
+        Some(known) if *known == value => Ok(()),
         //= RFC 2407 4.5.2/3
         //# MUST: and abort the association
         Some(_) => Err(AttributeError::Duplicate(kind)),

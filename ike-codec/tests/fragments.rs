@@ -110,7 +110,7 @@ fn invalid_fragment_is_refused_and_changes_nothing() {
         ("no octets", fragment(1, 1, 0, b""), FragmentError::Conflict(1)),
         ("first fragment with last flag", fragment(1, 1, 1, b"ab"), FragmentError::Conflict(1)),
         ("last fragment without last flag", fragment(1, 3, 0, b"ef"), FragmentError::Conflict(3)),
-        ("last with other octets", fragment(1, 3, 1, b"eF"), FragmentError::Conflict(3)),
+        ("last fragment with other octets", fragment(1, 3, 1, b"eF"), FragmentError::Conflict(3)),
         ("second last fragment after the last", fragment(1, 4, 1, b"gh"), FragmentError::LastMismatch(4)),
         ("second last fragment before the last", fragment(1, 2, 1, b"cd"), FragmentError::LastMismatch(2)),
         ("number above the last", fragment(1, 4, 0, b"gh"), FragmentError::LastMismatch(4)),

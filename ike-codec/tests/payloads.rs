@@ -26,7 +26,7 @@ fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
 //= RFC 2408 5.2/3
 //# MUST: sending: a header with the fields of section 3.1 is made
 #[test]
-fn header_fields_of_rfc_2408_3_1() {
+fn header_fields_are_those_of_rfc_2408_section_3_1() {
     let bytes = hex("0102030405060708 1112131415161718 00 10 20 06 deadbeef 0000001c");
     let (header, rest) = Header::parse(&bytes).unwrap();
     let expected = Header {
@@ -78,7 +78,7 @@ fn ikev2_flags_are_bits_3_to_5() {
 //# MUST: sending: a transform payload is made
 //# MUST: receiving: further transforms and proposals are processed by the next payload field
 #[test]
-fn sa_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
+fn sa_fields_are_those_of_rfc_2407_section_4_6_1_and_rfc_2408_sections_3_5_and_3_6() {
     let body = hex("00000001 00000001
          02 00 0028  01 03 04 02  c0ffee01
            03 00 0010  01 0c 0000  8001 0001  8002 0e10
@@ -229,7 +229,7 @@ fn payloads_without_fields_return_their_octets() {
 //= RFC 2408 5.8/2
 //# MUST: sending: an identification payload is made
 #[test]
-fn identification_fields_of_rfc_2407_4_6_2() {
+fn identification_fields_are_those_of_rfc_2407_section_4_6_2() {
     let six = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
     let rows: &[(u8, &str, Option<IdAddress>, Option<&str>)] = &[
         (1, "c0000201", Some(IdAddress::V4([192, 0, 2, 1].into())), None),
@@ -272,7 +272,7 @@ fn identification_fields_of_rfc_2407_4_6_2() {
 //# MUST: sending: a certificate request payload is made
 //# MUST: sending: a certificate payload is made
 #[test]
-fn certificate_and_request_fields_of_rfc_2408_3_9() {
+fn certificate_and_request_fields_are_those_of_rfc_2408_section_3_9() {
     for (kind, request) in [(6, false), (7, true)] {
         with(kind, &[4, 0x30, 0x00], |view| match (view, request) {
             (Body::Certificate(c), false) | (Body::CertificateRequest(c), true) => {
@@ -287,7 +287,7 @@ fn certificate_and_request_fields_of_rfc_2408_3_9() {
 //= RFC 2408 5.14/3
 //# MUST: sending: a notification payload is made
 #[test]
-fn notification_fields_of_rfc_2408_3_14() {
+fn notification_fields_are_those_of_rfc_2408_section_3_14() {
     with(11, &hex("00000001 03 04 000e 01020304 aabb"), |view| {
         let Body::Notification(n) = view else { panic!("{view:?}") };
         assert_eq!((n.doi, n.protocol, n.kind), (Doi::IPSEC, ProtocolId::ESP, NotifyKind::NO_PROPOSAL_CHOSEN));
@@ -305,7 +305,7 @@ fn notification_fields_of_rfc_2408_3_14() {
 //# MUST: all SPIs of a delete payload are of one protocol
 //# MUST: sending: a delete payload is made
 #[test]
-fn delete_fields_of_rfc_2408_3_15() {
+fn delete_fields_are_those_of_rfc_2408_section_3_15() {
     with(12, &hex("00000001 03 04 0002 01020304 05060708"), |view| {
         let Body::Delete(d) = view else { panic!("{view:?}") };
         assert_eq!((d.doi, d.protocol, d.spi_size, d.spi_count), (Doi::IPSEC, ProtocolId::ESP, 4, 2));
@@ -317,7 +317,7 @@ fn delete_fields_of_rfc_2408_3_15() {
 }
 
 #[test]
-fn mode_config_fields_of_draft_3_2() {
+fn mode_config_fields_are_those_of_the_draft_section_3_2() {
     with(14, &hex("01 00 1234 0001 0000 0003 0004 0a000001 c088 0000"), |view| {
         let Body::Config(c) = view else { panic!("{view:?}") };
         assert_eq!((c.kind, c.reserved, c.identifier, c.padding), (ConfigKind::REQUEST, 0, 0x1234, &[][..]));
@@ -328,7 +328,7 @@ fn mode_config_fields_of_draft_3_2() {
 }
 
 #[test]
-fn nat_oa_fields_of_rfc_3947_5_2() {
+fn nat_oa_fields_are_those_of_rfc_3947_section_5_2() {
     for kind in [21, 131] {
         for (text, expected) in [
             ("01 000000 c0000201", Some(IpAddr::from([192, 0, 2, 1]))),
@@ -344,7 +344,7 @@ fn nat_oa_fields_of_rfc_3947_5_2() {
 }
 
 #[test]
-fn fragment_fields() {
+fn fragment_fields_are_read() {
     with(132, &hex("0102 03 81 aabb"), |view| {
         let Body::Fragment(f) = view else { panic!("{view:?}") };
         assert_eq!((f.id, f.number, f.flags, f.is_last(), f.data), (0x102, 3, 0x81, true, &[0xaa, 0xbb][..]));

@@ -6,9 +6,9 @@ mod common;
 use common::{hex, one, payload, raw};
 use ike_codec::DecodeErrorKind as Kind;
 use ike_codec::{
-    AttributeError, Attributes, Body, Chain, Doi, EcnTunnel, EncapsulationMode, ExchangeKind, Flags, Header, IdAddress,
-    IpsecAttributes, LifeType, Lifetimes, Message, MessageWriter, NatTraversal, NotifyKind, OakleyAttributes,
-    PayloadKind, ProtocolId, Quirks, Reassembly, Situation, identify, vendor_ids,
+    AttributeError, Attributes, Body, Chain, Doi, EcnTunnel, EncapsulationMode, Encryption, ExchangeKind, Flags,
+    Header, IdAddress, IpsecAttributes, LifeType, Lifetimes, Message, MessageWriter, NatTraversal, NotifyKind,
+    OakleyAttributes, PayloadKind, ProtocolId, Quirks, Reassembly, Situation, identify, vendor_ids,
 };
 
 fn parse_error(bytes: &[u8]) -> Option<Kind> {
@@ -330,16 +330,23 @@ fn oakley_group_prime_in_basic_encoding_is_not_read() {
 }
 
 #[test]
-fn oakley_attributes_refuse_duplicates_and_values_out_of_range() {
+fn oakley_attributes_refuse_conflicts_and_values_out_of_range() {
     for (text, expected) in [
-        ("8001 0005 8001 0005", AttributeError::Duplicate(1)),
-        ("0006 0001 07 0006 0001 07", AttributeError::Duplicate(6)),
+        ("8001 0005 8001 0007", AttributeError::Duplicate(1)),
+        ("0006 0001 07 0006 0001 08", AttributeError::Duplicate(6)),
         ("0001 0000", AttributeError::OutOfRange(1)),
         ("0001 0003 010000", AttributeError::OutOfRange(1)),
     ] {
         let bytes = hex(text);
         assert_eq!(OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()), Err(expected), "{text}");
     }
+}
+
+#[test]
+fn equal_duplicates_do_not_conflict() {
+    let bytes = hex("8001 0005 8001 0005 0001 0002 0005 8002 0002 0006 0001 07 0006 0001 07");
+    let read = OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()).unwrap();
+    assert_eq!((read.encryption, read.group_prime), (Some(Encryption(5)), Some(&[7][..])));
 }
 
 #[test]
@@ -401,7 +408,10 @@ fn lifetimes_are_read_in_any_width_and_order() {
         ("8002 0e10", unpaired),
         ("8001 0001 0002 0000", Err(AttributeError::OutOfRange(2))),
         ("8001 0001 0002 0009 010000000000000000", Err(AttributeError::OutOfRange(2))),
-        ("8001 0001 8001 0001", Err(AttributeError::Duplicate(1))),
+        ("8001 0001 8001 0001", unpaired),
+        ("8001 0001 8001 0002", Err(AttributeError::Duplicate(1))),
+        ("8001 0001 8001 0001 8002 0e10", some(Some(3600), None)),
+        ("8001 0001 8002 0e10 8001 0001 8002 0e10", some(Some(3600), None)),
         ("8001 0001 8002 0001 8001 0001 8002 0002", Err(AttributeError::Duplicate(2))),
     ];
     for (text, expected) in rows {
