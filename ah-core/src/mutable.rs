@@ -97,7 +97,7 @@ const LOOSE_SOURCE_ROUTE: u8 = 0x83;
 const STRICT_SOURCE_ROUTE: u8 = 0x89;
 
 /// Returns the last address of an unfinished source route, which is the destination when the packet is verified. If
-/// the pointer is behind the route, its addresses are those of routers, and the destination of the header is final.
+/// the pointer is after the route, its addresses are those of routers, and the destination of the header is final.
 /// Two routes would be ambiguous: RFC 791 section 3.1 allows one.
 fn final_destination(options: &[u8]) -> Result<Option<[u8; 4]>, MutableError> {
     let mut found: Option<Option<[u8; 4]>> = None;
@@ -121,7 +121,7 @@ struct OptionView<'a> {
     octets: &'a [u8],
 }
 
-/// Iterator over the options of an IPv4 header. The octets behind the end of options list are one immutable piece.
+/// Iterator over the options of an IPv4 header. The octets after the end of options list are one immutable piece.
 struct Options<'a> {
     rest: &'a [u8],
     offset: usize,
@@ -424,7 +424,7 @@ impl From<IpError> for MutableError {
 }
 
 impl MutableError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Ip(e) => e.fault(),

@@ -47,7 +47,7 @@ impl Profile {
         unfinished_routes: false,
     };
 
-    /// Profile of Linux without `flag align4`: the header is a multiple of 8 octets on IPv4, too.
+    /// Profile of Linux without `flag align4`: the header is a multiple of 8 octets on IPv4 as well.
     pub const LINUX: Self = Self { align_v4: 8, ..Self::RFC };
 
     /// Profile of FreeBSD and NetBSD: the alignment of the RFC, but mutable IPv6 options are replaced by zeros as a

@@ -20,7 +20,7 @@ pub struct Outbound<I> {
 //= RFC 4302 2.5/3
 //# MUST: sequence numbers can be generated and verified as 3.3.2 and 3.4.3 say
 impl<I: AhIntegrity> Outbound<I> {
-    /// Creates a new SA, with sequence numbers from 1 and destination options behind AH.
+    /// Creates a new SA, with sequence numbers from 1 and destination options after AH.
     pub const fn new(spi: Spi, integrity: I, width: SeqWidth, profile: Profile) -> Self {
         let counter = SeqCounter::new(width);
         Self { spi, integrity, counter, profile, options: DestinationOptions::Protected }
@@ -47,7 +47,7 @@ impl<I: AhIntegrity> Outbound<I> {
     }
 
     /// Signs one IP packet in place with the next sequence number (RFC 4302 section 3.3), which is the IV of
-    /// AES-GMAC, too.
+    /// AES-GMAC as well.
     ///
     /// Stack: 892 octets on Cortex-M4 with HMAC-SHA1-96, over IPv4 and IPv6, as measured by `ci/firmware`.
     ///

@@ -18,7 +18,7 @@ pub struct SignParams {
     pub spi: Spi,
     /// Sequence number of the packet, which was never used before under the key of the SA.
     pub seq: Seq,
-    /// Width of the sequence number. With ESN the high half is authenticated, too.
+    /// Width of the sequence number. With ESN the high half is authenticated as well.
     pub width: SeqWidth,
     /// Profile of the peer.
     pub profile: Profile,
@@ -32,7 +32,7 @@ pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> 
     profile.header_len(version, integrity.field_len())
 }
 
-/// Signs one IP packet in place: AH is inserted behind its IP header (RFC 4302 section 3.1.1), whose lengths and
+/// Signs one IP packet in place: AH is inserted after its IP header (RFC 4302 section 3.1.1), whose lengths and
 /// checksum are updated. In tunnel mode the packet has the outer header already, with the inner packet as its
 /// payload.
 ///
@@ -160,7 +160,7 @@ pub(crate) fn icv<I: AhIntegrity>(
     seen.map(|()| computed)
 }
 
-/// Parts of a packet with AH that the ICV covers behind the headers in front (RFC 4302 section 3.3.3).
+/// Parts of a packet with AH that the ICV covers after the headers in front (RFC 4302 section 3.3.3).
 struct Fields<'p> {
     /// Header and IV.
     fixed: &'p [u8],
@@ -229,7 +229,7 @@ impl From<MutableError> for SignError {
 }
 
 impl SignError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::SequenceExhausted => Fault::Caller,
@@ -246,7 +246,7 @@ impl fmt::Display for SignError {
             Self::SequenceExhausted => f.write_str("sequence numbers exhausted"),
             Self::Ip(e) => e.fmt(f),
             Self::Mutable(e) => e.fmt(f),
-            Self::IcvLength => f.write_str("ICV does not fit into AH"),
+            Self::IcvLength => f.write_str("ICV length exceeds the AH payload length field"),
         }
     }
 }

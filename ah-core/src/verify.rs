@@ -166,7 +166,7 @@ impl From<MutableError> for VerifyError {
 }
 
 impl VerifyError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Ip(e) => e.fault(),

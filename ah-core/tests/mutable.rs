@@ -385,11 +385,14 @@ fn malformed_ipv6_headers_are_refused_with_their_offset() {
     let routing = MutableError::Routing { offset: 48 };
     #[rustfmt::skip]
     let headers = [
-        ((DESTINATION, vec![0, 0, 5, 9, 0, 0, 0, 0]),  MutableError::Option { offset: 50 }, "malformed option at octet 50"),
-        ((DESTINATION, vec![0, 0, 5, 3, 0, 0, 0, 5]),  MutableError::Option { offset: 55 }, "malformed option at octet 55"),
+        ((DESTINATION, vec![0, 0, 5, 9, 0, 0, 0, 0]),  MutableError::Option { offset: 50 },
+            "malformed option at octet 50"),
+        ((DESTINATION, vec![0, 0, 5, 3, 0, 0, 0, 5]),  MutableError::Option { offset: 55 },
+            "malformed option at octet 55"),
         ((ROUTING, routing_header(random, 0, 2, 3)),   routing, "malformed routing header at octet 48"),
         ((ROUTING, routing_header(random, 2, 1, 2)),   routing, "malformed routing header at octet 48"),
-        ((ROUTING, routing_header(random, 4, 1, 1)),   MutableError::UnknownRouting { kind: 4 }, "unfinished routing header of type 4"),
+        ((ROUTING, routing_header(random, 4, 1, 1)),   MutableError::UnknownRouting { kind: 4 },
+            "unfinished routing header of type 4"),
     ];
     for (header, expected, text) in headers {
         let at = 48 + header.1.len();

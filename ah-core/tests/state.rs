@@ -137,9 +137,11 @@ fn each_sequence_number_is_accepted_once_within_the_window() {
         let mut rx = sa.receiver();
         #[rustfmt::skip]
         let calls = [
-            (1, None), (1, Some(Duplicate)), (3, None), (2, None), (3, Some(Duplicate)), (66, None), (3, Some(Duplicate)),
+            (1, None), (1, Some(Duplicate)), (3, None), (2, None), (3, Some(Duplicate)), (66, None),
+            (3, Some(Duplicate)),
             (2, Some(TooOld)), (4, None), (4, Some(Duplicate)), (67, None), (3, Some(TooOld)), (4, Some(Duplicate)),
-            (1000, None), (937, None), (936, Some(TooOld)), (999, None), (937, Some(Duplicate)), (1000, Some(Duplicate)),
+            (1000, None), (937, None), (936, Some(TooOld)), (999, None), (937, Some(Duplicate)),
+            (1000, Some(Duplicate)),
         ];
         for (at, (seq, refused)) in calls.into_iter().enumerate() {
             let expected = refused.map_or(Ok(plain()), |replay| Err(VerifyError::Replayed(replay)));

@@ -122,18 +122,19 @@ pub fn seal_batch<S: Suite>(
 }
 
 /// Packets that are complete except for the cryptography. If a panic of the IV source unwinds, they are wiped, as
-/// they contain plaintext behind the ESP header.
+/// they contain plaintext after the ESP header.
 struct PreparedPackets<'p>(Vec<(usize, EspParts<'p>), GROUP_LEN>);
 
 impl<'p> PreparedPackets<'p> {
     fn seal<S: Suite>(mut self, sas: &[impl BorrowMut<Outbound<S>>]) {
         let mut packets: Vec<(&S, &mut EspParts<'p>), GROUP_LEN> = Vec::new();
         for (index, parts) in &mut self.0 {
-            let _ = sas.get(*index).map(|sa| packets.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
+            // The SA exists, and the list has space.
+            let _ = sas.get(*index).map(|sa| packets.push((sa.borrow().suite(), parts)));
         }
         batch::seal(&mut packets);
         drop(packets);
-        self.0.clear(); // nothing of it is to be wiped any more
+        self.0.clear(); // no packet is left to be wiped
     }
 }
 
@@ -278,7 +279,8 @@ fn decrypt_group<S: Suite, W: AntiReplay>(
     for (Waiting { slot, sa, header, predicted, received }, outcome) in waiting.into_iter().zip(results) {
         let Some(GroupSa { layout, receiver, .. }) = sas.get_mut(sa) else { continue };
         match at_its_turn(receiver, *layout, header, predicted, received) {
-            Ok((seq, payload)) => _ = decrypted.push(Decrypted { slot, layout: *layout, seq, payload }), // there is room
+            // The list has space.
+            Ok((seq, payload)) => _ = decrypted.push(Decrypted { slot, layout: *layout, seq, payload }),
             Err(error) => *outcome = Some(Err(error)),
         }
     }

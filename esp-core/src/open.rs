@@ -15,7 +15,7 @@ pub struct Opened {
     pub next_header: IpProto,
     /// Sequence number of the packet, all 64 bits.
     pub seq: Seq,
-    /// Length of the padding behind the payload, in octets.
+    /// Length of the padding after the payload, in octets.
     pub pad_len: u8,
 }
 
@@ -172,7 +172,7 @@ impl From<ReplayError> for OpenError {
 }
 
 impl OpenError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::NoSpace(_) | Self::NoSa(_) => Fault::Caller,

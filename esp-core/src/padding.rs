@@ -29,7 +29,7 @@ impl Padding {
         Self { at_least: octets, ..self }
     }
 
-    /// Adds TFC padding of zeros behind a payload that is shorter than `octets`, so that all packets have one length
+    /// Adds TFC padding of zeros after a payload that is shorter than `octets`, so that all packets have one length
     /// (RFC 4303 section 2.7). The payload must contain its own length: an IP packet in tunnel mode.
     //= RFC 4303 2.7/1
     //# SHOULD: octets can be added between payload and padding to hide lengths
@@ -38,7 +38,7 @@ impl Padding {
         Self { payload_to: octets, ..self }
     }
 
-    /// Limits TFC padding behind a payload of this length to `most` octets, for a packet that would exceed the path
+    /// Limits TFC padding after a payload of this length to `most` octets, for a packet that would exceed the path
     /// MTU otherwise.
     #[must_use]
     pub const fn with_tfc_limit(self, payload: usize, most: usize) -> Self {
@@ -47,12 +47,12 @@ impl Padding {
         Self { payload_to, ..self }
     }
 
-    /// Returns the length of TFC padding behind a payload.
+    /// Returns the length of TFC padding after a payload.
     pub(crate) fn tfc(self, payload: usize) -> usize {
         self.payload_to.saturating_sub(payload)
     }
 
-    /// Returns the length of the padding behind a payload and its TFC padding, without pad length and next header.
+    /// Returns the length of the padding after a payload and its TFC padding, without pad length and next header.
     pub(crate) fn len(self, layout: Layout, payload: usize) -> u8 {
         let at_least = self.floor(layout);
         let used = payload.saturating_add(at_least).saturating_add(2);

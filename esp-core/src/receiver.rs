@@ -5,7 +5,7 @@ use crate::header::Peek;
 use crate::seal::high_half;
 use crate::{OpenError, PadCheck, Resync};
 
-/// Inbound half of an SA without its suite, which is borrowed by the packets: what changes while they are opened.
+/// Inbound half of an SA without its suite, which the packets borrow: the state that changes while they are opened.
 #[derive(Debug)]
 pub(crate) struct Receiver<W> {
     pub(crate) spi: Spi,
@@ -18,7 +18,7 @@ pub(crate) struct Receiver<W> {
 
 impl<W: AntiReplay> Receiver<W> {
     /// Checks that a packet has the SPI of this SA and an acceptable sequence number, which is returned with its high
-    /// half. Nothing is changed.
+    /// half. The state is unchanged.
     pub(crate) fn admit(&self, found: Peek, authentic: bool) -> Result<Seq, OpenError> {
         if found.spi != self.spi.get() {
             return Err(OpenError::SpiMismatch { expected: self.spi, found: found.spi });

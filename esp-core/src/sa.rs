@@ -33,7 +33,7 @@ impl<S: Suite> Outbound<S> {
         self.padding = padding;
     }
 
-    /// Returns what sealing adds to a payload of this length (RFC 4303 section 2).
+    /// Returns the octets that sealing adds to a payload of this length (RFC 4303 section 2).
     pub fn overhead(&self, payload: usize) -> Overhead {
         overhead(self.suite.layout(), self.padding, payload)
     }
@@ -43,7 +43,7 @@ impl<S: Suite> Outbound<S> {
         self.padding
     }
 
-    /// Returns what sealing adds to a payload with another padding than that of the SA.
+    /// Returns the octets that sealing adds to a payload with another padding than that of the SA.
     pub fn overhead_with(&self, padding: Padding, payload: usize) -> Overhead {
         overhead(self.suite.layout(), padding, payload)
     }
@@ -123,7 +123,7 @@ impl<S: Suite> Outbound<S> {
 
     /// Reserves `n` sequence numbers for packets that are sealed elsewhere with [`seal_with`](crate::seal_with) and
     /// [`suite`](Self::suite), by a hardware engine or another thread (RFC 4303 section 3.3.3). For suites with
-    /// [`IvRule::Unique`] the sequence number must be the IV there, too.
+    /// [`IvRule::Unique`] the sequence number must be the IV there as well.
     ///
     /// # Errors
     /// [`SealError::SequenceExhausted`] if fewer numbers are left; none is reserved.
@@ -166,7 +166,8 @@ pub struct Inbound<S, W = ReplayWindow<2>> {
 }
 
 /// Resynchronization of a receiver with extended sequence numbers after the loss of 2^32 packets or more (RFC 4303
-/// appendix A3): after a number of failures in a row, each further packet is verified with the next high halves, too.
+/// appendix A3): after a number of failures in a row, each further packet is verified with the next high halves as
+/// well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resync {
     /// Number of failures in a row before it starts.
@@ -221,7 +222,7 @@ impl<S, W> Inbound<S, W> {
         &mut self.receiver.window
     }
 
-    /// Borrows the suite and the rest of the SA apart.
+    /// Borrows the suite and the other parts of the SA separately.
     pub(crate) const fn split(&mut self) -> (&S, &mut Receiver<W>) {
         (&self.suite, &mut self.receiver)
     }

@@ -14,7 +14,7 @@ pub struct SealParams {
     pub spi: Spi,
     /// Sequence number of the packet, which was never used before under the keys of the SA.
     pub seq: Seq,
-    /// Width of the sequence number. With ESN the high half is authenticated, too.
+    /// Width of the sequence number. With ESN the high half is authenticated as well.
     pub width: SeqWidth,
     /// Protocol number of the payload.
     pub next_header: IpProto,
@@ -125,7 +125,7 @@ pub enum SealError {
         /// Length of the given IV.
         given: usize,
     },
-    /// The fields do not add up to the packet. The checks of [`Layout`] exclude it.
+    /// The lengths of the fields do not match that of the packet. The checks of [`Layout`] exclude it.
     Layout(LengthError),
     /// A slot of a batch has an index without an SA.
     NoSa(usize),
@@ -144,7 +144,7 @@ impl From<SequenceExhausted> for SealError {
 }
 
 impl SealError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::SequenceExhausted | Self::NoSpace(_) | Self::TooLong(_) | Self::IvLength { .. } | Self::NoSa(_) => {

@@ -8,7 +8,7 @@ use crate::header::HEADER;
 pub struct Overhead {
     /// Octets in front of the payload: SPI, sequence number, IV. The headroom that a packet needs.
     pub front: usize,
-    /// Octets behind the payload: TFC padding, padding, pad length, next header, ICV. The tailroom that a packet
+    /// Octets after the payload: TFC padding, padding, pad length, next header, ICV. The tailroom that a packet
     /// needs.
     pub back: usize,
 }
@@ -20,7 +20,7 @@ impl Overhead {
     }
 }
 
-/// Returns what sealing adds to a payload of this length (RFC 4303 section 2).
+/// Returns the octets that sealing adds to a payload of this length (RFC 4303 section 2).
 pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
     let tfc = padding.tfc(payload);
     let pad = usize::from(padding.len(layout, payload.saturating_add(tfc)));

@@ -94,10 +94,10 @@ impl From<IpError> for OpenTransportError {
 }
 
 impl<S: Suite> Outbound<S> {
-    /// Protects an IP packet in place in transport mode: ESP is inserted behind the IP header and those extension
+    /// Protects an IP packet in place in transport mode: ESP is inserted after the IP header and those extension
     /// headers that routers read, and length, protocol number and checksum are updated (RFC 4303 section 3.1.1).
     ///
-    /// The buffer needs the headroom and tailroom of [`overhead`](Self::overhead) for the payload. Octets behind the
+    /// The buffer needs the headroom and tailroom of [`overhead`](Self::overhead) for the payload. Octets after the
     /// length of the IP header are cut off.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Batches give the same octets and outcomes as processing the packets one by one, and an IV source that panics leaves no
-//! cleartext packet that is marked as sealed.
+//! Batches give the same octets and outcomes as processing the packets one by one, and an IV source that panics leaves
+//! no cleartext packet that is marked as sealed.
 
 mod common;
 

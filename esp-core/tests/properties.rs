@@ -32,7 +32,7 @@ fn widths() -> impl Strategy<Value = SeqWidth> {
     prop_oneof![Just(SeqWidth::Bits32), Just(SeqWidth::Extended64)]
 }
 
-/// Sequence numbers of this width, some of them around the ends of the subspaces of ESN (RFC 4303 appendix A).
+/// Returns sequence numbers of this width, some of them near the ends of the subspaces of ESN (RFC 4303 appendix A).
 fn numbers(width: SeqWidth) -> impl Strategy<Value = u64> {
     match width {
         SeqWidth::Bits32 => prop_oneof![1u64..100, 0xffff_ff00u64..=0xffff_ffff].boxed(),
@@ -148,7 +148,8 @@ proptest! {
             [&mut one.bytes, &mut two.bytes, &mut three].map(|bytes| PacketBuf::received(bytes));
         let wrong = Seq::new(number ^ 1 << 32);
         let refused = open_with(&suite, wrong, width, PadCheck::Full, &mut three);
-        prop_assert_eq!(refused.is_ok(), width == SeqWidth::Bits32, "the high-order half is authenticated with ESN only");
+        prop_assert_eq!(refused.is_ok(), width == SeqWidth::Bits32,
+            "the high-order half is authenticated with ESN only");
         let opened = open_with(&suite, seq, width, PadCheck::Full, &mut one);
         prop_assert_eq!(&opened, &rx.open(&mut two));
         prop_assert!(opened.is_ok());

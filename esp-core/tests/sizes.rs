@@ -56,7 +56,7 @@ fn overhead_and_largest_payload_agree_with_brute_force() {
             for (room, fits) in largest.into_iter().enumerate() {
                 best = best.max(fits);
                 let found = largest_payload(layout, padding, room);
-                assert_eq!(found, best, "{}: {padding:?}, room for {room} octets", choice.name());
+                assert_eq!(found, best, "{}: {padding:?}, space for {room} octets", choice.name());
             }
         }
     }

@@ -60,7 +60,7 @@ fn opened(back: &mut Inbound<AnySuite>, wire: &[u8]) -> Result<Vec<u8>, OpenTran
 }
 
 #[test]
-fn packets_of_every_length_pass_over_both_versions() {
+fn packets_of_every_length_are_delivered_over_both_ip_versions() {
     let (mut out, mut back) = pair();
     for length in 0..200 {
         let payload: Vec<u8> = (0..length).map(|n| n as u8).collect();
@@ -75,7 +75,7 @@ fn packets_of_every_length_pass_over_both_versions() {
 }
 
 #[test]
-fn octets_behind_the_packet_are_cut_off() {
+fn octets_after_the_packet_are_removed() {
     let (mut out, mut back) = pair();
     let plain = v4(b"a datagram of the upper layer");
     let padded = [&plain[..], &[0; 18]].concat(); // as in a short Ethernet frame
@@ -84,7 +84,7 @@ fn octets_behind_the_packet_are_cut_off() {
 }
 
 #[test]
-fn changed_repeated_and_foreign_packets_are_refused_unchanged() {
+fn modified_replayed_and_mismatched_packets_are_refused_unmodified() {
     let (mut out, mut back) = pair();
     let wire = sealed(&mut out, &v4(b"a datagram of the upper layer"));
     for at in 20..wire.len() {
@@ -145,7 +145,7 @@ fn a_dummy_packet_is_wiped() {
     assert!(!bytes.windows(8).any(|part| b"contents of a dummy packet".windows(8).any(|dummy| part == dummy)));
 }
 
-/// An option that asks for an ICMP error would be answered with the plaintext.
+/// An option that requests an ICMP error would be answered with the plaintext.
 #[test]
 fn unauthenticated_options_are_refused_or_removed() {
     let (mut out, mut back) = pair();

@@ -140,7 +140,7 @@ fn distances_from_128_are_encoded_in_eleven_bits() {
 }
 
 #[test]
-fn lzs_error_messages() {
+fn lzs_errors_name_their_cause() {
     for (error, text) in [
         (LzsError::Truncated, "truncated LZS data"),
         (LzsError::OutputFull, "decompressed LZS data exceeds the buffer"),

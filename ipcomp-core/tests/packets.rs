@@ -358,7 +358,7 @@ fn long_repetition_is_found_at_any_distance() {
 }
 
 #[test]
-fn inflate_error_messages_are_distinct() {
+fn inflate_errors_have_distinct_messages() {
     let errors = [
         InflateError::Truncated,
         InflateError::OutputFull,
@@ -380,7 +380,7 @@ fn inflate_error_messages_are_distinct() {
 }
 
 #[test]
-fn decompress_error_messages() {
+fn decompress_errors_name_their_cause() {
     let cpi: DecompressError<InflateError> = DecompressError::CpiMismatch { expected: Cpi::DEFLATE, found: 0x1234 };
     assert_eq!(cpi.to_string(), "CPI mismatch: got 0x1234, expected 0x0002");
     assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "nested IPComp header");
