@@ -1,4 +1,5 @@
-//! BEET mode: tunnel semantics in transport format. The SA knows the inner addresses, so the inner header is not sent.
+//! BEET mode: tunnel semantics in transport format. The SA contains the inner addresses, so the inner header is not
+//! sent.
 //!
 //! ```text
 //! inner IPv4 header | options | payload         before
@@ -87,7 +88,7 @@ impl Beet {
     /// Restores the inner header in front of a received payload, in the space of the removed headers
     /// (draft-nikander-esp-beet-mode).
     ///
-    /// An inner IPv6 header behind an outer IPv4 header may need up to 12 octets of headroom more. Fields that the SA
+    /// An inner IPv6 header after an outer IPv4 header may need up to 12 octets of headroom more. Fields that the SA
     /// does not contain (hop limit, class, flow label, identification, DF) are those of the outer header, to which
     /// the sender has copied them.
     ///
@@ -169,7 +170,7 @@ impl From<TooShort> for BeetError {
 }
 
 impl BeetError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Ip(e) => e.fault(),

@@ -110,7 +110,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Adds `bytes` behind the packet.
+    /// Adds `bytes` after the packet.
     ///
     /// # Errors
     /// [`NoSpace::Back`]; the packet is unchanged.
@@ -201,7 +201,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Inserts a gap of `size` octets behind the first `head` octets, which move to the front: `head | gap | rest`.
+    /// Inserts a gap of `size` octets after the first `head` octets, which move to the front: `head | gap | rest`.
     ///
     /// # Errors
     /// [`NoSpace`] if the headroom is smaller than `size` or the packet shorter than `head`; nothing has changed.
@@ -218,7 +218,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Removes the `size` octets behind the first `head` octets, which move to the back: `head | rest`.
+    /// Removes the `size` octets after the first `head` octets, which move to the back: `head | rest`.
     ///
     /// # Errors
     /// [`TooShort`] if the packet is shorter than `head + size`; nothing has changed.

@@ -194,7 +194,7 @@ impl<'a> Quoted<'a> {
 /// Report of a router that a packet of an SA exceeded the MTU of its next link (RFC 4301 section 8.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooBig {
-    /// Source address of the reported packet: a local address, if the report is genuine.
+    /// Source address of the reported packet: a local address, if the report is authentic.
     pub source: IpAddr,
     /// Destination address of the reported packet.
     pub destination: IpAddr,
@@ -202,7 +202,7 @@ pub struct TooBig {
     pub protocol: IpProto,
     /// UDP ports, if ESP was in UDP.
     pub ports: Option<Ports>,
-    /// SPI, if it is quoted: of ESP in UDP, the 8 octets behind the IP header are the UDP header only (RFC 792).
+    /// SPI, if it is quoted: of ESP in UDP, the 8 octets after the IP header are the UDP header only (RFC 792).
     pub spi: Option<Spi>,
     /// Low half of the sequence number, if it is quoted.
     pub sequence: Option<u32>,
@@ -212,7 +212,7 @@ pub struct TooBig {
 
 impl TooBig {
     /// Parses an ICMP or ICMPv6 packet, including its IP header: "fragmentation needed" or "packet too big" about AH,
-    /// ESP or ESP in UDP, also behind IPv6 extension headers. Returns `None` for any other packet. The checksum is
+    /// ESP or ESP in UDP, also after IPv6 extension headers. Returns `None` for any other packet. The checksum is
     /// verified; the report is not authentic otherwise (RFC 4301 section 8.2.1). Whether UDP carries ESP depends on
     /// the SAs.
     ///

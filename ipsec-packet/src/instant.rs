@@ -22,7 +22,7 @@ const MICROS_PER_SEC: u64 = 1_000_000;
 const MICROS_PER_MILLI: u64 = 1_000;
 
 impl Instant {
-    /// The start.
+    /// Start of the clock.
     pub const ZERO: Self = Self { micros: 0 };
 
     /// Creates an instant from the microseconds since the start.

@@ -14,7 +14,7 @@ pub enum Ip<'a> {
 }
 
 impl<'a> Ip<'a> {
-    /// Validates the header of the packet at the front of `bytes`. Octets behind its own length (link padding) are
+    /// Validates the header of the packet at the front of `bytes`. Octets after its own length (link padding) are
     /// not part of it (RFC 791 section 3.1, RFC 8200 section 3).
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl From<NoSpace> for IpError {
 }
 
 impl IpError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::NoSpace(_) | Self::TooLong(_) => Fault::Caller,

@@ -202,7 +202,7 @@ impl<'a> Ipv4<'a> {
         self.packet.get(HEADER..self.header.header_len()).unwrap_or_default()
     }
 
-    /// Returns the payload behind the header.
+    /// Returns the payload after the header.
     pub fn payload(&self) -> &'a [u8] {
         self.packet.get(self.header.header_len()..).unwrap_or_default()
     }

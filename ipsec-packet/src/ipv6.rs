@@ -201,7 +201,7 @@ pub struct Extension {
     pub link: ChainLink,
     /// Length of the header in octets.
     pub len: usize,
-    /// Type of the header behind it.
+    /// Type of the header after it.
     pub next: IpProto,
 }
 
@@ -227,7 +227,7 @@ impl Extension {
 }
 
 impl<'a> Chain<'a> {
-    /// Begins behind the fixed header of a packet, which names `next`.
+    /// Begins after the fixed header of a packet, which names `next`.
     pub(crate) const fn new(packet: &'a [u8], next: IpProto) -> Self {
         Self { packet, link: ChainLink { kind: next, next_header_at: NEXT_HEADER_OFFSET, offset: HEADER }, followed: 0 }
     }

@@ -16,7 +16,7 @@ impl ByteLimit {
         Self(kilobytes.saturating_mul(1024))
     }
 
-    /// Returns the hard limit in octets, at which the SA dies (RFC 4301 section 4.4.2.1).
+    /// Returns the hard limit in octets, at which the SA expires (RFC 4301 section 4.4.2.1).
     pub const fn hard(self) -> u64 {
         self.0
     }

@@ -9,7 +9,7 @@ use crate::{
 /// IP header and IPv6 extension headers of a packet, read once where its octets arrive (RFC 791 section 3.1, RFC 8200
 /// section 4).
 ///
-/// Later steps take this value instead of the octets, so that they read nothing again and have nothing to refuse. A
+/// Later steps take this value instead of the octets, so that no octet is parsed twice and no check can fail again. A
 /// step that adds or removes a header updates it. It does not borrow the packet, so it is the caller who keeps both
 /// together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,24 +17,24 @@ pub struct ParsedIp {
     pub(crate) fields: OuterFields,
     /// Length of the packet in octets.
     pub(crate) length: usize,
-    /// Headers behind the IP header.
+    /// Headers after the IP header.
     layout: Layout,
 }
 
-/// Positions of the headers behind the fixed IP header.
+/// Positions of the headers after the fixed IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// First header that is not followed: AH, ESP, the upper layer, the header of a fragment, or a malformed one.
     first: Place,
     fragment: Part,
-    /// Error of the first malformed header, at `first` or behind the header of a first fragment.
+    /// Error of the first malformed header, at `first` or after the header of a first fragment.
     malformed: Option<Malformed>,
     /// Upper protocol as a selector sees it.
     protocol: IpProto,
     detail: Detail,
     /// Position of a new IPsec header in front of destination options.
     protected: Place,
-    /// Position of a new IPsec header behind destination options.
+    /// Position of a new IPsec header after destination options.
     unprotected: Place,
 }
 
@@ -152,8 +152,8 @@ impl ParsedIp {
         self.layout.flow(self.fields.source, self.fields.destination)
     }
 
-    /// Returns the first header that is not an IPv6 extension header, or the header of a fragment, with what it is a
-    /// fragment of. AH and ESP are not followed.
+    /// Returns the first header that is not an IPv6 extension header, or the header of a fragment, with the protocol
+    /// of its payload. AH and ESP are not followed.
     ///
     /// # Errors
     /// [`IpError`] of a malformed extension header.
@@ -228,7 +228,7 @@ impl ParsedIp {
         self.length = length;
     }
 
-    /// Reads the headers behind the fixed IP header after one of them was removed, so that others have appeared.
+    /// Reads the headers after the fixed IP header after one of them was removed, so that others have appeared.
     pub fn read_next_headers(&mut self, packet: &[u8]) {
         self.length = packet.len();
         let next = |at| IpProto(packet.get(at).copied().unwrap_or_default());
@@ -241,7 +241,7 @@ impl ParsedIp {
         };
     }
 
-    /// Returns whether this is the parsed form of a packet, except for ports behind a header that was inserted: a check
+    /// Returns whether this is the parsed form of a packet, except for ports after a header that was inserted: a check
     /// of the steps that update it.
     pub fn is_of(&self, packet: &[u8]) -> bool {
         Self::read(packet).is_ok_and(|mut read| {
@@ -265,7 +265,7 @@ impl ParsedIp {
 }
 
 impl Layout {
-    /// Follows the headers behind the fixed IP header.
+    /// Follows the headers after the fixed IP header.
     #[inline]
     pub(crate) fn of(ip: &Ip<'_>) -> Self {
         match ip {
@@ -315,7 +315,7 @@ impl Layout {
     }
 }
 
-/// Returns the layout of a whole IPv4 packet with this payload behind `at`.
+/// Returns the layout of a whole IPv4 packet with this payload after `at`.
 #[inline]
 fn whole_ipv4(at: usize, next: IpProto, payload: &[u8]) -> Layout {
     let place = HeaderPosition { at, next_header_at: ipv4::PROTOCOL_OFFSET, next };
@@ -352,11 +352,11 @@ fn ipv6_layout(packet: &[u8], next: IpProto) -> Layout {
             Err(malformed) => break (here, here.kind, Detail::None, Some(Malformed::of(malformed, position(here)))),
         };
         match here.kind {
-            // The headers behind AH are not read before the ICV is verified.
+            // The headers after AH are not read before the ICV is verified.
             IpProto::AH => break (here, IpProto::AH, Detail::None, None),
             IpProto::FRAGMENT if extension.is_part_of_fragments(packet) => {
                 let part = if extension.is_later_fragment(packet) { Part::Later } else { Part::First };
-                // The headers behind that of a fragment count for the selectors only.
+                // The headers after that of a fragment count for the selectors only.
                 fragment.get_or_insert((Place { next: extension.next, ..position(here) }, part));
                 // Reassembly ignores the next header of a later fragment, so an attacker can set it to any value (RFC
                 // 8200 section 4.5).

@@ -26,7 +26,7 @@ const HOME_ADDRESS: u8 = 0xc9;
 ///
 /// IPv4 (RFC 791 section 3.1, RFC 1122 section 3.2.1.8): options must be well-formed, and a source route must be
 /// finished. IPv6 (RFC 8200 section 4): a hop-by-hop options header must be the first, no routing header of any type
-/// may have segments left, and unknown options must ask to be skipped (action bits 00). The home address option is
+/// may have segments left, and unknown options must have action bits 00 (skip). The home address option is
 /// known in front of AH.
 ///
 /// # Errors
@@ -122,14 +122,14 @@ fn check_ipv4_options(options: &[u8]) -> Result<(), IpError> {
     }
 }
 
-/// Returns whether the option has whole addresses, and a pointer to one of them or behind the last.
+/// Returns whether the option has whole addresses, and a pointer to one of them or after the last.
 fn is_route(pointer: u8, route: &[u8]) -> bool {
     let at = usize::from(pointer).checked_sub(4);
     route.len() & 3 == 0 && at.is_some_and(|at| at & 3 == 0 && at <= route.len())
 }
 
 /// Returns whether the option has whole entries of the size that its flag specifies, a pointer to one of them or
-/// behind the last, and no overflow of its overflow counter.
+/// after the last, and no overflow of its overflow counter.
 fn is_timestamp(pointer: u8, overflow_flag: u8, entries: &[u8]) -> bool {
     let entry = match overflow_flag & 0x0f {
         0 => 4,

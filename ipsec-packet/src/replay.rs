@@ -59,7 +59,7 @@ impl<const WORDS: usize> Default for ReplayWindow<WORDS> {
 }
 
 impl<const WORDS: usize> ReplayWindow<WORDS> {
-    /// Creates the window of a new SA: nothing is received, and numbers begin at 1.
+    /// Creates the window of a new SA: no packet is received, and numbers begin at 1.
     pub const fn new() -> Self {
         //= RFC 4303 3.4.3/9
         //# MUST: windows of 32 packets are supported

@@ -13,7 +13,7 @@ pub struct Flow {
     pub source: IpAddr,
     /// Destination address of the packet.
     pub destination: IpAddr,
-    /// Upper protocol: that behind IPv6 extension headers, but not behind AH or ESP. In a later IPv6 fragment it is
+    /// Upper protocol: that after IPv6 extension headers, but not after AH or ESP. In a later IPv6 fragment it is
     /// unknown: the value is [`IpProto::FRAGMENT`], and `detail` is [`Detail::Opaque`].
     pub protocol: IpProto,
     /// Ports, or type and code, of the upper protocol.
@@ -259,7 +259,7 @@ impl Selector {
         }
     }
 
-    /// Returns whether every packet that matches another selector matches this one, too.
+    /// Returns whether every packet that matches another selector matches this one as well.
     pub fn contains(&self, other: &Self) -> bool {
         self.source.contains_range(&other.source)
             && self.destination.contains_range(&other.destination)

@@ -97,7 +97,7 @@ impl fmt::Display for StateError {
         match self {
             Self::Malformed => f.write_str("malformed state"),
             Self::Version(v) => write!(f, "unknown state version {v}"),
-            Self::Outdated { held, offered } => write!(f, "state goes back: got {offered}, expected {held} or above"),
+            Self::Outdated { held, offered } => write!(f, "state is outdated: got {offered}, expected {held} or above"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Transport mode: position of ESP, AH or IPComp behind the IP header, and the gap for the header (RFC 4303 section
+//! Transport mode: position of ESP, AH or IPComp after the IP header, and the gap for the header (RFC 4303 section
 //! 3.1.1).
 //!
 //! ```text
@@ -31,8 +31,8 @@ pub struct HeaderPosition {
     pub next: IpProto,
 }
 
-/// Finds the position for an IPsec header: behind the IPv4 options; behind the hop-by-hop, routing and fragment
-/// headers of IPv6, and by choice behind destination options.
+/// Finds the position for an IPsec header: after the IPv4 options; after the hop-by-hop, routing and fragment
+/// headers of IPv6, and by choice after destination options.
 ///
 /// # Errors
 /// [`IpError::Fragment`] for a fragment: transport mode protects whole packets only (RFC 4303 section 3.3.4).
@@ -58,7 +58,7 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError>
     Ok(place)
 }
 
-/// Finds the header `wanted` behind the IP header and its extension headers, without a check of their contents: for a
+/// Finds the header `wanted` after the IP header and its extension headers, without a check of their contents: for a
 /// display of the packet, not for its processing (see [`locate`]).
 ///
 /// # Errors
@@ -74,7 +74,7 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpE
         if link.kind == wanted {
             return Ok(HeaderPosition { at: link.offset, next_header_at: link.next_header_at, next: link.kind });
         }
-        // The headers behind AH are not read before the ICV is verified.
+        // The headers after AH are not read before the ICV is verified.
         match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
             //= RFC 4302 3.4.1/1
             //# MUST: an IP fragment offered to AH is discarded

@@ -1,5 +1,5 @@
 //! TCP and UDP checksums of transport mode behind a NAT (RFC 3948 section 3.1.2). ICMPv6 checksums cover the
-//! addresses, too.
+//! addresses as well.
 
 use core::net::{IpAddr, Ipv4Addr};
 

@@ -98,7 +98,7 @@ pub enum DfPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlowPolicy {
-    /// The outer header has this label, the lower 20 bits; 0 reveals nothing about the inner flows.
+    /// The outer header has this label, the lower 20 bits; 0 does not reveal the inner flows.
     Set(u32),
     /// The label is copied from an inner IPv6 header; 0 for an inner IPv4 packet.
     Copy,
@@ -259,7 +259,7 @@ impl Tunnel {
         if outer.source == remote && outer.destination == local { Ok(()) } else { Err(TunnelError::EndpointMismatch) }
     }
 
-    /// Checks the inner packet after decapsulation, removes TFC padding behind it (RFC 4303 section 2.7), and applies
+    /// Checks the inner packet after decapsulation, removes TFC padding after it (RFC 4303 section 2.7), and applies
     /// the ECN, DSCP and hop limit rules.
     ///
     /// Version, header length and total length are checked. The IPv4 header checksum is not verified and stays as it
@@ -463,7 +463,7 @@ impl From<IpError> for TunnelError {
 }
 
 impl TunnelError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Inner(e) => e.fault(),

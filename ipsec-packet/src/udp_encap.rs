@@ -127,7 +127,7 @@ pub fn push_udp(
     Ok(())
 }
 
-/// Removes the UDP header of a packet and returns its ports (RFC 3948 sections 3.3 and 3.5). Octets behind the length
+/// Removes the UDP header of a packet and returns its ports (RFC 3948 sections 3.3 and 3.5). Octets after the length
 /// of the header are cut off. The payload is for [`classify`].
 ///
 /// The checksum is not verified: that of ESP is 0 or redundant to the ICV, that of IKE is verified by the socket.
@@ -189,7 +189,7 @@ impl From<NoSpace> for UdpError {
 }
 
 impl UdpError {
-    /// Returns whose fault the error is.
+    /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::NoSpace(_) | Self::TooLong(_) => Fault::Caller,

@@ -208,7 +208,7 @@ proptest! {
             prop_assert_eq!((packet.headroom(), packet.tailroom()), (model.front.len(), model.back.len()));
             prop_assert_eq!((packet.len(), packet.is_empty()), (model.data.len(), model.data.is_empty()));
         }
-        // The octets around the packet are unmodified, too.
+        // The octets around the packet are unmodified as well.
         prop_assert_eq!(&*packet.into_data(), &model.data[..]);
         let whole: Vec<_> = model.front.into_iter().chain(model.data.into_iter().map(Some)).chain(model.back).collect();
         prop_assert_eq!(whole.len(), bytes.len());
@@ -274,7 +274,7 @@ fn checkpoint_restores_both_ends() {
 }
 
 #[test]
-fn checkpoint_of_a_larger_buffer_is_cut_off() {
+fn checkpoint_of_a_larger_buffer_is_truncated() {
     let (mut large, mut small) = ([1; 64], [2; 8]);
     let checkpoint = PacketBuf::with_headroom(&mut large, 32, 16).unwrap().checkpoint();
     let mut packet = PacketBuf::received(&mut small);

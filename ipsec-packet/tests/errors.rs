@@ -69,7 +69,7 @@ fn state_errors_name_version_and_numbers() {
     assert_eq!(StateError::Malformed.to_string(), "malformed state");
     assert_eq!(StateError::Version(9).to_string(), "unknown state version 9");
     let back = StateError::Outdated { held: 7, offered: 6 };
-    assert_eq!(back.to_string(), "state goes back: got 6, expected 7 or above");
+    assert_eq!(back.to_string(), "state is outdated: got 6, expected 7 or above");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Internet checksum, IP headers, iteration over IPv6 extension headers, the length field, and the parsed form of a packet.
+//! Internet checksum, IP headers, iteration over IPv6 extension headers, the length field, and the parsed form of a
+//! packet.
 
 mod packet_builder;
 

@@ -30,7 +30,7 @@ fn answer(packet: &[u8], mtu: u16, from: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn ipv4_fragmentation_needed_message_octet_by_octet() {
+fn ipv4_fragmentation_needed_message_has_the_octets_of_rfc_1191() {
     for (octets, quoted) in [(8, 36), (400, 428), (1400, 548)] {
         let packet = v4("10.1.2.3", "10.2.3.4", 50, [DF, 0], &esp(octets));
         let answer = answer(&packet, 1400, "10.1.0.1").unwrap();
@@ -46,7 +46,7 @@ fn ipv4_fragmentation_needed_message_octet_by_octet() {
 }
 
 #[test]
-fn ipv6_packet_too_big_message_octet_by_octet() {
+fn ipv6_packet_too_big_message_has_the_octets_of_rfc_4443() {
     for (octets, quoted) in [(8, 56), (1400, 1232), (401, 449)] {
         let packet = v6("2001:db8:1::1", "2001:db8:2::1", 50, &esp(octets));
         let answer = answer(&packet, 1300, "2001:db8:1::ff").unwrap();
@@ -62,7 +62,7 @@ fn ipv6_packet_too_big_message_octet_by_octet() {
 }
 
 #[test]
-fn no_message_about_fragmentable_multicast_or_error_packets() {
+fn no_icmp_error_is_sent_about_fragmentable_multicast_or_icmp_error_packets() {
     let (a, b) = ("10.1.2.3", "10.2.3.4");
     let (a6, b6) = ("2001:db8:1::1", "2001:db8:2::1");
     let later6 = [&[17, 0, 0, 8, 0, 0, 0, 1][..], &[0; 64]].concat();
@@ -93,7 +93,7 @@ fn no_message_about_fragmentable_multicast_or_error_packets() {
 }
 
 #[test]
-fn message_about_icmp_queries_is_sent() {
+fn icmp_error_about_icmp_queries_is_sent() {
     for kind in [8, 0, 13] {
         assert!(
             answer(&v4("10.1.2.3", "10.2.3.4", 1, [DF, 0], &[kind, 0, 0, 0]), 1400, "10.1.0.1").is_some(),
@@ -103,19 +103,19 @@ fn message_about_icmp_queries_is_sent() {
     assert!(answer(&v6("2001:db8:1::1", "2001:db8:2::1", 58, &[128, 0, 0, 0]), 1400, "2001:db8::ff").is_some());
 }
 
-/// RFC 4443 section 2.4 (e.3): "packet too big" is sent about multicast packets, too.
+/// RFC 4443 section 2.4 (e.3): "packet too big" is sent about multicast packets as well.
 #[test]
 fn packet_too_big_about_ipv6_multicast_is_sent() {
     assert!(answer(&v6("2001:db8:1::1", "ff02::1", 17, &[0; 64]), 1400, "2001:db8::ff").is_some());
 }
 
 #[test]
-fn no_message_from_an_address_of_the_other_ip_version() {
+fn no_icmp_error_is_sent_from_an_address_of_the_other_ip_version() {
     assert_eq!(answer(&v4("10.1.2.3", "10.2.3.4", 17, [DF, 0], &[0; 64]), 1400, "::1"), None);
 }
 
 #[test]
-fn no_message_into_a_too_small_buffer() {
+fn no_icmp_error_is_written_to_a_too_small_buffer() {
     let (packet, mut small) = (v4("10.1.2.3", "10.2.3.4", 17, [DF, 0], &[0; 64]), [0; 50]);
     assert!(too_big_reply(&packet, 1400, address("10.1.0.1"), &mut small).is_none());
 }
@@ -125,7 +125,7 @@ fn report(packet: &[u8], mtu: u16) -> Vec<u8> {
 }
 
 #[test]
-fn too_big_message_is_read_as_written() {
+fn packet_too_big_message_is_read_as_written() {
     let ah = [&[6, 4, 0, 0, 0, 0, 0x20, 2, 0, 0, 0, 1][..], &[0; 40]].concat();
     for (packet, protocol, spi) in [
         (v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(1400)), IpProto::ESP, 0x1001),
@@ -152,7 +152,7 @@ fn too_big_message_is_read_as_written() {
 }
 
 #[test]
-fn message_in_fragment_or_other_protocol_is_ignored() {
+fn icmp_error_in_a_fragment_or_another_protocol_is_ignored() {
     let report = report(&v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(100)), 1300);
     assert!(TooBig::read(&report).unwrap().is_some());
     for (at, octet, what) in [(9, 17, "UDP"), (6, 0x20, "first fragment"), (7, 1, "later fragment")] {
@@ -163,7 +163,7 @@ fn message_in_fragment_or_other_protocol_is_ignored() {
 }
 
 #[test]
-fn message_about_other_protocol_is_ignored() {
+fn icmp_error_about_another_protocol_is_ignored() {
     let tcp = v4("192.0.2.1", "198.51.100.1", 6, [DF, 0], &[9; 100]);
     assert_eq!(TooBig::read(&report(&tcp, 1300)), Ok(None), "quoted packet is TCP");
     let low = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &[0, 0, 0, 0, 0, 0, 0, 1, 7, 7, 7, 7]);
@@ -186,7 +186,7 @@ fn report_v6(quoted: &[u8], mtu: u32) -> Vec<u8> {
 }
 
 #[test]
-fn message_about_udp_encapsulated_esp_has_the_quoted_ports_and_spi() {
+fn icmp_error_about_esp_in_udp_has_the_quoted_ports_and_spi() {
     let udp = |esp: &[u8]| [&[0x11, 0x94, 0x11, 0x95, 0, 200, 0, 0][..], esp, &[7; 100]].concat();
     let numbers = [0, 0, 0x10, 1, 0, 0, 0, 9];
     for (payload, label) in [(udp(&numbers), "RFC 3948"), (udp(&[&[0; 8][..], &numbers].concat()), "drafts")] {

@@ -118,7 +118,7 @@ fn pop_udp_refuses_truncated_datagram() {
 }
 
 #[test]
-fn classify_returns_part_of_the_datagram() {
+fn classify_returns_a_part_of_the_datagram() {
     for marker in [Marker::NonEsp, Marker::NonIke] {
         for start in 0..16 {
             let mut message = [0; 24];
@@ -139,7 +139,7 @@ fn classify_returns_part_of_the_datagram() {
 }
 
 #[test]
-fn restore_and_push_udp_handle_any_payload_length() {
+fn restore_and_push_udp_accept_any_payload_length() {
     let full: Vec<u8> = [IpProto::UDP.0, 5, 4, 0].into_iter().chain(0..96).collect();
     let ports = Ports { source: 1, destination: 2 };
     for len in 0..=full.len() {

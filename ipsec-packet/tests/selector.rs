@@ -174,7 +174,7 @@ fn prefix_range_agrees_with_bit_string_model() {
 }
 
 #[test]
-fn range_that_is_not_a_prefix() {
+fn range_that_is_not_a_prefix_contains_its_addresses_only() {
     let range = AddressRange::new(address("10.0.0.5"), address("10.0.1.7")).unwrap();
     for (inside, expected) in
         [("10.0.0.4", false), ("10.0.0.5", true), ("10.0.1.0", true), ("10.0.1.7", true), ("10.0.1.8", false)]

@@ -1,5 +1,5 @@
-//! SPIs, CPIs and sequence numbers: wire encoding, reserved values and display; and the sequence number counter of an outbound
-//! SA.
+//! SPIs, CPIs and sequence numbers: wire encoding, reserved values and display; and the sequence number counter of an
+//! outbound SA.
 
 use ipsec_packet::{
     Cpi, ReplayError, ReservedCpi, ReservedSpi, Seq, SeqCounter, SeqWidth, SequenceExhausted, Spi, StateError,
@@ -37,7 +37,7 @@ fn spi_is_big_endian_and_displays_as_hexadecimal() {
 }
 
 #[test]
-fn cpi_ranges_of_rfc_3173() {
+fn cpis_have_the_ranges_of_rfc_3173() {
     for value in 0..=u16::MAX {
         let cpi = Cpi::new(value);
         match value {
@@ -99,7 +99,7 @@ fn counter_is_exhausted_after_the_last_number() {
 }
 
 #[test]
-fn reserve_hands_out_the_last_numbers() {
+fn reserve_returns_the_last_sequence_numbers() {
     for (width, bits, last) in WIDTHS {
         let mut counter = SeqCounter::new(width);
         counter.import(&state(bits, last - 3)).unwrap();
@@ -125,7 +125,7 @@ fn reserved_and_single_numbers_never_overlap() {
 }
 
 #[test]
-fn used_up_reservation_yields_none() {
+fn exhausted_reservation_returns_none() {
     let mut run = SeqCounter::new(SeqWidth::Bits32).reserve(2).unwrap();
     assert_eq!([run.next(), run.next(), run.next(), run.next()], [Some(Seq::new(1)), Some(Seq::new(2)), None, None]);
 }
@@ -159,7 +159,7 @@ fn import_refuses_lower_counter() {
 }
 
 #[test]
-fn import_refuses_state_that_is_not_a_counter_of_this_width() {
+fn import_refuses_the_state_of_a_counter_of_another_width() {
     let mut counter = SeqCounter::new(SeqWidth::Bits32);
     let good = state(32, 77);
     for at in 0..4 {

@@ -113,7 +113,7 @@ fn packet_is_unmodified_by_every_combination_of_versions() {
 }
 
 #[test]
-fn df_bit_follows_the_policy() {
+fn df_bit_of_the_outer_header_follows_the_setting() {
     for (policy, inside, inner_df, outer_df) in [
         (DfPolicy::Copy, 4, false, false),
         (DfPolicy::Copy, 4, true, true),
@@ -140,7 +140,7 @@ fn df_bit_follows_the_policy() {
 
 /// Columns: policy, inner DSCP, outer DSCP as sent, outer DSCP as received, inner DSCP delivered.
 #[test]
-fn dscp_follows_the_policy() {
+fn dscp_of_the_outer_header_follows_the_setting() {
     for (policy, inside, sent, received, delivered) in [
         (DscpPolicy::Copy, 46, 46, 46, 46),
         (DscpPolicy::Copy, 46, 46, 10, 46),
@@ -165,7 +165,7 @@ fn dscp_follows_the_policy() {
 
 /// Columns: policy, inner hop limit, outer and inner hop limit as sent, inner hop limit delivered; `None`: discarded.
 #[test]
-fn hop_limit_follows_the_policy() {
+fn hop_limit_of_the_outer_header_follows_the_setting() {
     for (policy, inside, sent, delivered) in [
         (HopLimitPolicy::Set(64), 0, Some((64, 0)), Some(0)),
         (HopLimitPolicy::Set(255), 1, Some((255, 1)), Some(1)),
@@ -197,7 +197,7 @@ fn hop_limit_follows_the_policy() {
 }
 
 #[test]
-fn flow_label_follows_the_policy() {
+fn flow_label_of_the_outer_header_follows_the_setting() {
     for (policy, inside, expected) in [
         (FlowPolicy::Set(0), 6, 0),
         (FlowPolicy::Set(0xf_ffff), 6, 0xf_ffff),

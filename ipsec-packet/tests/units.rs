@@ -1,11 +1,12 @@
-//! Units: points in time, and anti-replay window sizes and byte lifetimes as setkey, PF_KEY, iproute2 and IKE give them.
+//! Units: points in time, and anti-replay window sizes and byte lifetimes as setkey, PF_KEY, iproute2 and IKE give
+//! them.
 
 use std::time::Duration;
 
 use ipsec_packet::{ByteLimit, Instant, ReplayWindow, WindowSize};
 
 #[test]
-fn units_agree() {
+fn instants_of_different_units_are_equal() {
     assert_eq!(Instant::from_secs(3), Instant::from_millis(3_000));
     assert_eq!(Instant::from_secs(3), Instant::from_micros(3_000_000));
     assert_eq!(Instant::from_secs(3), Instant::from_start(Duration::from_secs(3)));

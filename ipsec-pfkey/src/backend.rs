@@ -20,7 +20,7 @@ use crate::write::MessageWriter;
 /// Length of the longest message that is written, in octets.
 const LONGEST: usize = 1024;
 
-/// Sender of messages to a kernel: a PF_KEY socket, or anything that takes their octets.
+/// Sender of messages to a kernel: a PF_KEY socket, or a substitute.
 pub trait Socket {
     /// Error of the socket.
     type Error: core::error::Error + 'static;

@@ -140,7 +140,7 @@ const FREEBSD: &[ExtensionRow] = &[
     (28, Kind::Address(AddressRole::NewDestination)),
 ];
 
-/// Extension numbers of NetBSD behind those of KAME.
+/// Extension numbers of NetBSD after those of KAME.
 const NETBSD: &[ExtensionRow] = &[(24, Kind::Address(AddressRole::OriginalResponder)), (25, Kind::NatFragment)];
 
 const OPENBSD: &[ExtensionRow] = &[
@@ -244,7 +244,7 @@ impl Dialect {
 
     /// Returns the number of an integrity algorithm; `None` if the dialect has none (RFC 2367 section 3.5). Linux
     /// truncates SHA2-256 to 96 bits if it is requested by PF_KEY, and KAME truncates all of SHA2 to 96 bits: the
-    /// caller has to know the length on the wire.
+    /// caller has to supply the length on the wire.
     pub fn integrity_number(self, algorithm: IntegrityAlgorithm) -> Option<u8> {
         let algorithm = match (self, algorithm) {
             // Both truncations have one number.

@@ -251,7 +251,7 @@ pub(crate) fn take<'a, const N: usize>(body: &mut &'a [u8]) -> Result<&'a [u8; N
     Ok(front)
 }
 
-/// Parses the body behind length and type of an extension.
+/// Parses the body after length and type of an extension.
 pub(crate) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Extension<'a>, PfkeyErrorKind> {
     let order = wire.order;
     let whole = body;

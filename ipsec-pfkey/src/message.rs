@@ -7,7 +7,7 @@ use crate::number::{MessageKind, SaType};
 
 /// Length of the message header in octets.
 pub(crate) const HEADER: usize = 16;
-/// Version of PF_KEYv2.
+/// Version number of PF_KEYv2 in the message header.
 pub(crate) const VERSION: u8 = 2;
 
 /// Header of a message (RFC 2367 section 2.1).

@@ -93,7 +93,7 @@ impl fmt::Debug for MessageKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SaType {
-    /// Unspecified type, which stands for all SAs.
+    /// Unspecified type, which means SAs of all types.
     Unspecified,
     /// Authentication Header SAs.
     Ah,

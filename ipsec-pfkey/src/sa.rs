@@ -50,7 +50,7 @@ impl fmt::Display for WriteError {
             Self::NoSpace => NoSpace.fmt(f),
             Self::Cipher(algorithm) => write!(f, "cipher {algorithm} has no PF_KEY number"),
             Self::Integrity(algorithm) => write!(f, "integrity algorithm {algorithm} has no PF_KEY number"),
-            Self::Unsupported(what) => write!(f, "PF_KEY of this system has no {what}"),
+            Self::Unsupported(what) => write!(f, "PF_KEY of this system does not support {what}"),
         }
     }
 }
@@ -185,7 +185,7 @@ fn sa_extension(dialect: Dialect, sa: &SaParams) -> Result<Extension<'static>, W
             (0, dialect.integrity_number(*integrity).ok_or(WriteError::Integrity(*integrity))?)
         }
         TransformParams::Ipcomp { algorithm, spi } => {
-            // KAME and its descendants use the well-known CPI unless the flag asks for the SPI.
+            // KAME and its descendants use the well-known CPI unless the flag selects the SPI.
             if *spi == sa.id.spi && !matches!(dialect, Dialect::Linux | Dialect::OpenBsd) {
                 flags |= SaFlags::KAME_RAWCPI;
             }

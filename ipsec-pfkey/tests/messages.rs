@@ -335,7 +335,8 @@ proptest! {
     /// A parsed message is rewritten equal to its input, except for reserved fields and octets after the end of a body.
     #[test]
     fn altered_messages_are_refused_or_rewritten(
-        which in 0usize..6, changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4), dialect in 0usize..4,
+        which in 0usize..6, changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4),
+        dialect in 0usize..4,
         big in any::<bool>(),
     ) {
         let mut octets = octets([ADD_SENT, DUMPED, SPDADD_SENT, SPD_DUMPED, SOCKET_POLICY, REGISTERED][which]);

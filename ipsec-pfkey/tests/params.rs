@@ -56,7 +56,7 @@ fn sa(transform: TransformParams, protocol: Protocol) -> SaParams {
     }
 }
 
-/// Writes an SA, reads it back, and compares everything that a message contains.
+/// Writes an SA, reads it back, and compares all values that a message contains.
 fn passes(params: &SaParams, wire: Wire) {
     let mut buffer = [0xee; 1024];
     let written = write_sa(&mut buffer, wire, MessageKind::ADD, params, (7, 4711)).unwrap();
@@ -141,7 +141,7 @@ fn lifetimes_encapsulation_and_request_id_are_read_back() {
 }
 
 #[test]
-fn properties_without_a_form_are_refused_by_name() {
+fn sa_properties_without_a_pf_key_representation_are_refused_by_name() {
     let wire = |dialect: Dialect| dialect.with(Order::NATIVE);
     let plain = || sa(esp(CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha1_96, 20), Protocol::Esp);
     for (params, dialect, what) in [
@@ -226,7 +226,7 @@ fn messages(
 }
 
 #[test]
-fn commands_become_messages_with_ascending_numbers() {
+fn commands_are_sent_as_messages_with_ascending_sequence_numbers() {
     let request = SpiRequest {
         source: address("198.51.100.1"),
         destination: address("192.0.2.1"),
@@ -266,7 +266,7 @@ fn commands_become_messages_with_ascending_numbers() {
 }
 
 #[test]
-fn policies_without_a_form_are_refused() {
+fn policies_without_a_pf_key_representation_are_refused() {
     let range = |upper| PolicyParams { selector: Selector { upper, ..policy().selector }, ..policy() };
     messages(Dialect::Linux, |backend| {
         for (upper, what) in [
@@ -284,7 +284,7 @@ fn policies_without_a_form_are_refused() {
 }
 
 #[test]
-fn expiry_of_an_sa_is_an_event() {
+fn expire_message_of_an_sa_is_reported_as_an_event() {
     let (source, destination) = ("198.51.100.1", "192.0.2.1");
     for (kind, expiry) in
         [(ipsec_pfkey::LifetimeRole::Soft, Expiry::Soft), (ipsec_pfkey::LifetimeRole::Hard, Expiry::Hard)]

@@ -20,13 +20,13 @@ pub trait SaBackend {
     /// PF_KEY message.
     ///
     /// # Errors
-    /// [`Self::Error`], among others if no SPI of the range is free; nothing has changed.
+    /// [`Self::Error`], among others if no SPI of the range is free; the database is unchanged.
     fn get_spi(&mut self, request: &SpiRequest, now: Instant) -> Result<Option<u32>, Self::Error>;
 
     /// Installs an SA (SADB_ADD, section 3.1.3). A larval SA with its identifier becomes mature.
     ///
     /// # Errors
-    /// [`Self::Error`], among others for an algorithm that the back end lacks; nothing has changed.
+    /// [`Self::Error`], among others for an algorithm that the back end lacks; the database is unchanged.
     fn add(&mut self, sa: &SaParams, now: Instant) -> Result<(), Self::Error>;
 
     /// Changes an SA (SADB_UPDATE, section 3.1.2). Returns its identifier, which may have changed with the peer.
@@ -36,7 +36,7 @@ pub trait SaBackend {
     fn update(&mut self, id: &SaId, source: IpAddr, change: &SaChange, now: Instant) -> Result<SaId, Self::Error>;
 
     /// Removes an SA (SADB_DELETE, section 3.1.4). Returns its usage, if the back end has it and reports it at once.
-    /// `source` tells SAs of IPComp with a well-known CPI apart.
+    /// `source` distinguishes SAs of IPComp with a well-known CPI.
     ///
     /// # Errors
     /// [`Self::Error`].
@@ -65,10 +65,10 @@ pub trait PolicyBackend {
     /// Error of a command.
     type Error: core::error::Error;
 
-    /// Adds a policy behind the others of its priority (SADB_X_SPDADD). Returns its number, if it is known at once.
+    /// Adds a policy after the others of its priority (SADB_X_SPDADD). Returns its number, if it is known at once.
     ///
     /// # Errors
-    /// [`Self::Error`], among others for a policy with the same selector and direction; nothing has changed.
+    /// [`Self::Error`], among others for a policy with the same selector and direction; the database is unchanged.
     fn add_policy(&mut self, policy: &PolicyParams) -> Result<Option<PolicyId>, Self::Error>;
 
     /// Replaces the policy with the same selector and direction, or adds it (SADB_X_SPDUPDATE).

@@ -1,5 +1,5 @@
 //! Data model of security associations and policies (RFC 4301 section 4.4, RFC 2367): one description of an SA and of a
-//! policy, for everything that produces or consumes them.
+//! policy, for the crates that produce or consume them.
 //!
 //! Configuration files (`ipsec-config`), PF_KEY messages (`ipsec-pfkey`) and key exchange (`ike-v1`) produce
 //! [`SaParams`] and [`PolicyParams`]. The databases of `ipsec-engine` and the kernel behind a PF_KEY socket consume

@@ -42,7 +42,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Usage of an SA that was installed at this time and has processed nothing.
+    /// Creates the usage of an SA that was installed at this time and has not processed a packet.
     pub const fn new(added: Instant) -> Self {
         Self { added, first: None, last: None, octets: 0, packets: 0 }
     }
