@@ -26,10 +26,10 @@ const PACKETS: usize = 16_384;
 /// Time after which a round ends although packets are left.
 const ROUND_LIMIT: Duration = Duration::from_millis(100);
 
-/// Time after which the rounds begin to count although not every flow was passed.
+/// Longest warm-up: the rounds are measured after this time even if not every flow was passed.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Number of packets that a column is given at a time.
+/// Number of packets that are passed to the engine of a column at a time.
 const BATCH: usize = 32;
 
 /// Headroom in the buffer of a packet.
@@ -41,7 +41,7 @@ const STACK: usize = 1 << 28;
 /// Buffers of the packets of a batch, with space for the headers and trailers of a tunnel.
 type Frames = [[u8; 256]; BATCH];
 
-/// Way to pass packets to an engine: a column of the table.
+/// Method of passing packets to an engine: a column of the table.
 struct Column {
     name: &'static str,
     direction: Direction,

@@ -143,7 +143,7 @@
 #define IPSEC_MAC_AES_GMAC 10
 
 /*
- Result of a call. A packet that is refused is unchanged, unless the status says otherwise.
+ Result of a call. A packet that is refused is unchanged, unless the status states otherwise.
  */
 enum ipsec_status {
   /*
@@ -345,7 +345,7 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- Symbol that code compiled for unwinding refers to. It is never called, because this library does not unwind.
+ Defines a symbol to which code compiled for unwinding refers. It is never called: this library does not unwind.
  */
 void rust_eh_personality(void);
 

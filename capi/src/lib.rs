@@ -5,7 +5,7 @@
 //!
 //! **Ownership.** All memory is the caller's. An SA or a compressor is a struct of fixed size that `.._init` fills.
 //! It contains no pointers, and must not be moved or copied after initialisation: a copy would repeat sequence
-//! numbers. `.._clear` wipes its keys. Packets are processed in place: an [`IpsecPacket`] holds the position of a
+//! numbers. `.._clear` wipes its keys. Packets are processed in place: an [`IpsecPacket`] has the position of a
 //! packet in a buffer, and the functions move its start and end. The library keeps no pointer after a call and does
 //! not allocate. Two threads must not use one SA at the same time; they may use different SAs.
 //!
@@ -38,7 +38,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Symbol that code compiled for unwinding refers to. It is never called, because this library does not unwind.
+/// Defines a symbol to which code compiled for unwinding refers. It is never called: this library does not unwind.
 #[cfg(not(target_os = "none"))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

@@ -6,7 +6,7 @@ use ah_core::{SignError, VerifyError};
 use esp_core::{OpenError, SealError};
 use ipsec_crypto::KeyError;
 
-/// Result of a call. A packet that is refused is unchanged, unless the status says otherwise.
+/// Result of a call. A packet that is refused is unchanged, unless the status states otherwise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpsecStatus {

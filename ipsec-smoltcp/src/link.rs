@@ -21,7 +21,7 @@ pub(crate) enum Link {
 
 /// Contents of a frame.
 pub(crate) enum Frame {
-    /// IPv4 or IPv6 packet behind this header.
+    /// IPv4 or IPv6 packet after this header.
     Ip(Header),
     /// ARP, to which IPsec does not apply.
     Arp,

@@ -41,7 +41,7 @@ fn tcp_is_sent_as_esp_behind_arp() {
 }
 
 #[test]
-fn frames_of_other_protocols_and_runts_are_dropped_both_ways() {
+fn frames_of_other_protocols_and_runts_are_dropped_in_both_directions() {
     let (left, mut right) = wire::wire_of(Medium::Ethernet);
     let mut device = secured(left, "192.0.2.1", CONFIGURATION);
     for kind in [0x88cc_u16, 0x8100, 0x05dc] {
@@ -60,7 +60,7 @@ fn frames_of_other_protocols_and_runts_are_dropped_both_ways() {
 
 /// Without a policy, cleartext is neither sent nor delivered, although ARP is answered.
 #[test]
-fn nothing_but_arp_passes_without_a_policy() {
+fn only_arp_is_accepted_without_a_policy() {
     let (mut client, mut server) = hosts("", CONFIGURATION);
     assert!(echo(&mut client, &mut server, b"not delivered", 3000).is_empty());
     assert!(client.device.inner().sent.iter().all(|frame| kind(frame) == 0x0806));

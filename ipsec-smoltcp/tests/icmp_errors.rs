@@ -62,7 +62,7 @@ impl Device for Wire {
     }
 }
 
-/// Constant IV, so that the packets are the same in each run.
+/// Writes a constant IV, so that the packets are the same in each run.
 fn iv(_: Seq, iv: &mut [u8]) {
     iv.fill(7);
 }
@@ -129,7 +129,7 @@ const ESP: &str = "esp/transport//require";
 const AH_AND_ESP: &str = "esp/transport//require ah/transport//require";
 
 #[test]
-fn reset_for_an_unmodified_segment_is_protected() {
+fn tcp_reset_for_an_unmodified_segment_is_protected() {
     for transforms in [ESP, AH_AND_ESP] {
         let answers = answers(transforms, protected(transforms));
         assert_eq!(answers.len(), 1, "one reset expected, as no socket listens");

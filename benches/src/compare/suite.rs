@@ -83,7 +83,7 @@ impl Suite {
         }
     }
 
-    /// Returns whether the suite is a cipher alone, which other libraries are not compared in.
+    /// Returns whether the suite is a cipher alone, for which other libraries are not measured.
     pub fn cipher_alone(self) -> bool {
         matches!((self.cipher, self.mac), (Cipher::AesCbc(_), Mac::None))
     }

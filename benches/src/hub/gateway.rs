@@ -22,7 +22,7 @@ pub type Databases = HeapEngine<AnyAlgorithms>;
 /// Largest number of tunnels.
 pub const MAX_TUNNELS: usize = 20_000;
 
-/// Time of all packets: lifetimes play no part.
+/// Time of all packets: no lifetime ends during the measurement.
 pub const NOW: ipsec_packet::Instant = ipsec_packet::Instant::from_secs(1_000_000);
 
 /// Address of the hub.
@@ -31,7 +31,7 @@ const HUB: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// Largest number of times that an engine is loaded.
 const LOADS: usize = 5;
 
-/// Time after which an engine is not loaded once more.
+/// Total time of loading after which the measurement is not repeated.
 const LOADING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Number of flows that the engine caches.
@@ -58,7 +58,7 @@ pub struct Gateway {
     pub databases: Box<Databases>,
     /// Time in which all SAs and policies were added: the median of several times, or the only one of a slow engine.
     pub loading: Duration,
-    /// Peers that seal what an inbound engine opens; none for an outbound engine.
+    /// Peers that seal the packets of an inbound engine; none for an outbound engine.
     peers: Vec<Outbound<EncryptThenMac<Aes128Cbc, HmacSha1_96>>>,
 }
 
@@ -92,7 +92,7 @@ impl Gateway {
     }
 
     /// Appends a packet of a flow to `octets`, as the engine receives it: sealed by the peer with its next sequence
-    /// number if the engine is an inbound one and the flow belongs to a tunnel.
+    /// number if the engine is an inbound one and the flow is that of a tunnel.
     pub fn append(&mut self, flow: &Flow, octets: &mut Vec<u8>) {
         let packet = inner(self.direction, flow);
         match (flow.tunnel, self.direction) {

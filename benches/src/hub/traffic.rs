@@ -70,14 +70,14 @@ pub struct Flow {
     pub near: Ipv4Addr,
     /// Port of that address.
     pub near_port: u16,
-    /// Address behind the peer.
+    /// Address in the network behind the peer.
     pub far: Ipv4Addr,
     /// Port of that address.
     pub far_port: u16,
 }
 
 impl Flow {
-    /// Flow of a tunnel, one of [`FLOWS`] by `number`. They differ in addresses and ports.
+    /// Returns a flow of a tunnel, one of [`FLOWS`] by `number`. They differ in addresses and ports.
     fn of_tunnel(tunnel: usize, number: usize) -> Self {
         let near = Random::new((tunnel * FLOWS + number) as u64).below(1 << 24);
         Self {
@@ -112,7 +112,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Begins a pattern over this number of tunnels. Another seed leads to other new flows, which no engine has cached.
+    /// Begins a pattern over this number of tunnels. Another seed gives other new flows, which no engine has cached.
     pub fn new(pattern: Pattern, tunnels: usize, seed: u64) -> Self {
         let mut random = Random::new(seed << 32);
         let mut order: Vec<usize> = match pattern {
