@@ -24,7 +24,8 @@ use ipsec_sa::{
     DefaultLevel, Direction, Expiry, PolicyDirection, PolicyId, PolicyParams, SaEvent, SaId, SaState, Usage,
 };
 
-/// Configuration of an engine: defaults for packets and policies that specify nothing else (RFC 4301 section 4.4.1).
+/// Configuration of an engine: defaults for packets without a policy and for unspecified values of policies (RFC 4301
+/// section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -174,12 +175,31 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.spd.set_hash_key(key);
     }
 
-    /// Adds a policy behind the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1).
+    /// Adds a policy after the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1).
     ///
     /// # Errors
-    /// [`PolicyError`]; nothing has changed.
+    /// [`PolicyError`]; the engine is unchanged.
     pub fn add_policy(&mut self, policy: PolicyParams) -> Result<PolicyId, PolicyError> {
         self.spd.add(policy)
+    }
+
+    /// Reserves the number of a policy that is added later, for instance after its SAs have been negotiated.
+    ///
+    /// # Errors
+    /// [`PolicyError`] of an engine whose policies are those of another one.
+    #[cfg(feature = "alloc")]
+    pub fn reserve_policy_id(&mut self) -> Result<PolicyId, PolicyError> {
+        self.spd.reserve_id()
+    }
+
+    /// Adds a policy with a number of [`reserve_policy_id`](Self::reserve_policy_id). Its place is behind the policies of
+    /// its priority that have lower numbers. The number may be used again after the policy was removed.
+    ///
+    /// # Errors
+    /// [`PolicyError`]; the engine is unchanged.
+    #[cfg(feature = "alloc")]
+    pub fn add_reserved_policy(&mut self, id: PolicyId, policy: PolicyParams) -> Result<(), PolicyError> {
+        self.spd.add_reserved(id, policy)
     }
 
     /// Finds the policy with this selector and direction (RFC 4301 section 4.4.1).
@@ -206,7 +226,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// it (RFC 2409 section 5.5). An SA expires by time through [`tick`](Self::tick).
     ///
     /// # Errors
-    /// [`InstallError`], which returns the SA; nothing has changed.
+    /// [`InstallError`], which returns the SA; the engine is unchanged.
     #[allow(clippy::result_large_err)] // the SA is the caller's
     pub fn install(&mut self, sa: Sa<A>, now: Instant) -> Result<SaId, InstallError<A>> {
         let key = sa.key();
@@ -222,7 +242,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// as [`DiscardReason::Larval`]. It expires after [`Settings::larval_lifetime`] unless an SA is installed.
     ///
     /// # Errors
-    /// [`ReserveError`]; nothing has changed.
+    /// [`ReserveError`]; the engine is unchanged.
     pub fn reserve(&mut self, key: SaId, source: IpAddr, now: Instant) -> Result<(), ReserveError> {
         match self.membership.other_owner(&key) {
             Some(owner) => Err(ReserveError::OtherShard { owner }),
@@ -245,7 +265,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Changes an SA in its slot: its lifetimes, the address of its peer, its counter or window (SADB_UPDATE, RFC
     /// 2367 section 3.1.2). Returns its identifier, which changes with the address of the peer. Usage and age stay.
-    /// Its keys stay, too. To change keys, remove the SA and install a new one.
+    /// Its keys stay as well. To change keys, remove the SA and install a new one.
     ///
     /// # Errors
     /// [`UpdateError`]. Nothing has changed if the SA does not exist. An SA that gets the identifier of another one
@@ -319,7 +339,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Counts a discarded packet, and records an audit event if the RFCs ask for one.
+    /// Counts a discarded packet, and records an audit event if the RFCs specify one.
     pub(crate) fn refuse(&mut self, direction: Direction, now: Instant, reason: DiscardReason, seen: &PacketFacts) {
         self.counters.add(direction, reason.counter(), 1);
         if !reason.is_auditable() {
@@ -337,7 +357,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let _ = self.audits.push_back(Audit { at: now, reason, source, destination, flow_label, spi, sequence });
     }
 
-    /// Returns the next event that the RFCs ask to log (RFC 4301 section 9, RFC 4303 section 4).
+    /// Returns the next audit event (RFC 4301 section 9, RFC 4303 section 4).
     //= RFC 4303 4/1
     //# MUST: ESP supports auditing where its system does
     pub fn poll_audit(&mut self) -> Option<Audit> {

@@ -20,7 +20,7 @@ use crate::tuple_space::PolicyOrder;
 pub struct PolicySet<const P: usize> {
     /// Policies in slots, which they keep until they are removed.
     rules: Table<Option<Rule>, P>,
-    /// Selectors of the rules by slot, stored apart so that a search reads nothing else.
+    /// Selectors of the rules by slot, stored separately so that a search reads no other data.
     selectors: Table<(PolicyDirection, Selector), P>,
     /// Slots in the order of the search.
     order: PolicyOrder<P>,
@@ -102,7 +102,34 @@ impl<const P: usize> PolicySet<P> {
         self.free.set_limit(policies);
     }
 
+    /// Returns a number that no policy has or will get.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn reserve_id(&mut self) -> PolicyId {
+        let id = PolicyId::new(self.next_id);
+        self.next_id = self.next_id.saturating_add(1);
+        id
+    }
+
     pub(crate) fn add(&mut self, policy: PolicyParams) -> Result<PolicyId, PolicyError> {
+        let id = PolicyId::new(self.next_id);
+        self.add_as(id, policy)?;
+        self.next_id = self.next_id.saturating_add(1);
+        Ok(id)
+    }
+
+    /// Adds a policy with a number that was reserved.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add_reserved(&mut self, id: PolicyId, policy: PolicyParams) -> Result<(), PolicyError> {
+        if self.order.find(id, |slot| self.rule(slot).is_some_and(|rule| rule.id == id)).is_some() {
+            return Err(PolicyError::Exists(id));
+        }
+        self.add_as(id, policy)?;
+        // A number that was not reserved is not given to another policy, either.
+        self.next_id = self.next_id.max(id.get().saturating_add(1));
+        Ok(())
+    }
+
+    fn add_as(&mut self, id: PolicyId, policy: PolicyParams) -> Result<(), PolicyError> {
         if let Action::Protect(bundle) = policy.action {
             if bundle.iter().next().is_none() {
                 return Err(PolicyError::NoTransform);
@@ -114,7 +141,6 @@ impl<const P: usize> PolicySet<P> {
         if let Some(id) = self.find(policy.direction, &policy.selector) {
             return Err(PolicyError::Exists(id));
         }
-        let id = PolicyId::new(self.next_id);
         let slot = self.free_slot().ok_or(PolicyError::Full)?;
         if let Some(rule) = self.rules.get_mut(slot.index()) {
             *rule = Some(Rule { id, policy, last_acquire: None });
@@ -127,8 +153,7 @@ impl<const P: usize> PolicySet<P> {
             rules.get(slot.index()).and_then(Option::as_ref).map_or(Priority(u32::MAX), |rule| rule.policy.priority)
         });
         self.index.insert(hash_of(policy.direction, &policy.selector), slot);
-        self.next_id = self.next_id.saturating_add(1);
-        Ok(id)
+        Ok(())
     }
 
     /// Returns the slot of a removed policy, or a new one.
@@ -225,7 +250,7 @@ impl<const P: usize> PolicySet<P> {
             match selector.matches(flow) {
                 Match::No => None,
                 Match::Yes => Some(Verdict::Rule(at)),
-                // The search continues behind a policy that would let the packet pass. Behind one that would not, it
+                // The search continues after a policy that would let the packet pass. Behind one that would not, it
                 // must not.
                 Match::Unknown if self.rule(at).is_none_or(|rule| rule.policy.action == Action::Bypass) => None,
                 Match::Unknown => Some(Verdict::Opaque),

@@ -70,6 +70,18 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         Ok(id)
     }
 
+    #[cfg(feature = "alloc")]
+    pub(crate) fn reserve_id(&mut self) -> Result<PolicyId, PolicyError> {
+        Ok(self.policies.own_mut()?.reserve_id())
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add_reserved(&mut self, id: PolicyId, policy: PolicyParams) -> Result<(), PolicyError> {
+        self.policies.own_mut()?.add_reserved(id, policy)?;
+        self.changed();
+        Ok(())
+    }
+
     pub(crate) fn remove(&mut self, id: PolicyId) -> Option<PolicyParams> {
         let policy = self.policies.own_mut().ok()?.remove(id)?;
         self.changed();
@@ -83,7 +95,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.changed();
     }
 
-    /// Forgets the flows, whose policies may be others now.
+    /// Voids the cached flows, whose policies may have changed.
     fn changed(&mut self) {
         #[cfg(feature = "alloc")]
         self.flows.allocate();

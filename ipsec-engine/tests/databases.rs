@@ -99,6 +99,30 @@ fn full_policy_table_refuses_another_policy() {
     assert_eq!(a.engine.policies().count(), 16);
 }
 
+#[cfg(feature = "alloc")]
+#[test]
+fn reserved_policy_has_the_place_of_its_number() {
+    let mut a = Gateway::new("", A);
+    let policy = |network: &str| rule(network, Upper::Any, DEF, Action::Bypass);
+    let first = a.engine.add_policy(policy("10.2.0.0/16")).unwrap();
+    let reserved = a.engine.reserve_policy_id().unwrap();
+    let last = a.engine.add_policy(policy("10.4.0.0/16")).unwrap();
+    assert!(first < reserved && reserved < last);
+    let ids = |a: &Gateway| a.engine.policies().map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(ids(&a), [first, last], "a number alone is no policy");
+    let duplicate = a.engine.add_reserved_policy(reserved, policy("10.2.0.0/16"));
+    assert_eq!((duplicate, ids(&a)), (Err(PolicyError::Exists(first)), vec![first, last]));
+    // The policy may be removed and added again.
+    for _ in 0..2 {
+        assert_eq!(a.engine.add_reserved_policy(reserved, policy("10.3.0.0/16")), Ok(()));
+        assert_eq!(ids(&a), [first, reserved, last]);
+        let again = a.engine.add_reserved_policy(reserved, policy("10.5.0.0/16"));
+        assert_eq!(again, Err(PolicyError::Exists(reserved)));
+        assert!(a.engine.remove_policy(reserved).is_some());
+    }
+    assert!(a.engine.add_policy(policy("10.6.0.0/16")).unwrap() > last);
+}
+
 #[test]
 fn policy_ids_are_not_reused() {
     let mut a = Gateway::new("", A);
