@@ -1,5 +1,6 @@
-//! Engines of several cores that share policies and one outbound SA, without a lock: `cargo run --release -p ipsec-engine
-//! --features shards --example cores`. It prints how many packets all cores protect, compared with one core.
+//! Engines of several cores that share policies and one outbound SA, without a lock: `cargo run --release
+//! -p ipsec-engine --features shards --example cores`. The output is the number of packets that all cores protect,
+//! compared with one core.
 #![allow(clippy::cast_precision_loss, clippy::disallowed_methods)]
 
 use std::num::NonZero;

@@ -1,4 +1,4 @@
-//! Table of the acquires that were reported lately: each is repeated at most once per interval, however many packets
+//! Table of the acquires that were reported recently: each is repeated at most once per interval, however many packets
 //! need the SA.
 
 use core::cmp::Reverse;
@@ -8,7 +8,7 @@ use heapless::Vec;
 use ipsec_packet::Instant;
 use ipsec_sa::{Acquire, PolicyId};
 
-/// Largest number of acquires that are remembered.
+/// Largest number of acquires in the table.
 const MAX_ACQUIRES: usize = 8;
 
 /// Acquires of the last interval, reported or pending.

@@ -35,9 +35,9 @@ pub enum InboundAction {
     Deliver {
         /// SA of the innermost ESP or AH header, which has authenticated the packet that is delivered: its peer is
         /// alive, and has installed its half of this SA. Where headers are nested, the peers of the other SAs are
-        /// alive, too; [`Usage::last`](crate::Usage::last) of each SA tells when.
+        /// alive as well; [`Usage::last`](crate::Usage::last) of each SA has the time.
         ///
-        /// It is an IPComp SA only if the packet had neither ESP nor AH. Such a packet proves nothing about its
+        /// It is an IPComp SA only if the packet had neither ESP nor AH. Such a packet does not authenticate its
         /// sender.
         sa: SaId,
     },

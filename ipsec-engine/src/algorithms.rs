@@ -37,7 +37,7 @@ impl Algorithms for AnyAlgorithms {
     const COMPRESSION: Option<CompressionAlgorithm> = Some(CompressionAlgorithm::Deflate);
 }
 
-/// Anti-replay window that is created for the size that an SA asks for (RFC 4303 section 3.4.3).
+/// Anti-replay window that is created for the size of an SA (RFC 4303 section 3.4.3).
 pub trait SizedWindow: AntiReplay + Sized {
     /// Creates a window of at least this size; size 0 disables anti-replay. Returns `None` if the type has no such
     /// window.

@@ -5,7 +5,7 @@ use ipsec_packet::Instant;
 
 use crate::discard::DiscardReason;
 
-/// Audit event with the fields that the RFCs ask to log (RFC 2402 section 4, RFC 2406 section 4, RFC 4301 section
+/// Audit event with the fields that the RFCs specify (RFC 2402 section 4, RFC 2406 section 4, RFC 4301 section
 /// 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -39,7 +39,7 @@ pub enum BackendError {
     Families(MixedFamilies),
     /// The policy is refused.
     Policy(PolicyError),
-    /// The SA belongs to another engine (`Shard`).
+    /// The SPI of the SA is owned by another engine (`Shard`).
     OtherShard {
         /// Identifier of the SA.
         id: SaId,
@@ -54,13 +54,13 @@ impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sa(e) => e.fmt(f),
-            Self::Exists(id) => write!(f, "SA {id} exists"),
+            Self::Exists(id) => write!(f, "SA {id} already exists"),
             Self::NotFound(id) => write!(f, "no SA {id}"),
             Self::Full => f.write_str("SA table is full"),
             Self::NoSpi => f.write_str("no free SPI in the range"),
             Self::Families(e) => e.fmt(f),
             Self::Policy(e) => e.fmt(f),
-            Self::OtherShard { id, owner } => write!(f, "SA {id} belongs to shard {owner}"),
+            Self::OtherShard { id, owner } => write!(f, "SPI of SA {id} is owned by shard {owner}"),
             Self::Revoked(id) => write!(f, "shared SA {id} has ended"),
         }
     }
@@ -112,7 +112,7 @@ where
     const IS_LOCAL: bool = true;
 
     fn get_spi(&mut self, request: &SpiRequest, now: Instant) -> Result<Option<u32>, BackendError> {
-        // Of the SPIs that are tried, one of as many as there are engines belongs to this one.
+        // Of N SPIs that are tried, with N engines, one is owned by this engine.
         for spi in request.candidates(SPI_TRIES.saturating_mul(self.membership.count().into())) {
             match self.reserve(request.id(spi), request.source, now) {
                 Ok(()) => return Ok(Some(spi)),

@@ -35,7 +35,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let tunnel = (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip)
             .then_some(AppliedSa { mode: Mode::Tunnel, ..came });
         let transport = (sa.mode != Mode::Tunnel).then_some(came);
-        // In transport mode the addresses are known, and the protocol if it follows directly. Headers behind other
+        // In transport mode the addresses are known, and the protocol if it follows directly. Headers after other
         // headers are still compressed.
         let (protocol, detail) = match next {
             next if next.has_ports() || matches!(next, IpProto::ICMP | IpProto::ICMPV6) => (next, Detail::Opaque),

@@ -156,7 +156,7 @@ impl Extent {
         (self.start, self.end) = (self.start.min(start), self.end.max(end));
     }
 
-    /// Overwrites the whole extent, in front of the packet and behind it, too.
+    /// Overwrites the whole extent, in front of the packet and after it as well.
     pub(crate) fn wipe(&self, packet: &mut PacketBuf<'_>) {
         let Self { start, end } = Self::of(packet);
         packet.wipe(start.saturating_sub(self.start), self.end.saturating_sub(end));
@@ -320,7 +320,7 @@ pub(crate) fn ipcomp<A: Algorithms>(
     Decapsulated { mode: Mode::Transport, octets }.after(restored)
 }
 
-/// Puts the headers of transport mode back in front of a payload whose protocol number is `next`.
+/// Restores the headers of transport mode in front of a payload whose protocol number is `next`.
 fn restore_headers(packet: &mut PacketBuf<'_>, place: HeaderPosition, next: IpProto) -> Result<(), IpError> {
     packet.push_front(place.at)?;
     set_next_header(packet.data_mut(), place, next)?;

@@ -87,8 +87,8 @@ macro_rules! from {
     };
 }
 
-from!(OpenError => Open, VerifyError => Verify, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal,
-    SignError => Sign);
+from!(OpenError => Open, VerifyError => Verify, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp,
+    SealError => Seal, SignError => Sign);
 
 impl From<IpError> for DiscardReason {
     fn from(e: IpError) -> Self {
@@ -151,7 +151,7 @@ impl DiscardReason {
         }
     }
 
-    /// Returns whether the RFCs ask to log the event (RFC 2401 5.2, 2402 3.4, 2406 3.4, 4301 5.2, 4302 4, 4303 4).
+    /// Returns whether the RFCs specify an audit event (RFC 2401 5.2, 2402 3.4, 2406 3.4, 4301 5.2, 4302 4, 4303 4).
     //= RFC 4303 3.4.2/2, 4/6
     //# SHOULD: a packet without a valid SA is logged with SPI, time, addresses, number and flow label
     //# SHOULD: a replay: logged with SPI, time, addresses, number and flow label
@@ -224,8 +224,8 @@ impl fmt::Display for DiscardReason {
 }
 
 impl DiscardReason {
-    /// Returns whose fault the error is. A policy of the configuration that discards a packet is no fault of the
-    /// caller: it did what it was asked.
+    /// Returns whether the peer, the caller or the library has caused the error. A policy of the configuration that
+    /// discards a packet is no fault of the caller: the engine performed what was requested.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Malformed(e) => e.fault(),

@@ -25,7 +25,7 @@ const MAX_PADDING: usize = 16;
 pub(crate) struct Encapsulation<'e, C> {
     pub(crate) compressor: Option<&'e mut C>,
     pub(crate) counters: &'e mut crate::Counters,
-    /// Set if routers may fragment the packet of an IPv4 tunnel, whatever the tunnel's DF rule is.
+    /// Set if routers may fragment the packet of an IPv4 tunnel, regardless of the DF rule of the tunnel.
     pub(crate) fragment: bool,
     /// Identification of the next outer IPv4 header.
     pub(crate) identification: &'e mut u16,
@@ -117,7 +117,7 @@ impl SizePlan {
         }
     }
 
-    /// Adds the transform of one SA. IPComp counts as if it did nothing, as it never makes a packet larger.
+    /// Adds the transform of one SA. IPComp counts as 0 octets, as it never makes a packet larger.
     pub(crate) fn through<A: Algorithms>(
         &mut self,
         sa: &Sa<A>,
@@ -182,7 +182,7 @@ impl SizePlan {
     }
 }
 
-/// Adds the UDP header. Its checksum is 0 over IPv4, as RFC 3948 section 2.1 asks, and computed over IPv6, where
+/// Adds the UDP header. Its checksum is 0 over IPv4, as RFC 3948 section 2.1 recommends, and computed over IPv6, where
 /// receivers require one (RFC 8200 section 8.1).
 fn push_encap(encap: UdpEncap, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
     let (source, destination) = flow;
@@ -206,7 +206,7 @@ pub(crate) fn protect<A: Algorithms>(
     }
 }
 
-/// Adds the header of transport mode behind the packet's own header.
+/// Adds the header of transport mode after the packet's own header.
 fn transport_mode<A: Algorithms>(
     sa: &mut Sa<A>,
     encapsulation: &mut Encapsulation<'_, A::Compressor>,
@@ -248,7 +248,7 @@ fn transport_mode<A: Algorithms>(
     Ok(payload)
 }
 
-/// Position of ESP in transport mode, and what surrounds it.
+/// Position of ESP in transport mode, and the headers around it.
 struct EspPosition {
     place: HeaderPosition,
     encap: Option<UdpEncap>,
@@ -256,7 +256,7 @@ struct EspPosition {
     max_tfc: usize,
 }
 
-/// Adds ESP, and UDP if the SA has it, behind the IP header of the packet. If sealing fails, the packet is unchanged.
+/// Adds ESP, and UDP if the SA has it, after the IP header of the packet. If sealing fails, the packet is unchanged.
 fn esp_transport_mode<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
     EspPosition { place, encap, max_tfc }: EspPosition,

@@ -28,7 +28,7 @@ type Generation = u32;
 #[derive(Debug)]
 pub(crate) struct FlowCache<const F: usize> {
     entries: Entries<F>,
-    /// Secret key of the hash: without it, no one can choose flows that share a set.
+    /// Secret key of the hash: without it, an attacker cannot choose flows that share a set.
     key: [u64; 2],
     /// Number of the current state of the SPD. Entries with another number are void.
     generation: Generation,

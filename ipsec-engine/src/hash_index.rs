@@ -10,8 +10,8 @@ pub(crate) use heap::Index;
 const START: u64 = 0x243f_6a88_85a3_08d3;
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Hashes a few words. The hash is fast and not secret: an attacker can choose which bucket is searched, but not what
-/// is stored.
+/// Hashes a few words. The hash is fast and not secret: an attacker can choose which bucket is searched, but not its
+/// entries.
 pub(crate) fn hash(words: impl IntoIterator<Item = u64>) -> u64 {
     words.into_iter().fold(START, |state: u64, word| {
         let mixed = (state ^ word).wrapping_mul(FACTOR);
@@ -110,7 +110,7 @@ mod heap {
     /// Smallest number of buckets.
     const LEAST_BUCKETS: usize = 16;
 
-    /// Index of any number of slots. A slot is removed without a walk along its chain.
+    /// Index of any number of slots. A slot is removed without a search of its chain.
     #[derive(Clone, Debug)]
     pub(crate) struct Index<const N: usize> {
         heads: Vec<Option<SlotNumber>>,
@@ -118,7 +118,7 @@ mod heap {
         inserted: usize,
     }
 
-    /// Links of a slot to its neighbours in the chain.
+    /// Links of a slot to the previous and the next one of the chain.
     #[derive(Clone, Copy, Debug, Default)]
     struct Link {
         next: Option<SlotNumber>,
@@ -137,7 +137,7 @@ mod heap {
             core::iter::successors(self.same(hash, first), move |at| self.behind(hash, *at))
         }
 
-        /// Returns the slot behind another one with the same hash.
+        /// Returns the slot after another one with the same hash.
         pub(crate) fn behind(&self, hash: u64, slot: SlotNumber) -> Option<SlotNumber> {
             self.same(hash, self.links.get(slot.index())?.next)
         }

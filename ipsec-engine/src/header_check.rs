@@ -19,12 +19,12 @@ pub(crate) struct HeaderCheck<'p> {
 }
 
 impl<'p> HeaderCheck<'p> {
-    /// Begins with the headers of the packet.
+    /// Describes the headers of a packet without transforms.
     pub(crate) fn of(inner: Inner<'p>) -> Self {
         Self { inner, hop_limit: inner.ip.hop_limit(), inserted: usize::MAX, is_tunnelled: false }
     }
 
-    /// Checks the transform of one SA, and describes the headers behind it.
+    /// Checks the transform of one SA, and describes the headers after it.
     ///
     /// # Errors
     /// [`DiscardReason::Tunnel`] for a packet without hops left, [`DiscardReason::Sign`] for headers that AH cannot

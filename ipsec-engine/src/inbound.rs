@@ -30,7 +30,7 @@ struct Received<'p, 'b> {
     ip: &'p mut ParsedIp,
     /// SAs that were applied so far, the outermost first.
     sec_path: SecPath,
-    /// The innermost of them with ESP or AH, or with IPComp if there is no other.
+    /// Innermost of these SAs with ESP or AH, or with IPComp if there is no other.
     sa: Option<SaId>,
     /// Set if the outermost header was not processed yet: the packet's own header, or one that came out of a tunnel.
     at_outer_header: bool,
@@ -50,7 +50,7 @@ struct Received<'p, 'b> {
 /// Part between the IP header and the payload of transport mode that no ICV covers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unauthenticated {
-    /// Neither ESP nor AH was verified behind this IP header.
+    /// Neither ESP nor AH was verified after this IP header.
     Unknown,
     /// The headers from the IP header up to this offset.
     Headers(usize),
@@ -68,14 +68,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// forwarded: an IP packet, including UDP of port 4500. Decompression of IPComp needs tailroom.
     ///
     /// Headers in front of an IPsec header are checked before it is decapsulated
-    /// ([`ParsedIp::check_preceding_headers`]): a packet that has not reached its destination, or whose options ask
+    /// ([`ParsedIp::check_preceding_headers`]): a packet that has not reached its destination, or whose options require
     /// to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers that neither ESP nor
     /// AH authenticates are removed from a packet that is delivered ([`remove_preceding_headers`]): otherwise the IP
     /// stack could answer one of them with an ICMP error that quotes the plaintext. Headers that AH covers stay; IPv4
     /// options that AH replaces by zeros are replaced ([`ah_core::replace_mutable_options`]).
     ///
-    /// If the outermost IPsec header was refused, a discarded packet is unmodified except for octets behind its own
-    /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
+    /// If the outermost IPsec header was refused, a discarded packet is unmodified except for octets after its own
+    /// length. If it was refused later, the plaintext is wiped, also in front of the packet and after it. Windows
     /// and lifetimes of an SA change by authentic packets only.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant) -> InboundAction {
         let mut parsed = ParsedIp::read(packet.data());
@@ -291,7 +291,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Protocol::Ah => ah(sa, packet, ip, &header),
             Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), packet, ip, &header),
         };
-        // A packet that is rejected behind its ICV counts for the SA like any other.
+        // A packet that is rejected after its ICV counts for the SA like any other.
         let (decapsulated, accepted) = match result {
             Ok(decapsulated) => (decapsulated, Ok(())),
             Err(DecapsulateError::Rejected(Rejected { decapsulated, reason })) => (decapsulated, Err(reason)),
@@ -325,7 +325,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         self.counters.add(Direction::Inbound, packets, 1);
         self.counters.add(Direction::Inbound, octets, decapsulated.octets);
-        // A packet with IPComp only can be sent by anyone.
+        // A packet with IPComp only is not authenticated.
         if key.protocol != Protocol::Ipcomp || received.sa.is_none() {
             received.sa = Some(key);
         }
@@ -350,7 +350,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 received.unauthenticated = Unauthenticated::ZeroedOptions;
             }
             (Mode::Transport, _) => {}
-            // The inner IP header and the headers behind it came out of the SAs so far.
+            // The inner IP header and the headers after it came out of the SAs so far.
             (Mode::Tunnel | Mode::Beet | Mode::Any, _) => {
                 let is_authentic = received.sec_path.is_authentic();
                 received.unauthenticated =

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 /// Received packet of a batch.
 #[derive(Debug)]
 pub struct InboundSlot<'b> {
-    /// Packet from the wire, and after the call the packet that was inside.
+    /// Received packet, and after the call the decapsulated packet.
     pub packet: PacketBuf<'b>,
     /// Result of the call; `None` before it.
     pub action: Option<InboundAction>,

@@ -21,7 +21,7 @@ const KEEP_ALIVE: u8 = 0xff;
 /// First header of a packet that inbound processing has to handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FirstHeader {
-    /// An IPsec header at this position; with UDP encapsulation it is behind the UDP header.
+    /// An IPsec header at this position; with UDP encapsulation it is after the UDP header.
     Ipsec(Protocol, HeaderPosition, Option<UdpEncap>),
     /// A NAT keep-alive, which is not delivered.
     KeepAlive,
@@ -43,7 +43,7 @@ pub(crate) struct FoundSa {
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Finds the first IPsec header behind the IP header.
+    /// Finds the first IPsec header after the IP header.
     pub(crate) fn find_ipsec_header(&self, ip: &ParsedIp, packet: &[u8]) -> Result<FirstHeader, DiscardReason> {
         let (place, fragment) = ip.first_header()?;
         let protocol = match place.next {
@@ -64,7 +64,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Classifies a UDP datagram. It is ESP if an SA has its SPI and local port. With an unknown SPI it is ESP on the
-    /// configured port, or behind eight zeros on the port of IKE (the drafts).
+    /// configured port, or after eight zeros on the port of IKE (the drafts).
     fn in_udp(&self, packet: &[u8], place: HeaderPosition, destination: IpAddr) -> FirstHeader {
         let udp = packet.get(place.at..).unwrap_or_default();
         let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else {

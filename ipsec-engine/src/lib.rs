@@ -51,7 +51,7 @@
 //! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
 //! is `use`; inbound, it is not accepted in cleartext, nor through SAs that do not match the policy. A later fragment
 //! has no ports and is discarded where a policy for certain ports may protect it. A packet from a tunnel that no
-//! policy requires is discarded, whatever [`Settings::unmatched`] is. Counters, lifetimes and windows of an SA change
+//! policy requires is discarded, regardless of [`Settings::unmatched`]. Counters, lifetimes and windows of an SA change
 //! by authentic packets only. Keys are wiped with their SA, and never printed.
 #![no_std]
 #![deny(

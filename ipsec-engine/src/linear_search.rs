@@ -21,7 +21,7 @@ impl<const P: usize> PolicyOrder<P> {
         Self { order: Table::new(), per_direction: [0; 3] }
     }
 
-    /// Inserts a policy behind the others of its priority. The table has space for every slot.
+    /// Inserts a policy after the others of its priority. The table has space for every slot.
     pub(crate) fn insert(
         &mut self,
         policy: &PolicyParams,

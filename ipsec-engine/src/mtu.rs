@@ -32,7 +32,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         *plan = self.plan(chosen, inner, 0)?;
         let (may_pass, least) = match inner.ip.version() {
-            // A packet that may be fragmented inside the tunnel may be fragmented outside, whatever the DF rule of
+            // A packet that may be fragmented inside the tunnel may be fragmented outside, regardless of the DF rule of
             // the tunnel is: the sender cannot help.
             4 => (!inner.ip.dont_fragment(), 68),
             // No sender has to make packets smaller than the minimum MTU of IPv6 (RFC 8200 section 5): the outer
@@ -159,7 +159,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 /// Returns whether a report quotes a packet that an SA has sent.
 fn is_about<A: Algorithms>(sa: &Sa<A>, report: &TooBig) -> bool {
     let key = sa.key();
-    // An SA that was not used has sent nothing. With extended sequence numbers, half of 2^32 before the last one
+    // An SA that was not used has not sent packets. With extended sequence numbers, half of 2^32 before the last one
     // counts as sent.
     let is_sent = |sequence: u32| {
         let last = sa.transform().sequence().map_or(0, ipsec_packet::Seq::get);

@@ -1,4 +1,4 @@
-//! Numbers of equal entries.
+//! Multiset: a count for each entry.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;

@@ -25,7 +25,7 @@ use crate::sad_index::Wanted;
 use crate::spd::{Chosen, Lookup};
 use crate::table::SlotNumber;
 
-/// Reason why a packet is not sent, with what its audit event contains beyond the IP header.
+/// Reason why a packet is not sent, with the fields of its audit event beyond the IP header.
 struct Refused {
     reason: DiscardReason,
     exhausted: Option<SequenceExhausted>,
@@ -123,7 +123,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         (now, mut batch): (Instant, Option<&mut BatchSeal>),
         iv: &mut impl IvSource,
     ) -> Result<OutboundAction, Refused> {
-        // Steps 1 to 3: the selectors of the packet are looked up in the cache, which has the SAs of a known flow, too.
+        // Steps 1 to 3: the selectors of the packet are looked up in the cache, which has the SAs of a known flow as
+        // well.
         let own = ip.flow()?;
         let lookup = self.lookup_at(place, (Direction::Outbound, PolicyDirection::Out), &own);
         let chosen = match self.known_choice(lookup.place, now) {
@@ -352,7 +353,7 @@ fn acquire(id: PolicyId, template: &Template, reqid: u32, flow: &Flow, ends: (Ip
     Acquire { policy: id, template: *template, source, destination, reqid, flow: *flow }
 }
 
-/// Returns what the SA of a template has at least in common with it; `flow` are the addresses of the packet at that
+/// Returns the properties that the SA of a template must have; `flow` are the addresses of the packet at that
 /// point.
 fn wanted(template: &Template, reqid: u32, flow: (IpAddr, IpAddr)) -> Wanted {
     let named = template.ends.and_then(|ends| ends.destination.0);

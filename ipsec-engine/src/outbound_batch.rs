@@ -24,7 +24,7 @@ const AHEAD: usize = 4;
 /// Packet of a batch that is to be sent.
 #[derive(Debug)]
 pub struct OutboundSlot<'b> {
-    /// Packet to be protected, and after the call the packet on the wire.
+    /// Packet to be protected, and after the call the protected packet.
     pub packet: PacketBuf<'b>,
     /// Result of the call; `None` before it.
     pub action: Option<OutboundAction>,
@@ -46,7 +46,7 @@ struct Pending {
 }
 
 /// Packets of a group. If a panic of the IV source unwinds, those that are not complete are wiped, as they contain
-/// plaintext behind the ESP header.
+/// plaintext after the ESP header.
 struct Group<'g, 'b> {
     slots: &'g mut [OutboundSlot<'b>],
     pending: Vec<Pending, GROUP_LEN>,
@@ -84,7 +84,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Reads the headers of a packet, and what its flow and its SAs need, into the cache of the processor.
+    /// Reads the headers of a packet, and the data of its flow and its SAs, into the cache of the processor.
     fn read_ahead(&self, slot: &OutboundSlot<'_>) -> ReadPacket {
         let mut read = ReadPacket::of(slot.packet.data());
         if let Some(flow) = read.ip.as_ref().ok().and_then(|ip| ip.flow().ok()) {
@@ -120,7 +120,7 @@ impl Group<'_, '_> {
                 slot.action = Some(OutboundAction::Send);
             }
         }
-        self.pending.clear(); // nothing of it is to be wiped any more
+        self.pending.clear(); // no packet is left to be wiped
     }
 }
 

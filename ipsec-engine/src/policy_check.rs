@@ -50,7 +50,7 @@ impl SecPath {
         self.applied.iter().any(|applied| applied.protocol != Protocol::Ipcomp)
     }
 
-    /// Records one more SA. A full path records nothing, see [`is_full`](Self::is_full).
+    /// Records one more SA. A full path is not changed, see [`is_full`](Self::is_full).
     pub(crate) fn push(&mut self, applied: AppliedSa) {
         let _ = self.applied.push(applied);
     }

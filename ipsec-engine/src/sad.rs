@@ -27,7 +27,7 @@ pub(crate) struct Sad<A: Algorithms, const N: usize> {
     pub(crate) expired: Deque<SaId, MAX_EXPIRED>,
 }
 
-/// Largest number of those SAs that are remembered. When more are evicted, the oldest are lost.
+/// Largest number of expired SAs whose events are kept. When more are evicted, the oldest are lost.
 const MAX_EXPIRED: usize = 8;
 
 /// CPIs below this number identify an algorithm, not an association: several peers may use the same (RFC 3173 section
@@ -50,7 +50,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.slots.set_limit(sas);
     }
 
-    /// Returns whether what was chosen for a flow is still what would be chosen.
+    /// Returns whether the SAs that were chosen for a flow would be chosen again.
     pub(crate) fn is_current(&self, known: &KnownChoice) -> bool {
         self.index.is_current(known)
     }
@@ -65,7 +65,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.index.wanted(wanted, self.slots.len())
     }
 
-    /// Returns the slot behind another one in that order; the first one behind `None`.
+    /// Returns the slot after another one in that order; the first one after `None`.
     pub(crate) fn next_wanted(&self, wanted: &Wanted, behind: Option<SlotNumber>) -> Option<SlotNumber> {
         self.index.next_wanted(wanted, behind, self.slots.len())
     }
@@ -262,7 +262,8 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.relink(at, None);
     }
 
-    /// Puts an SA in order after it was installed or changed; `before` are its properties before the change.
+    /// Moves an SA to its position in the order after it was installed or changed; `before` are its properties before
+    /// the change.
     fn relink(&mut self, at: SlotNumber, before: Option<Linked>) {
         let Some(after) = self.get(at).map(Slot::linked) else { return };
         if let Some(before) = before {
@@ -402,7 +403,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         } else {
             SaState::Mature
         };
-        let state = state.max(before); // nothing comes back to life
+        let state = state.max(before); // an expired SA does not become mature again
         if state != before {
             slot.state = state;
             let linked = slot.linked();

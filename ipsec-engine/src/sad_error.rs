@@ -24,9 +24,9 @@ pub enum InstallError<A: Algorithms> {
     Exists(Sa<A>),
     /// The SAD is full.
     Full(Sa<A>),
-    /// The SA belongs to another engine: `owner` owns its SPI (`Shard`).
+    /// The SPI of the SA is owned by another engine, `owner` (`Shard`).
     OtherShard {
-        /// The SA.
+        /// SA that was not installed.
         sa: Sa<A>,
         /// Number of the engine that owns the SPI.
         owner: u16,
@@ -38,7 +38,7 @@ impl<A: Algorithms> fmt::Display for InstallError<A> {
         match self {
             Self::Exists(sa) => write!(f, "SA {} exists", sa.key()),
             Self::Full(_) => f.write_str("SA table is full"),
-            Self::OtherShard { sa, owner } => write!(f, "SA {} belongs to shard {owner}", sa.key()),
+            Self::OtherShard { sa, owner } => write!(f, "SPI of SA {} is owned by shard {owner}", sa.key()),
         }
     }
 }
@@ -84,7 +84,7 @@ pub enum ReserveError {
     InUse,
     /// The SAD is full.
     Full,
-    /// The SPI belongs to another engine (`Shard`).
+    /// The SPI is owned by another engine (`Shard`).
     OtherShard {
         /// Number of the engine that owns the SPI.
         owner: u16,
@@ -96,7 +96,7 @@ impl fmt::Display for ReserveError {
         match self {
             Self::InUse => f.write_str("SPI is in use"),
             Self::Full => f.write_str("SA table is full"),
-            Self::OtherShard { owner } => write!(f, "SPI belongs to shard {owner}"),
+            Self::OtherShard { owner } => write!(f, "SPI is owned by shard {owner}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Order of the SAs besides their slots: by identifier, by peer and request ID, by deadline, and by pending events. In
-//! fixed memory only the identifiers are indexed, and everything else is found by a walk; with the feature `alloc`,
-//! nothing walks over the SAs.
+//! fixed memory only the identifiers are indexed, and other look-ups search all SAs; with the feature `alloc`,
+//! every look-up has an index.
 
 #[cfg(not(feature = "alloc"))]
 mod fixed;
@@ -33,7 +33,7 @@ pub(crate) struct KnownChoice {
     /// Buckets of the stamps that the choice depends on.
     #[cfg(feature = "alloc")]
     depends: heap::Depends,
-    /// State in which that was.
+    /// State of the SAs at the time of the choice.
     stamp: Stamp,
 }
 
@@ -56,7 +56,7 @@ impl Linked {
     }
 }
 
-/// Properties that the SA of a template has. A walk does not need them, as the SA itself is compared.
+/// Properties that the SA of a template has. A linear search does not need them, as the SA itself is compared.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     #[cfg(feature = "alloc")]
@@ -66,7 +66,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Returns what an SA has with this protocol, this destination, `None` for any, and this request ID, 0 for any.
+    /// Returns the properties of an SA with this protocol, this destination, `None` for any, and this request ID, 0 for
+    /// any.
     #[cfg(feature = "alloc")]
     pub(crate) fn new(protocol: Protocol, destination: Option<IpAddr>, reqid: u32) -> Self {
         Self { by: heap::By::of(destination, reqid), hash: heap::outbound(protocol, destination, reqid) }
@@ -88,7 +89,7 @@ pub(crate) enum Due {
 }
 
 impl Due {
-    /// Returns whether the time has come. A clock that was set back does not extend the life of a larval SA.
+    /// Returns whether the time is reached. A clock that was set back does not extend the lifetime of a larval SA.
     fn is_over(self, now: Instant, larval_lifetime: Duration) -> bool {
         match self {
             Self::Never => false,

@@ -22,7 +22,7 @@ use crate::heap_engine::{Capacity, HeapEngine};
 use crate::ipsec_header::spi_and_sequence;
 use crate::sa::Sa;
 
-/// Position of an engine among the engines of several cores. Each engine belongs to one core, so that no packet waits
+/// Position of an engine among the engines of several cores. Each engine runs on one core, so that no packet waits
 /// for a lock.
 ///
 /// | | in which engine |
@@ -36,10 +36,10 @@ use crate::sa::Sa;
 /// counter, from which engines take runs of numbers that do not overlap. No replay passes between engines: an inbound
 /// SA with its window is in one engine, and another engine that receives its packets has no key for them.
 ///
-/// [`receiver`](Self::receiver) tells which engine processes a received packet. SAs that are applied to the same packet
-/// have to belong to the same engine, so their SPIs have the same owner; an engine reserves only SPIs that it owns.
-/// Packets that are sent may go to any engine; packets of one flow keep their order if they go to the same one. Reports
-/// of a path MTU go to every engine.
+/// [`receiver`](Self::receiver) returns the engine that processes a received packet. SAs that are applied to the same
+/// packet must be installed in the same engine, so their SPIs have the same owner; an engine reserves only SPIs that it
+/// owns. Packets that are sent may go to any engine; packets of one flow keep their order if they go to the same one.
+/// Reports of a path MTU go to every engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u16,
@@ -110,7 +110,7 @@ fn received_spi(packet: &[u8], nat_port: u16) -> Option<u32> {
     spi_and_sequence(packet, protocol, place, None).ok().map(|(spi, _)| spi)
 }
 
-/// Position of an engine, or an engine that is alone.
+/// Position of an engine among several, or a single engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership(Option<Shard>);
 
@@ -161,8 +161,8 @@ impl<A> HeapEngine<A>
 where
     A: Algorithms<Suite: KeyedSuite, Integrity: KeyedAhIntegrity, Window: SizedWindow>,
 {
-    /// Installs an outbound SA that other engines have, too (RFC 4301 section 4.4.2). The engine takes sequence numbers
-    /// from `sa` in runs, and adds its packets to the usage by which the SA expires.
+    /// Installs an outbound SA that other engines have as well (RFC 4301 section 4.4.2). The engine takes sequence
+    /// numbers from `sa` in runs, and adds its packets to the usage by which the SA expires.
     ///
     /// [`remove`](Self::remove) in any engine, the hard limit and [`SharedSa::revoke`] end the SA in all engines: none
     /// of them sends another packet with it. An engine reports [`Expiry::Hard`](crate::Expiry::Hard) and wipes its keys

@@ -9,8 +9,8 @@ use ipsec_sa::{Action, Bundle, DefaultLevel, MAX_TRANSFORMS, Mode, Protocol, Tun
 use crate::policy_set::Rule;
 use crate::spd::Spd;
 
-/// Returns whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 section 3). An SA without
-/// a mode does not carry such a packet: it could be taken for the packet of a tunnel that no policy requires.
+/// Returns whether the inner and the outer addresses of an IP-in-IP packet are equal (RFC 2003 section 3). An SA
+/// without a mode does not carry such a packet: it could be taken for the packet of a tunnel that no policy requires.
 pub(crate) fn is_recursive(outer: &ParsedIp, packet: &[u8]) -> bool {
     let inside = outer.find(IpProto::IPV4).or_else(|_| outer.find(IpProto::IPV6));
     let inner = inside.ok().and_then(|place| Ip::parse(packet.get(place.at..)?).ok());

@@ -1,6 +1,6 @@
 //! Search of policies by tuples: policies whose selectors compare the same bits are in one hash table, and a lookup
-//! asks each table once (tuple space search). Its cost grows with the number of different prefix lengths, not with the
-//! number of policies. A range that is no prefix is found by the bits that its addresses or ports have in common.
+//! searches each table once (tuple space search). Its cost grows with the number of different prefix lengths, not with
+//! the number of policies. A range that is no prefix is found by the bits that its addresses or ports have in common.
 
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;
@@ -48,7 +48,7 @@ impl<const P: usize> PolicyOrder<P> {
         }
     }
 
-    /// Inserts a policy behind the others of its priority.
+    /// Inserts a policy after the others of its priority.
     pub(crate) fn insert(
         &mut self,
         policy: &PolicyParams,
@@ -214,7 +214,7 @@ impl OneDirection {
     }
 }
 
-/// Search of the policy of the lowest rank.
+/// Search for the policy with the lowest rank.
 struct Search<V> {
     first: Option<(Rank, Verdict)>,
     verdict: V,

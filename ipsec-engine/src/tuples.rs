@@ -19,7 +19,7 @@ pub(crate) struct Tuples {
     tuples: Vec<Tuple>,
     /// Slots of all tuples by the bits that they compare.
     index: Index<0>,
-    /// Ranks by slot.
+    /// Rank of each policy by its slot.
     ranks: Vec<Rank>,
 }
 
@@ -96,7 +96,7 @@ impl Tuples {
         Some(self.tuples.remove(at))
     }
 
-    /// Puts a tuple back at its place in the order, unless it has no policies.
+    /// Inserts a tuple at its position in the order, unless it has no policies.
     fn put(&mut self, tuple: Tuple) {
         let Some(&first) = tuple.ranks.first() else { return };
         let at = self.tuples.partition_point(|other| other.first < first);

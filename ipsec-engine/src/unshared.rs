@@ -1,5 +1,5 @@
-//! An engine that shares nothing with others: it has its own policies, the counters of its SAs, and all SPIs. With the
-//! feature `shards`, the module `shards` takes the place of this one.
+//! An engine that shares no state with others: it has its own policies, the counters of its SAs, and all SPIs. With the
+//! feature `shards`, the module `shards` replaces this one.
 
 use ipsec_packet::{Instant, SeqCounter};
 use ipsec_sa::{SaId, Usage};

@@ -45,7 +45,7 @@ fn inbound(spi: u32) -> SaParams {
 }
 
 #[test]
-fn a_file_is_loaded_into_an_engine_of_one_suite() -> Result<(), Box<dyn Error>> {
+fn a_configuration_file_is_loaded_into_an_engine_with_one_suite() -> Result<(), Box<dyn Error>> {
     let mut engine = firmware();
     let loaded = setkey::apply(&mut engine, TEXT.as_bytes(), &[address(A)], NOW)?;
     assert_eq!((loaded.sas, loaded.warnings.len()), (2, 0));

@@ -102,7 +102,7 @@ fn every_tunnel_mode_bundle_is_delivered_in_both_families() {
     ] {
         for (from, to) in [(A, B), (A6, B6)] {
             for bundle in sequences() {
-                // The outermost template is a tunnel; each inner one is a tunnel, too.
+                // The outermost template is a tunnel; each inner one is a tunnel as well.
                 let parts: Vec<_> =
                     (0u32..).zip(&bundle).map(|(n, p)| transform(p, "tunnel", 0x1100 + n, from, to)).collect();
                 let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
@@ -120,7 +120,7 @@ fn every_tunnel_mode_bundle_is_delivered_in_both_families() {
 
 /// SA bundle of KAME: transport mode applied to the outer header of a tunnel.
 #[test]
-fn transport_mode_around_a_tunnel() {
+fn transport_mode_sa_around_a_tunnel_is_delivered() {
     for inner in ["ipcomp", "esp", "ah"] {
         for outer in [&["esp"][..], &["ah"], &["esp", "ah"]] {
             let mut parts = vec![transform(inner, "tunnel", 0x1100, A, B)];
@@ -138,7 +138,7 @@ fn transport_mode_around_a_tunnel() {
 
 /// Hosts that are their own gateways: transport mode inside a tunnel between the same addresses.
 #[test]
-fn transport_mode_inside_a_tunnel() {
+fn transport_mode_sa_inside_a_tunnel_is_delivered() {
     for (inner, level) in [("esp", "require"), ("ah", "require")] {
         let (sa, template) = transform(inner, "transport", 0x1100, A, B);
         let template = template.replace("require", level);
@@ -151,7 +151,7 @@ fn transport_mode_inside_a_tunnel() {
 }
 
 #[test]
-fn nested_tunnels_of_one_policy_to_two_gateways() {
+fn nested_tunnels_of_one_policy_to_two_gateways_are_delivered() {
     // C, between A and B, decapsulates the outer tunnel; B decapsulates the inner tunnel.
     let c = "203.0.113.1";
     let inner_sa = esp(A, B, 0x1001, "-m tunnel");

@@ -39,7 +39,7 @@ fn sa_is_printed_as_setkey_prints_it() {
          \tlast: Nov 18 11:06:40 2026\thard: 0(s)\tsoft: 0(s)\n\
          \tcurrent: {octets}(bytes)\thard: 100000(bytes)\tsoft: 90000(bytes)\n\
          \tallocated: 3\thard: 0\tsoft: 0\n\
-         \tway=in"
+         \tdirection=in"
     );
     assert_eq!(dumped(&b, &key(Direction::Inbound, B, Protocol::Esp, 0x1001)), expected);
 }
@@ -57,7 +57,7 @@ fn larval_udp_and_ipcomp_sas_are_printed_as_setkey_prints_them() {
          \tlast: \thard: 0(s)\tsoft: 0(s)\n\
          \tcurrent: 0(bytes)\thard: 0(bytes)\tsoft: 0(bytes)\n\
          \tallocated: 0\thard: 0\tsoft: 0\n\
-         \tway=in";
+         \tdirection=in";
     assert_eq!(dumped(&b, &larval), expected);
     b.load(&format!("add {A}[4500] {B}[30111] esp-udp 0x1001 -m transport {KEYS}; add {A} {B} ipcomp 0x4001 -m tunnel -C deflate;"), B);
     let lines = |text: String| text.lines().take(4).map(str::to_owned).collect::<Vec<_>>();

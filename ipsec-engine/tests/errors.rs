@@ -1,4 +1,4 @@
-//! Errors name their causes, and whose fault they are.
+//! Errors name their causes, and whether the peer, the caller or the library has caused them.
 
 use std::error::Error;
 
@@ -37,7 +37,7 @@ fn every_wrapped_error_is_reached_by_source() {
 }
 
 #[test]
-fn faults_of_peer_and_caller_are_told_apart() {
+fn faults_of_peer_and_caller_are_distinguished() {
     for (reason, fault) in [
         (DiscardReason::Open(OpenError::IcvMismatch), Fault::Peer),
         (DiscardReason::Cleartext, Fault::Peer),

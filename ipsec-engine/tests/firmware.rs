@@ -48,7 +48,7 @@ fn engine(transform: Transform<Firmware>, direction: PolicyDirection) -> Small {
 }
 
 #[test]
-fn smallest_engine_with_one_suite_carries_packets() {
+fn smallest_engine_with_one_suite_processes_packets() {
     let spi = Spi::new(0x1001).unwrap();
     let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Extended64);
     let mut a = engine(Transform::EspOut(out), PolicyDirection::Out);

@@ -1,5 +1,5 @@
-//! IPComp: nested and uncompressed packets, counters, and the policy check of packets that IPComp alone protects, which comes
-//! before decompression because nothing authenticates them.
+//! IPComp: nested and uncompressed packets, counters, and the policy check of packets that IPComp alone protects, which
+//! comes before decompression because nothing authenticates them.
 
 mod gateway;
 mod gateway_pair;
@@ -60,7 +60,7 @@ fn ipcomp_inside_ipcomp_is_refused() {
     refused_unmodified(&mut b, &twice, DiscardReason::Ipcomp(ipcomp_core::DecompressError::Nested));
 }
 
-/// A packet that compression does not make smaller.
+/// Returns a packet that compression does not make smaller.
 fn incompressible() -> Vec<u8> {
     udp("10.1.2.3", "10.2.3.4", 1, 2, &[9; 20])
 }

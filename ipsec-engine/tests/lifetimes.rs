@@ -114,7 +114,7 @@ fn packet_limits_count_the_packets_of_the_sa() {
 }
 
 #[test]
-fn limit_since_first_use_begins_with_the_first_packet() {
+fn lifetime_since_first_use_begins_with_the_first_packet() {
     let (mut a, _) = limited("");
     let limit = ipsec_engine::Limit { use_age: Some(Duration::from_secs(100)), ..Default::default() };
     let limits = ipsec_engine::Lifetimes { hard: limit, ..Default::default() };
@@ -261,7 +261,7 @@ fn removed_larval_sa_has_no_usage() {
 //= RFC 2408 4.3/2, 4.3/3
 //# SHOULD: outbound traffic uses a new protocol SA as soon as it is there
 //# SHOULD: inbound traffic is taken by the old SA until it is deleted
-/// SPI of an ESP packet in an IPv4 packet without options.
+/// Returns the SPI of an ESP packet in an IPv4 packet without options.
 fn spi(wire: &[u8]) -> u32 {
     u32::from_be_bytes(wire[20..24].try_into().unwrap())
 }

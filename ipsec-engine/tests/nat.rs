@@ -43,7 +43,7 @@ fn translated(wire: &[u8], last: u8, port: u16) -> Vec<u8> {
 //# SHOULD: over IPv4 the UDP checksum is sent as zero
 //# MUST NOT: receivers do not depend on a UDP checksum of zero
 #[test]
-fn esp_in_udp_on_port_4500_in_both_families() {
+fn esp_in_udp_on_port_4500_is_delivered_over_both_ip_versions() {
     let (mut a, mut b) = natted_tunnel();
     let wire = carries(&mut a, &mut b, &inner());
     assert_eq!((wire[9], &wire[20..24], &wire[26..28]), (17, &[0x11, 0x94, 0x11, 0x94][..], &[0, 0][..]));
@@ -149,7 +149,7 @@ fn esp_in_udp_is_recognised_on_the_ports_of_its_sa() {
 }
 
 #[test]
-fn port_of_unknown_spis_is_a_setting() {
+fn udp_port_for_unknown_spis_is_configurable() {
     let mut b = Gateway::new(&natted(0x1001, "-m tunnel"), B);
     b.engine.settings_mut().nat_port = 4600;
     let unknown = |port| udp(A, B, 4500, port, &[&[0, 0, 0x77, 0x77][..], &[0; 40]].concat());
@@ -172,7 +172,7 @@ fn packet_with_other_encapsulation_than_its_sa_is_refused() {
 }
 
 #[test]
-fn non_ike_marker_of_the_drafts_on_port_500() {
+fn non_ike_marker_of_the_drafts_is_accepted_on_port_500() {
     let ports = Ports { source: 500, destination: 500 };
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let statement = natted(0x1001, "-m tunnel");
@@ -336,7 +336,7 @@ fn move_peer_refuses_the_id_of_another_sa() {
     assert!(left.contains(&first) && !left.contains(&second), "{left:?}");
 }
 
-/// Both peers have the address of the NAT, and tell their SAs apart by their ports (RFC 3948 section 5.1).
+/// Both peers have the address of the NAT; their ports distinguish their SAs (RFC 3948 section 5.1).
 #[test]
 fn two_peers_behind_one_nat_may_choose_the_same_spi() {
     let sa = |port: u16, reqid: u32| {

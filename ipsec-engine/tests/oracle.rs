@@ -1,4 +1,4 @@
-//! Two engines compared with a naive model (the oracle) over random configurations and packets.
+//! Two engines compared with a simple model (the oracle) over random configurations and packets.
 //!
 //! `ORACLE_PACKETS` is the number of packets (default 100000); `ORACLE_SEED` repeats one configuration and prints its
 //! steps. UDP encapsulation, BEET mode and two fragment headers in one packet are not covered.
@@ -23,7 +23,7 @@ fn packets(tally: &Tally) -> u64 {
 }
 
 #[test]
-fn engine_and_oracle_agree() {
+fn engine_and_reference_model_agree() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let mut tally = Tally::new();
     if let Some(seed) = number("ORACLE_SEED") {

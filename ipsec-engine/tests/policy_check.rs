@@ -57,7 +57,8 @@ fn inner_packet_is_checked_against_policy_and_sa() {
         (a(), "10.7.2.3", Some(DiscardReason::SaMismatch), "packet of a BYPASS policy through a tunnel"),
         (a(), "10.8.2.3", Some(DiscardReason::Policy), "packet of a DISCARD policy"),
         (a(), "10.9.2.3", Some(DiscardReason::Policy), "packet of a forward DISCARD policy"),
-        (a(), "10.10.2.3", Some(DiscardReason::NoPolicy), "packet without a policy, although unmatched packets are bypassed"),
+        (a(), "10.10.2.3", Some(DiscardReason::NoPolicy),
+            "packet without a policy, although unmatched packets are bypassed"),
         (with_ah(), "10.1.2.3", Some(DiscardReason::SaMismatch), "AH instead of ESP"),
         (extra(), "10.1.2.3", Some(DiscardReason::SaMismatch), "one tunnel more than the policy requires"),
     ];
@@ -145,7 +146,7 @@ fn sa_with_other_reqid_is_refused_by_unique_policy() {
 
 /// Columns: level, setting of `default`, whether protection is optional.
 #[test]
-fn policy_levels_with_and_without_an_sa() {
+fn policy_levels_use_and_default_make_an_sa_optional() {
     for (level, default, optional) in [
         ("use", DefaultLevel::Require, true),
         ("use", DefaultLevel::Use, true),
@@ -300,7 +301,7 @@ fn icmp_policy_with_type_in_brackets_matches_or_is_refused() {
     assert!(!accepted || gateway.receive(&unreachable).0 == discarded(DiscardReason::Policy));
 }
 
-/// Policy between A and B whose template names no endpoints.
+/// Returns a policy between A and B whose template has no endpoints.
 fn policy_without_endpoints(mode: Mode, direction: PolicyDirection) -> PolicyParams {
     let template = Template { protocol: Protocol::Esp, mode, ends: None, level: Level::Require };
     PolicyParams {

@@ -22,7 +22,7 @@ fn bundles() -> Vec<Vec<&'static str>> {
     all
 }
 
-/// Returns a gateway that sends with this bundle. The SAs of a set bit in `behind` are placed behind destination
+/// Returns a gateway that sends with this bundle. The SAs of a set bit in `behind` are placed after destination
 /// options. `mode` is that of the last transform; a tunnel decrements the hop limit.
 fn sender((from, to): (&str, &str), bundle: &[&str], mode: &str, behind: u32) -> Gateway {
     let mut action = String::from("ipsec");
@@ -87,7 +87,7 @@ const OPTION_TOO_LONG: &[u8] = &[0, 1, 200, 0, 0, 0, 0];
 const UNKNOWN_ROUTING: &[u8] = &[0, 77, 1, 0, 0, 0, 0];
 
 #[test]
-fn packets_refused_behind_another_transform_are_unmodified() {
+fn packets_refused_by_a_later_transform_are_unmodified() {
     let mut refused = 0;
     for bundle in bundles() {
         for behind in 0..1 << bundle.len() {
@@ -111,7 +111,7 @@ fn packets_refused_behind_another_transform_are_unmodified() {
 }
 
 #[test]
-fn packets_without_hops_left_are_unmodified_behind_another_transform() {
+fn packets_with_a_hop_limit_of_1_are_refused_unmodified() {
     for (from, to) in [(A, B), (A6, B6)] {
         for bundle in bundles() {
             let mut gateway = sender((from, to), &bundle, "tunnel", 0);

@@ -307,7 +307,8 @@ fn protected_packets_are_delivered_by_the_mirrored_configuration() {
 const HOLDS: &[&str] = &[
     // Bundles.
     "esp/transport", "ah/transport", "ipcomp/transport", "esp ah", "ipcomp esp", "ipcomp ah", "ipcomp esp ah",
-    "esp/tunnel", "ah/tunnel", "ipcomp/tunnel", "tunnel with transport mode around it", "tunnel with two of transport mode around it",
+    "esp/tunnel", "ah/tunnel", "ipcomp/tunnel", "tunnel with transport mode around it",
+    "tunnel with two of transport mode around it",
     "nested tunnels of one policy", "transport mode in a tunnel of one policy", "three templates of both modes",
     "nested tunnels of two policies",
     "IPv4 tunnel of IPv4", "IPv4 tunnel of IPv6", "IPv6 tunnel of IPv4", "IPv6 tunnel of IPv6",
@@ -322,7 +323,8 @@ const HOLDS: &[&str] = &[
     "ESP in UDP, ports 4500", "ESP in UDP, equal ports", "ESP in UDP, unequal ports", "-natt",
     "window", "no window", "extended sequence numbers", "well-known CPI", "compressed", "uncompressed by IPComp",
     // Packets.
-    "UDP", "UDP without a checksum", "TCP", "ICMP", "ICMPv6", "IPv4 in IP", "IPv6 in IP", "no next header", "another protocol",
+    "UDP", "UDP without a checksum", "TCP", "ICMP", "ICMPv6", "IPv4 in IP", "IPv6 in IP", "no next header",
+    "another protocol",
     "IP in IP, SA without -m", "IP in IP between the addresses of an IPComp SA",
     "IPv4 options", "unauthenticated options are replaced", "IPv6 hop-by-hop options", "IPv6 destination options",
     "size 0", "size below 64", "size below 1000", "size to 1400",

@@ -1,5 +1,5 @@
-//! Selection of SAs: inbound by SPI, destination and protocol; outbound by the template of the policy. The SA of a delivered
-//! packet, by which a key exchange daemon knows that the peer is alive.
+//! Selection of SAs: inbound by SPI, destination and protocol; outbound by the template of the policy. The SA of a
+//! delivered packet, which proves to a key exchange daemon that the peer is alive.
 
 mod gateway;
 mod gateway_pair;
@@ -52,7 +52,7 @@ fn inbound_sa_is_found_by_spi_destination_and_protocol() {
     }
 }
 
-/// Level `unique:` selects the SA of outbound packets, too. Inbound SAs protect no packet.
+/// Level `unique:` selects the SA of outbound packets as well. Inbound SAs protect no packet.
 #[test]
 fn outbound_sa_is_selected_by_level() {
     let sas = esp(A, B, 0x1001, "-m transport -u 1") + &esp(A, B, 0x1002, "-m transport -u 2");

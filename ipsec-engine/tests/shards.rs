@@ -1,5 +1,5 @@
-//! Engines of several cores: no sequence number repeats, no replay is accepted twice, and an SA that was removed from one
-//! engine is used by none.
+//! Engines of several cores: no sequence number repeats, no replay is accepted twice, and an SA that was removed from
+//! one engine is used by none.
 #![cfg(all(feature = "shards", target_has_atomic = "64"))]
 
 mod gateway;
@@ -178,7 +178,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     #[test]
-    fn any_distribution_of_packets_repeats_no_number_and_accepts_no_replay(steps in prop::collection::vec(step(), 1..120)) {
+    fn shards_repeat_no_sequence_number_and_accept_no_replay(steps in prop::collection::vec(step(), 1..120)) {
         let mut sides = Sides::new();
         let (mut wires, mut numbers, mut accepted) = (Vec::new(), HashSet::new(), HashSet::new());
         let mut revoked = HashSet::new();
@@ -241,7 +241,7 @@ fn engines_with(sa: &SharedSa) -> Vec<Engine> {
 }
 
 #[test]
-fn engines_in_threads_repeat_no_number() {
+fn shards_in_threads_repeat_no_sequence_number() {
     let sa = shared(params(Direction::Outbound, 1, 0x1001, "", 0));
     let taken: Vec<u32> = std::thread::scope(|scope| {
         let all: Vec<_> = engines_with(&sa)
@@ -262,7 +262,7 @@ fn engines_in_threads_repeat_no_number() {
 }
 
 #[test]
-fn removal_from_one_engine_ends_the_sa_in_all() {
+fn removal_from_one_shard_ends_the_sa_in_all() {
     let sa = shared(params(Direction::Outbound, 1, 0x1001, "", 0));
     let mut engines = engines_with(&sa);
     engines.iter_mut().for_each(|engine| assert_eq!(send_one(engine, 1), OutboundAction::Send));
@@ -278,7 +278,7 @@ fn removal_from_one_engine_ends_the_sa_in_all() {
 }
 
 #[test]
-fn numbers_end_for_all_engines_together() {
+fn sequence_numbers_are_exhausted_for_all_shards_together() {
     let sa = shared(params(Direction::Outbound, 1, 0x1001, "", 0xffff_ffff - 23));
     let mut engines = engines_with(&sa);
     let mut taken = HashSet::new();
@@ -297,7 +297,7 @@ fn numbers_end_for_all_engines_together() {
 }
 
 #[test]
-fn packet_limit_holds_for_all_engines_together() {
+fn packet_limits_count_the_packets_of_all_shards() {
     let sa = shared(params(Direction::Outbound, 1, 0x1001, "", 0));
     let lifetimes = ipsec_engine::Lifetimes {
         hard: ipsec_engine::Limit { packets: Some(500), ..ipsec_engine::Limit::default() },
@@ -313,7 +313,7 @@ fn packet_limit_holds_for_all_engines_together() {
 }
 
 #[test]
-fn engine_refuses_sas_of_others() {
+fn an_engine_refuses_sas_of_the_other_shards() {
     let mut engine = engine(0, &policies("in"));
     for direction in [Direction::Inbound, Direction::Outbound] {
         let other = params(direction, 1, 0x1000, "", 0); // 0x1000 is 1 modulo 3
@@ -358,7 +358,7 @@ fn shared_policies_are_replaced_as_a_whole() {
 }
 
 #[test]
-fn receiver_is_the_owner_of_the_outermost_spi() {
+fn packets_are_assigned_to_the_shard_of_the_outermost_spi() {
     let shard = Shard::new(2, SHARDS).unwrap();
     let esp = [&0x1001u32.to_be_bytes()[..], &[0; 20]].concat();
     let ah = [&[4, 4, 0, 0][..], &0x1002u32.to_be_bytes(), &[0; 16], &esp].concat();

@@ -1,9 +1,10 @@
-//! Memory sizes in the documentation of the crate, and an engine of 256 SAs with any algorithm, 1.5 MB, in a thread with a
-//! small stack, also in debug builds.
+//! Memory sizes in the documentation of the crate, and an engine of 256 SAs with any algorithm, 1.5 MB, in a thread
+//! with a small stack, also in debug builds.
 #![cfg(feature = "runtime-suites")]
 
 mod gateway;
 mod gateway_pair;
+#[cfg(target_arch = "x86_64")]
 mod one_suite;
 
 use std::sync::Mutex;
@@ -12,16 +13,18 @@ use std::thread;
 use gateway::NOW;
 use gateway_pair::*;
 use ipsec_config::setkey::{Statement, Statements};
-use ipsec_crypto::Aes128Cbc;
-use ipsec_engine::{AnyAlgorithms, Direction, Engine, OutboundAction, Sa, Settings};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, OutboundAction, Settings};
 use ipsec_packet::{PacketBuf, Seq};
-use one_suite::One;
 
 // The documented sizes are those of x86-64: key schedules depend on the AES code of the machine, and padding on the
 // alignment of `u128`, which is 8 octets on s390x.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn documented_engine_and_sa_sizes_are_current() {
+    use ipsec_crypto::Aes128Cbc;
+    use ipsec_engine::Sa;
+    use one_suite::One;
+
     // The tables are on the heap, so that an engine fits on any stack.
     if cfg!(feature = "alloc") {
         let octets = size_of::<Engine<AnyAlgorithms, 256, 64>>();

@@ -40,7 +40,7 @@ fn nonce_is_the_number() -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn counter_modes_without_the_last_number_are_refused_outbound_only() {
+fn outbound_counter_mode_sas_without_the_last_sequence_number_are_refused() {
     for (text, name) in nonce_is_the_number() {
         assert_eq!(
             load(&text, Direction::Outbound, &LoadOptions::RFC).err(),
@@ -54,7 +54,7 @@ fn counter_modes_without_the_last_number_are_refused_outbound_only() {
 }
 
 #[test]
-fn counter_modes_continue_after_the_last_number() {
+fn counter_mode_sas_continue_after_the_last_sequence_number() {
     for (text, _) in nonce_is_the_number() {
         for last in [0, 1, 4711, u32::MAX.into()] {
             let sa = load(&text, Direction::Outbound, &LoadOptions::RFC.continuing_after(Seq::new(last))).unwrap();

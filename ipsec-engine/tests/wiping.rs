@@ -109,7 +109,7 @@ fn seal(a: &mut Gateway, packet: &[u8]) -> (OutboundAction, usize, Vec<u8>) {
 }
 
 #[test]
-fn no_plaintext_is_left_after_a_sealed_packet() {
+fn no_plaintext_remains_after_a_sealed_packet() {
     let sas = ipcomp(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1001, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require");
     let packet = udp(A, B, 1, 2, &SECRET.repeat(20));
@@ -121,7 +121,7 @@ fn no_plaintext_is_left_after_a_sealed_packet() {
 }
 
 #[test]
-fn no_plaintext_is_left_after_a_refused_packet() {
+fn no_plaintext_remains_after_a_refused_packet() {
     let sas = ipcomp(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1001, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require");
     let mut b = Gateway::new(&(sas + &policy(A, B, "any", "in", "discard")), B);

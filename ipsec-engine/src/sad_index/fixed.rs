@@ -38,7 +38,7 @@ impl<const N: usize> SadIndex<N> {
         SlotNumber::first(slots)
     }
 
-    /// Returns the slot behind another one in that order; the first one behind `None`.
+    /// Returns the slot after another one in that order; the first one after `None`.
     pub(crate) fn next_wanted(&self, _: &Wanted, behind: Option<SlotNumber>, slots: usize) -> Option<SlotNumber> {
         let next = behind.map_or(0, |at| at.index().saturating_add(1));
         SlotNumber::of(next).filter(|_| next < slots)
@@ -73,7 +73,7 @@ impl<const N: usize> SadIndex<N> {
 
     pub(crate) const fn set_due(&mut self, _: SlotNumber, _: Due) {}
 
-    /// Returns a slot whose time has come.
+    /// Returns a slot that is due.
     pub(crate) fn overdue(
         &self,
         now: Instant,

@@ -24,7 +24,7 @@ pub(crate) struct SadIndex<const N: usize> {
     by_reqid: Index<N>,
     /// Numbers of changes of the outbound SAs, in buckets of the three hashes before.
     stamps: Vec<u32>,
-    /// Number of times that the stamps have got more buckets.
+    /// Number of times that the buckets of the stamps were increased.
     epoch: u32,
     /// Destinations of the inbound SAs, without and with UDP port.
     local: Multiset<(IpAddr, Option<u16>)>,
@@ -129,7 +129,7 @@ impl<const N: usize> SadIndex<N> {
         self.index_of(wanted).find(wanted.hash)
     }
 
-    /// Returns the slot behind another one in that order; the first one behind `None`.
+    /// Returns the slot after another one in that order; the first one after `None`.
     pub(crate) fn next_wanted(&self, wanted: &Wanted, behind: Option<SlotNumber>, _: usize) -> Option<SlotNumber> {
         match behind {
             None => self.index_of(wanted).find(wanted.hash).next(),
@@ -168,7 +168,7 @@ impl<const N: usize> SadIndex<N> {
         self.stamp(&known.depends) == known.stamp
     }
 
-    /// Returns the state of what a choice depends on.
+    /// Returns the state that a choice depends on.
     fn stamp(&self, depends: &Depends) -> Stamp {
         let stamps = depends.iter().flatten().map(|at| {
             let at = usize::try_from(at.get()).unwrap_or(usize::MAX).saturating_sub(1);
@@ -220,7 +220,7 @@ impl<const N: usize> SadIndex<N> {
         }
     }
 
-    /// Returns a slot whose time has come.
+    /// Returns a slot that is due.
     pub(crate) fn overdue(
         &self,
         now: Instant,

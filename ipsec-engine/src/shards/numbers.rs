@@ -30,7 +30,7 @@ pub struct SharedSa {
     state: Arc<SharedState>,
 }
 
-/// Part of an SA that changes and that all engines see.
+/// Mutable part of an SA, which all engines share.
 struct SharedState {
     /// Last sequence number of the last run.
     used: AtomicU64,
@@ -52,7 +52,7 @@ impl fmt::Display for NotShareable {
 impl core::error::Error for NotShareable {}
 
 impl SharedSa {
-    /// Creates an SA that several engines can install. Sequence numbers begin behind `params.last_sequence`, and engines
+    /// Creates an SA that several engines can install. Sequence numbers begin after `params.last_sequence`, and engines
     /// take `run` of them at a time.
     ///
     /// Parameters with the same keys must not be used for another SA: each SA has a counter of its own.
@@ -108,7 +108,7 @@ impl SharedState {
         self.is_revoked.load(Ordering::Acquire)
     }
 
-    /// Takes `run` numbers behind `least`, or those that are left, if they are at least `uses`. Returns the number
+    /// Takes `run` numbers after `least`, or those that are left, if they are at least `uses`. Returns the number
     /// before them and the last of them.
     //= RFC 4303 3.3.3/1
     //# MUST NOT: a packet is sent that would make the number cycle
@@ -148,7 +148,7 @@ struct Run {
 impl Numbers {
     pub(crate) const OWN: Self = Self(None);
 
-    /// Returns shared numbers, of which none is taken yet.
+    /// Returns shared numbers, none of which is taken yet.
     pub(crate) fn of(sa: &SharedSa) -> Self {
         let (state, length) = (Arc::clone(&sa.state), sa.run.get().into());
         Self(Some(Box::new(Run { state, length, last: 0, reported: [0; 2], others: [0; 2] })))

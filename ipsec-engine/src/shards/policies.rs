@@ -22,7 +22,7 @@ impl HeapPolicies {
         set
     }
 
-    /// Adds a policy behind the others of its priority (RFC 4301 section 4.4.1).
+    /// Adds a policy after the others of its priority (RFC 4301 section 4.4.1).
     ///
     /// # Errors
     /// [`PolicyError`]; nothing has changed.

@@ -1,4 +1,4 @@
-//! Naive model of RFC 4301 and of the documentation of the engine: lists that are searched from the front, sets of
+//! Simple model of RFC 4301 and of the documentation of the engine: lists that are searched from the front, sets of
 //! sequence numbers, and packets as nested layers instead of octets. It has no caches, no cryptography and no code of
 //! the engine.
 
@@ -128,7 +128,7 @@ impl Packet {
         self.front.iter().filter(|header| **header != Header::Atomic).cloned().collect()
     }
 
-    /// Checks that no preceding header has another destination or an option that asks for a discard.
+    /// Checks that no preceding header has another destination or an option that requires a discard.
     fn check_front(&self) -> Result<(), Counter> {
         let ah_follows = matches!(&self.body, Body::Sealed(Seal { protocol: Protocol::Ah, .. }, _));
         headers::check(&self.front, ah_follows)
@@ -656,7 +656,7 @@ impl Oracle {
                     let spec = &sa.spec;
                     let mode = common_mode(template.mode, spec.mode);
                     let named = template.ends.map(|ends| (ends.source.0, ends.destination.0));
-                    // Named endpoints apply in every mode; in transport mode the packet addresses must match, too.
+                    // Named endpoints apply in every mode; in transport mode the packet addresses must match as well.
                     let is_end = |named: Option<IpAddr>, own, of_sa| match (named, mode) {
                         (Some(named), _) if named != of_sa => false,
                         (_, Some(Mode::Tunnel)) => true,
@@ -747,7 +747,7 @@ impl Oracle {
         }
         sa.used += 1;
         // RFC 4301 section 4.4.2.1: counted are the octets to which the algorithm is applied; AH covers the preceding
-        // headers, too.
+        // headers as well.
         sa.charge(now, if spec.protocol == Protocol::Ah { whole } else { payload });
         let seal = Seal {
             protocol: spec.protocol,
