@@ -1,9 +1,11 @@
-//! AES-CBC, AES-CTR and HMAC with vector instructions of x86-64, for one packet or sixteen at a time.
+//! AES-CBC, AES-CTR and HMAC with vector instructions of x86-64, for one packet or sixteen at a time, and bitsliced
+//! decryption of DES and 3DES.
 //!
 //! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`sha_ni`] computes
 //! HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC with [`Md5`], [`Sha1`] and [`Sha256`] of many,
-//! sixteen at a time. Arguments are octets, words and key schedules; the algorithms of ESP and AH that are made of
-//! them are in `ipsec-crypto`, whose feature `vector-code` enables this crate.
+//! sixteen at a time. [`BitslicedDes`] decrypts CBC with DES (RFC 2405) and 3DES (RFC 2451) in constant time.
+//! Arguments are octets, words and key schedules; the algorithms of ESP and AH that are made of them are in
+//! `ipsec-crypto`, whose feature `vector-code` enables this crate.
 //!
 //! ```
 //! # #[cfg(all(target_arch = "x86_64", not(target_os = "none")))] {
@@ -17,14 +19,15 @@
 //! # }
 //! ```
 //!
-//! The processor needs AVX-512 as of Ice Lake or Zen 4, which is detected at run time with std. On other targets than
-//! x86-64 with an operating system the crate is empty.
+//! For AES and HMAC the processor needs AVX-512 as of Ice Lake or Zen 4, which is detected at run time with std.
+//! [`BitslicedDes`] uses AVX-512, AVX2 or SSE2. On other targets than x86-64 with an operating system it uses integers,
+//! and the crate has nothing else.
 //!
 //! Features: none.
 //!
-//! Security notes: key schedules are wiped on drop and never printed. The code has no branches and no addresses that
-//! depend on keys or texts. CBC and CTR do not authenticate; callers verify an ICV first. The crate does not allocate,
-//! panic or use `unsafe`.
+//! Security notes: keys and key schedules are wiped on drop and never printed. The code has no branches and no addresses
+//! that depend on keys or texts. CBC and CTR do not authenticate; callers verify an ICV first. The crate does not
+//! allocate, panic or use `unsafe`.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,
@@ -38,6 +41,7 @@
     clippy::missing_errors_doc
 )]
 
+mod des;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 mod multi_buffer;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
@@ -47,6 +51,7 @@ mod text;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 mod vaes;
 
+pub use des::BitslicedDes;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 pub use multi_buffer::{Md5, MultiBufferHash, Sha1, Sha256, hmac_batch};
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]

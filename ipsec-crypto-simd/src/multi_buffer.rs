@@ -25,7 +25,7 @@ const BLOCK: usize = 64;
 
 /// Hash with a state of `N` words and a multi-buffer compression function. Only types of this crate implement it.
 pub trait MultiBufferHash<const N: usize>: Sealed {
-    /// Set if words and the length behind the padding are in network order.
+    /// Set if words and the length after the padding are in network order.
     const BIG_ENDIAN: bool;
 
     /// Number of packets from which the multi-buffer implementation is faster.
@@ -39,7 +39,7 @@ pub trait MultiBufferHash<const N: usize>: Sealed {
 /// Prevents implementations of [`MultiBufferHash`] by other crates.
 pub trait Sealed {}
 
-/// Computes the HMAC of each text into its place in `hashes`, as words of the hash state. `compress` hashes blocks of
+/// Computes the HMAC of each text into its element of `hashes`, as words of the hash state. `compress` hashes blocks of
 /// one text, for texts that are left over.
 #[inline(always)]
 pub fn hmac_batch<'t, H: MultiBufferHash<N>, const N: usize>(

@@ -2,12 +2,12 @@ use core::fmt;
 
 use crate::MultiBufferHash;
 
-/// Text of an HMAC with the states of the hash behind the inner and the outer block of key (RFC 2104 section 2).
+/// Text of an HMAC with the states of the hash after the inner and the outer block of key (RFC 2104 section 2).
 #[derive(Clone, Copy)]
 pub struct KeyedText<'a, const N: usize> {
-    /// State behind the inner block of key.
+    /// State after the inner block of key.
     pub inner: &'a [u32; N],
-    /// State behind the outer block of key.
+    /// State after the outer block of key.
     pub outer: &'a [u32; N],
     /// Octets of the text.
     pub octets: &'a [u8],
@@ -50,7 +50,7 @@ impl<const N: usize> fmt::Debug for KeyedText<'_, N> {
     }
 }
 
-/// Copies octets to the front of `to`, which has space for them, and returns the octets behind them.
+/// Copies octets to the front of `to`, which has space for them, and returns the octets after them.
 #[inline(always)]
 fn append<'a>(to: &'a mut [u8], octets: &[u8]) -> &'a mut [u8] {
     let Some((front, behind)) = to.split_at_mut_checked(octets.len()) else { return &mut [] };

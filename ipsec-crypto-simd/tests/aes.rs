@@ -28,7 +28,7 @@ fn encrypt_block<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>>(aes: &A
     *block = state.into();
 }
 
-/// CBC mode (RFC 3602 section 2).
+/// Encrypts in CBC mode (RFC 3602 section 2).
 fn cbc<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>>(aes: &A, iv: [u8; 16], body: &mut [[u8; 16]]) {
     let mut chain = iv;
     for block in body {
@@ -38,7 +38,7 @@ fn cbc<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>>(aes: &A, iv: [u8;
     }
 }
 
-/// Counter mode (RFC 3686 section 4).
+/// Encrypts in counter mode (RFC 3686 section 4).
 fn ctr<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>>(aes: &A, nonce: [u8; 12], body: &mut [u8]) {
     for (n, piece) in (1u32..).zip(body.chunks_mut(16)) {
         let mut stream = [0; 16];
@@ -62,8 +62,8 @@ macro_rules! key_sizes {
 
             /// Tests every number of blocks up to four groups and more.
             #[test]
-            fn cbc_of_one_packet() {
-                if skipped("cbc_of_one_packet") {
+            fn cbc_of_one_packet_matches_the_reference() {
+                if skipped("cbc_of_one_packet_matches_the_reference") {
                     return;
                 }
                 let seed = &mut $octets;
@@ -84,8 +84,8 @@ macro_rules! key_sizes {
 
             /// Tests every number of lanes, under one key and under a key for each, with bodies of different lengths.
             #[test]
-            fn cbc_of_several_packets() {
-                if skipped("cbc_of_several_packets") {
+            fn cbc_of_several_packets_match_the_reference() {
+                if skipped("cbc_of_several_packets_match_the_reference") {
                     return;
                 }
                 let seed = &mut $octets;
@@ -120,8 +120,8 @@ macro_rules! key_sizes {
 
             /// Tests every length up to four groups of blocks and more.
             #[test]
-            fn ctr_of_one_packet() {
-                if skipped("ctr_of_one_packet") {
+            fn ctr_of_one_packet_matches_the_reference() {
+                if skipped("ctr_of_one_packet_matches_the_reference") {
                     return;
                 }
                 let seed = &mut $octets;

@@ -22,7 +22,7 @@ fn skip(test: &str) {
     eprintln!("{test}: skipped, as the processor lacks AVX-512 with VAES and SHA");
 }
 
-/// States behind the inner and the outer block of a key (RFC 2104 section 2).
+/// States after the inner and the outer block of a key (RFC 2104 section 2).
 fn states<const N: usize>(start: [u32; N], compress: impl Fn(&mut [u32; N], &[[u8; 64]]), key: &[u8]) -> [[u32; N]; 2] {
     [0x36, 0x5c].map(|pad| {
         let (mut state, mut block) = (start, [pad; 64]);
@@ -45,8 +45,8 @@ fn mac<M: Mac + KeyInit>(key: &[u8], text: &[u8], high: Option<&[u8; 4]>) -> Vec
 }
 
 #[test]
-fn sha1_compression() {
-    let Some(simd) = available() else { return skip("sha1_compression") };
+fn sha1_compression_matches_the_reference() {
+    let Some(simd) = available() else { return skip("sha1_compression_matches_the_reference") };
     let mut word = words();
     for blocks in (0..=5).cycle().take(1000) {
         let (mut ours, mut text) = ([0; 5].map(|_: u32| word()), [[0; 64]; 5]);
@@ -73,7 +73,7 @@ macro_rules! one_text {
                     let keyed = KeyedText { inner: &inner, outer: &outer, octets: &text, high };
                     sha_ni::$kernel::hmac(simd, keyed, &mut tag);
                     assert_eq!(tag[..$octets], mac::<$mac>(&key, &text, high)[..], "{length} octets");
-                    assert!(tag[$octets..].iter().all(|&octet| octet == 0), "octets behind the hash value");
+                    assert!(tag[$octets..].iter().all(|&octet| octet == 0), "octets after the hash value");
                 }
             }
         }
@@ -122,19 +122,27 @@ fn several_texts<H: MultiBufferHash<N>, M: Mac + KeyInit, const N: usize>(
 }
 
 #[test]
-fn hmac_md5_of_several_texts() {
-    several_texts::<Md5, Hmac<md5::Md5>, 4>("hmac_md5_of_several_texts", MD5, md5::block_api::compress);
+fn hmac_md5_of_several_texts_match_the_reference() {
+    several_texts::<Md5, Hmac<md5::Md5>, 4>(
+        "hmac_md5_of_several_texts_match_the_reference",
+        MD5,
+        md5::block_api::compress,
+    );
 }
 
 #[test]
-fn hmac_sha1_of_several_texts() {
-    several_texts::<Sha1, Hmac<sha1::Sha1>, 5>("hmac_sha1_of_several_texts", SHA1, sha1::block_api::compress);
+fn hmac_sha1_of_several_texts_match_the_reference() {
+    several_texts::<Sha1, Hmac<sha1::Sha1>, 5>(
+        "hmac_sha1_of_several_texts_match_the_reference",
+        SHA1,
+        sha1::block_api::compress,
+    );
 }
 
 #[test]
-fn hmac_sha256_of_several_texts() {
+fn hmac_sha256_of_several_texts_match_the_reference() {
     several_texts::<Sha256, Hmac<sha2::Sha256>, 8>(
-        "hmac_sha256_of_several_texts",
+        "hmac_sha256_of_several_texts_match_the_reference",
         SHA256,
         sha2::block_api::compress256,
     );

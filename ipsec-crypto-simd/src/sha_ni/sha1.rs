@@ -8,7 +8,7 @@ use super::words;
 use crate::{KeyedText, Sha1};
 
 kernel! {
-    /// Computes the HMAC of the text, 20 octets with zeros behind them.
+    /// Computes the HMAC of the text, 20 octets with zeros after them.
     #[inline]
     pub fn hmac(simd: Avx512, text: KeyedText<'_, 5>, mac: &mut [u8; 32]) {
         let places = u8x16::load_array(simd, PLACES).into();

@@ -10,7 +10,7 @@ impl Vaes {
     /// Number of packets that are encrypted together.
     pub const LANES: usize = BLOCKS;
 
-    /// Encrypts blocks in CBC mode behind the block `chain`, which becomes the last block.
+    /// Encrypts blocks in CBC mode after the block `chain`, which becomes the last block.
     #[inline]
     pub fn encrypt_chain(&self, chain: &mut [u8; 16], blocks: &mut [[u8; 16]]) {
         encrypt_chain(self.simd, &self.encrypt, chain, blocks);

@@ -1,0 +1,105 @@
+//! CBC decryption with DES and 3DES (RFC 2405, RFC 2451), bitsliced.
+
+use core::fmt;
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+use fearless_simd::{Level, kernel, u32x4, u32x8};
+use zeroize::ZeroizeOnDrop;
+
+use key::KeyMasks;
+
+mod bitslice;
+mod circuits;
+mod key;
+#[cfg(test)]
+mod tests;
+mod word;
+
+/// Bitsliced DES with one key, or encrypt-decrypt-encrypt with three (FIPS 46-3). Decryption in CBC mode is
+/// constant-time: no branch and no address depends on keys or texts.
+///
+/// The key is stored as it is, in 8 octets for each of its keys, and wiped on drop. Decryption makes the masks of its
+/// bits on the stack, 448 octets for each key, and wipes them.
+#[derive(ZeroizeOnDrop)]
+pub struct BitslicedDes<const KEYS: usize> {
+    keys: [[u8; 8]; KEYS],
+}
+
+impl BitslicedDes<1> {
+    /// Creates DES from a key, whose parity bits are ignored.
+    pub fn new(key: &[u8; 8]) -> Self {
+        Self { keys: [*key] }
+    }
+}
+
+impl BitslicedDes<3> {
+    /// Creates 3DES from three keys, whose parity bits are ignored.
+    pub fn new(key: &[u8; 24]) -> Self {
+        let mut keys = [[0; 8]; 3];
+        keys.as_flattened_mut().copy_from_slice(key);
+        Self { keys }
+    }
+}
+
+impl<const KEYS: usize> BitslicedDes<KEYS> {
+    /// Decrypts whole blocks in CBC mode; octets after the last whole block remain as they are.
+    ///
+    /// All blocks up to a number that depends on the processor take the same time: 256 blocks with AVX2, 128 with the
+    /// vectors of every x86-64, 64 in integers of 64 bits and 32 in integers of 32 bits.
+    pub fn decrypt(&self, iv: &[u8; 8], body: &mut [u8]) {
+        let keys = self.keys.each_ref().map(KeyMasks::new);
+        let (blocks, _) = body.as_chunks_mut();
+        #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+        {
+            let level = Level::new();
+            if let Some(simd) = level.as_avx512() {
+                return decrypt_avx512(simd, &keys, iv, blocks);
+            }
+            if let Some(simd) = level.as_avx2() {
+                return decrypt_avx2(simd, &keys, iv, blocks);
+            }
+            if let Some(simd) = level.as_sse2() {
+                return decrypt_sse2(simd, &keys, iv, blocks);
+            }
+        }
+        decrypt_portable(&keys, iv, blocks);
+    }
+}
+
+impl<const KEYS: usize> fmt::Debug for BitslicedDes<KEYS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BitslicedDes(..)")
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+kernel! {
+    // Vectors of 256 bits, as a packet seldom has more blocks than they. Instructions with three operands join gates.
+    fn decrypt_avx512(simd: Avx512, keys: &[KeyMasks], iv: &[u8; 8], blocks: &mut [[u8; 8]]) {
+        bitslice::decrypt_cbc::<u32x8<_>, 8>(simd, keys, iv, blocks);
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+kernel! {
+    fn decrypt_avx2(simd: Avx2, keys: &[KeyMasks], iv: &[u8; 8], blocks: &mut [[u8; 8]]) {
+        bitslice::decrypt_cbc::<u32x8<_>, 8>(simd, keys, iv, blocks);
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+kernel! {
+    fn decrypt_sse2(simd: Sse2, keys: &[KeyMasks], iv: &[u8; 8], blocks: &mut [[u8; 8]]) {
+        bitslice::decrypt_cbc::<u32x4<_>, 4>(simd, keys, iv, blocks);
+    }
+}
+
+#[cfg(target_pointer_width = "64")]
+fn decrypt_portable(keys: &[KeyMasks], iv: &[u8; 8], blocks: &mut [[u8; 8]]) {
+    bitslice::decrypt_cbc::<u64, 2>((), keys, iv, blocks);
+}
+
+#[cfg(not(target_pointer_width = "64"))]
+fn decrypt_portable(keys: &[KeyMasks], iv: &[u8; 8], blocks: &mut [[u8; 8]]) {
+    bitslice::decrypt_cbc::<u32, 1>((), keys, iv, blocks);
+}
