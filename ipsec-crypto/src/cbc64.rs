@@ -3,16 +3,18 @@
 use core::borrow::Borrow;
 use core::fmt;
 
-#[cfg(any(feature = "des", feature = "3des", feature = "cast128", not(feature = "alloc")))]
+#[cfg(any(feature = "cast128", all(feature = "blowfish", not(feature = "alloc"))))]
 use cipher::KeyInit;
 
 use crate::cipher::BatchItem;
+#[cfg(any(feature = "des", feature = "3des"))]
+use crate::des_backend::DesBackend;
 use crate::internal::Internal;
 use crate::layout::layout;
 use crate::{Cbc, Cipher, Confidential, IcvLen, Iv, KeyError, KeyLengths, Layout, cbc};
 
 macro_rules! cbc {
-    ($(#[$doc:meta])* $name:ident($stored:ty), $schedule:ty, $block:literal, $text:literal) => {
+    ($(#[$doc:meta])* $name:ident($stored:ty), $schedule:ty, $block:literal, $text:literal, $decrypt:expr) => {
         $(#[$doc])*
         pub struct $name($stored);
 
@@ -32,14 +34,14 @@ macro_rules! cbc {
             }
 
             fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-                cbc::decrypt(self.schedule(), iv, body);
+                ($decrypt)(self, iv, body);
             }
 
             fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
                 cbc::encrypt_and_mac(self.schedule(), iv, text, from, follow);
             }
 
-            /// Encryption takes longer than any hash, so batches always pay.
+            /// Encryption takes longer than any hash, so batches are always faster.
             fn min_batch(&self, _: Internal) -> usize {
                 2
             }
@@ -62,8 +64,9 @@ macro_rules! cbc {
 
 #[cfg(feature = "des")]
 cbc!(
-    /// DES in CBC mode (RFC 2405). **Legacy**: the 56-bit key can be found by search. Not constant-time.
-    DesCbc(des::Des), des::Des, 8, "DesCbc"
+    /// DES in CBC mode (RFC 2405). **Legacy**: the 56-bit key can be found by search. Not constant-time, except for
+    /// decryption with the feature `vector-code`.
+    DesCbc(DesBackend<des::Des, 1>), des::Des, 8, "DesCbc", |cipher: &Self, iv, body| cipher.0.decrypt(iv, body)
 );
 
 #[cfg(feature = "des")]
@@ -74,7 +77,7 @@ impl DesCbc {
     /// [`KeyError::WeakDes`] and [`KeyError::SemiWeakDes`] (RFC 2405 section 4.1).
     pub fn new(key: &[u8; 8]) -> Result<Self, KeyError> {
         crate::weak::check_des(key)?;
-        Ok(Self(des::Des::new(&cipher::array::Array(*key))))
+        Ok(Self(DesBackend::<des::Des, 1>::new(key)))
     }
 
     /// Creates the cipher from a slice, as [`new`](Self::new).
@@ -89,8 +92,9 @@ impl DesCbc {
 #[cfg(feature = "3des")]
 cbc!(
     /// Triple DES in CBC mode (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit
-    /// blocks. Not constant-time.
-    TripleDesCbc(des::TdesEde3), des::TdesEde3, 8, "TripleDesCbc"
+    /// blocks. Not constant-time, except for decryption with the feature `vector-code`.
+    TripleDesCbc(DesBackend<des::TdesEde3, 3>), des::TdesEde3, 8, "TripleDesCbc",
+    |cipher: &Self, iv, body| cipher.0.decrypt(iv, body)
 );
 
 #[cfg(feature = "3des")]
@@ -102,7 +106,7 @@ impl TripleDesCbc {
     /// 2451 section 2.1).
     pub fn new(key: &[u8; 24]) -> Result<Self, KeyError> {
         crate::weak::check_triple_des(key)?;
-        Ok(Self(des::TdesEde3::new(&cipher::array::Array(*key))))
+        Ok(Self(DesBackend::<des::TdesEde3, 3>::new(key)))
     }
 
     /// Creates the cipher from a slice, as [`new`](Self::new).
@@ -138,7 +142,8 @@ fn stored_blowfish(key: &[u8]) -> Option<StoredBlowfish> {
 #[cfg(feature = "blowfish")]
 cbc!(
     /// Blowfish in CBC mode (RFC 2451). **Legacy**: 64-bit blocks, key schedule of 4168 octets. Not constant-time.
-    BlowfishCbc(StoredBlowfish), blowfish::Blowfish, 8, "BlowfishCbc"
+    BlowfishCbc(StoredBlowfish), blowfish::Blowfish, 8, "BlowfishCbc",
+    |cipher: &Self, iv, body| cbc::decrypt(cipher.schedule(), iv, body)
 );
 
 #[cfg(feature = "blowfish")]
@@ -157,7 +162,8 @@ impl BlowfishCbc {
 #[cfg(feature = "cast128")]
 cbc!(
     /// CAST-128 in CBC mode (RFC 2451, RFC 2144). **Legacy**: 64-bit blocks. Not constant-time.
-    Cast128Cbc(cast5::Cast5), cast5::Cast5, 8, "Cast128Cbc"
+    Cast128Cbc(cast5::Cast5), cast5::Cast5, 8, "Cast128Cbc",
+    |cipher: &Self, iv, body| cbc::decrypt(cipher.schedule(), iv, body)
 );
 
 #[cfg(feature = "cast128")]

@@ -368,9 +368,12 @@ fn key_error_messages_name_lengths_and_never_the_key() {
     #[rustfmt::skip]
     let table: [(&dyn Display, &str); 8] = [
         (&length(C::DesCbc, 7),                                        "invalid key length: got 7 octets, expected 8"),
-        (&length(C::Cast128Cbc, 17),                                   "invalid key length: got 17 octets, expected 5 to 16"),
-        (&length(C::AesCbc, 20),                                       "invalid key length: got 20 octets, expected 16 to 32 in steps of 8"),
-        (&KeyError::Length { allowed: KeyLengths::HMAC, actual: 0 },   "invalid key length: got 0 octets, expected 1 or more"),
+        (&length(C::Cast128Cbc, 17),
+            "invalid key length: got 17 octets, expected 5 to 16"),
+        (&length(C::AesCbc, 20),
+            "invalid key length: got 20 octets, expected 16 to 32 in steps of 8"),
+        (&KeyError::Length { allowed: KeyLengths::HMAC, actual: 0 },
+            "invalid key length: got 0 octets, expected 1 or more"),
         (&KeyError::WeakDes,                                           "weak DES key"),
         (&KeyError::SemiWeakDes,                                       "semi-weak DES key"),
         (&KeyError::NullWithoutIntegrity,                              "NULL encryption without integrity"),

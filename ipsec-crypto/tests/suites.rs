@@ -278,9 +278,12 @@ fn aeads_authenticate_spi_and_64_bit_sequence_number() {
     #[rustfmt::skip]
     let table: [(C, [Direct; 3]); 8] = [
         (C::AesGcm8, GCM), (C::AesGcm12, GCM), (C::AesGcm16, GCM), (C::NullAesGmac, GCM), (C::ChaCha20Poly1305, CHACHA),
-        (C::AesCcm8,  [encrypt_directly::<Ccm<Aes128, U8, U11>>,  encrypt_directly::<Ccm<Aes192, U8, U11>>,  encrypt_directly::<Ccm<Aes256, U8, U11>>]),
-        (C::AesCcm12, [encrypt_directly::<Ccm<Aes128, U12, U11>>, encrypt_directly::<Ccm<Aes192, U12, U11>>, encrypt_directly::<Ccm<Aes256, U12, U11>>]),
-        (C::AesCcm16, [encrypt_directly::<Ccm<Aes128, U16, U11>>, encrypt_directly::<Ccm<Aes192, U16, U11>>, encrypt_directly::<Ccm<Aes256, U16, U11>>]),
+        (C::AesCcm8,  [encrypt_directly::<Ccm<Aes128, U8, U11>>,  encrypt_directly::<Ccm<Aes192, U8, U11>>,
+             encrypt_directly::<Ccm<Aes256, U8, U11>>]),
+        (C::AesCcm12, [encrypt_directly::<Ccm<Aes128, U12, U11>>, encrypt_directly::<Ccm<Aes192, U12, U11>>,
+            encrypt_directly::<Ccm<Aes256, U12, U11>>]),
+        (C::AesCcm16, [encrypt_directly::<Ccm<Aes128, U16, U11>>, encrypt_directly::<Ccm<Aes192, U16, U11>>,
+            encrypt_directly::<Ccm<Aes256, U16, U11>>]),
     ];
     let mut random = Random(0x1f83_d9ab_fb41_bd6b);
     let mut run = 0;
