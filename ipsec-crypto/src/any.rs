@@ -15,7 +15,7 @@ mod suite;
 
 pub use suite::AnySuite;
 
-/// Splits key material into the key and the salt behind it.
+/// Splits key material into the key and the salt after it.
 #[cfg(any(
     feature = "aes-ctr",
     feature = "aes-gcm",

@@ -1,5 +1,5 @@
 /// Copies octets to the front of `to`, which the caller has checked to have space for them, and returns the octets
-/// behind them.
+/// after them.
 #[allow(dead_code)] // without HMAC
 #[inline(always)]
 pub(crate) fn append<'a>(to: &'a mut [u8], octets: &[u8]) -> &'a mut [u8] {

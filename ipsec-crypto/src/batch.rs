@@ -1,4 +1,4 @@
-//! Packets of several SAs in one operation: what `esp-core` builds its batches from, and suites of third parties that
+//! Packets of several SAs in one operation: the basis of the batches of `esp-core`, and suites of third parties that
 //! process several packets at once.
 
 use core::fmt;

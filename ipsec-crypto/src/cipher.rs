@@ -16,7 +16,7 @@ pub type Iv = [u8; 16];
 /// Both directions process a body in place whose length is a multiple of the alignment; [`crate::EspParts`]
 /// guarantees that.
 ///
-/// A cipher is a primitive over octets and knows nothing of ICVs: IKEv1 decrypts messages with it whose hash is inside.
+/// A cipher is a primitive over octets without an ICV: IKEv1 decrypts messages with it whose hash is inside.
 /// ESP packets are decrypted by [`Suite::open`](crate::Suite::open), or with the proof [`Verified`](crate::Verified).
 pub trait Cipher {
     /// Returns the lengths that the cipher adds to a packet (RFC 4303 sections 2.3 and 2.4). The ICV is that of the
@@ -44,7 +44,7 @@ pub trait Cipher {
         usize::MAX
     }
 
-    /// Returns whether [`encrypt_batch`](Self::encrypt_batch) gains from packets with other keys, too.
+    /// Returns whether [`encrypt_batch`](Self::encrypt_batch) gains from packets with other keys as well.
     #[doc(hidden)]
     fn interleaves_keys(&self, _: Internal) -> bool {
         false

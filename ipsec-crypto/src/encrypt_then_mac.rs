@@ -50,7 +50,7 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
     }
 
     /// Returns whether a packet is faster alone: its cipher interleaves packets of one key only, of which there are too
-    /// few, and its hash gains nothing from others.
+    /// few, and its hash is not faster with others.
     fn gains_nothing_among(&self, batch: &[(&Self, &mut EspParts<'_>)]) -> bool {
         let same = || batch.iter().filter(|(other, _)| ptr::eq(*other, self)).count();
         !self.cipher.interleaves_keys(Internal)

@@ -88,7 +88,7 @@ impl<'a> EspParts<'a> {
         }
     }
 
-    /// Returns IV and body, which an AEAD without encryption authenticates behind the additional data (RFC 4543
+    /// Returns IV and body, which an AEAD without encryption authenticates after the additional data (RFC 4543
     /// section 3.3).
     pub fn iv_and_body(&self) -> &[u8] {
         self.authenticated.get(HEADER..).unwrap_or_else(excluded)

@@ -22,7 +22,7 @@ pub trait Hash: sealed::Sealed {
     #[doc(hidden)]
     const ZERO: Self::Block;
 
-    /// Length of the field behind the padding that contains the input length, in octets.
+    /// Length of the field after the padding that contains the input length, in octets.
     #[doc(hidden)]
     const LENGTH: usize;
 
@@ -49,7 +49,7 @@ pub trait Hash: sealed::Sealed {
     #[doc(hidden)]
     fn write(state: &Self::State, to: &mut [u8]);
 
-    /// Computes the first `len` octets of the HMAC of a text, if this machine has a faster way than block by block.
+    /// Computes the first `len` octets of the HMAC of a text, if this machine has a faster method than block by block.
     #[doc(hidden)]
     fn hmac(text: &KeyedInput<'_, Self>, len: IcvLen) -> Option<Icv>
     where
@@ -76,7 +76,7 @@ pub trait Hash: sealed::Sealed {
     }
 }
 
-/// Text with the states of the hash behind the inner and the outer block of key (RFC 2104 section 2).
+/// Text with the states of the hash after the inner and the outer block of key (RFC 2104 section 2).
 #[doc(hidden)]
 #[allow(dead_code)] // where nothing is hashed side by side
 pub struct KeyedInput<'a, H: Hash> {

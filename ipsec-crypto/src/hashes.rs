@@ -94,8 +94,8 @@ hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, 
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ]);
 
-/// The feature `vector-code` uses the implementation of `ipsec-crypto-simd`, which is faster on a machine with the
-/// instructions.
+/// Compresses blocks with SHA-1. The feature `vector-code` uses the implementation of `ipsec-crypto-simd`, which is
+/// faster on a machine with the instructions.
 #[cfg(feature = "hmac-sha1")]
 #[inline(always)]
 fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
@@ -106,7 +106,7 @@ fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     sha1::block_api::compress(state, blocks);
 }
 
-/// The crate exports no compression function, but accepts a state as octets, with the number of blocks behind it.
+/// The crate exports no compression function, but accepts a state as octets, with the number of blocks after it.
 #[cfg(feature = "hmac-ripemd160")]
 fn ripemd160(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     use ripemd::block_api::Ripemd160Core;

@@ -12,7 +12,7 @@ use crate::{Icv, IcvInput, IcvLen, Integrity, KeyError, KeyLengths};
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
-/// The two blocks of key are hashed when the key is set; only the states of the hash `H` behind them are kept.
+/// The two blocks of key are hashed when the key is set; only the states of the hash `H` after them are kept.
 pub struct HmacIntegrity<H: Hash, const ICV: usize, const KEY: usize> {
     inner: H::State,
     outer: H::State,
@@ -166,7 +166,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIntegrity<H
 /// Hash of a text that is passed in pieces.
 struct Running<H: Hash> {
     state: H::State,
-    /// Current block, filled from the front and zero behind.
+    /// Current block, filled from the front and zero after.
     begun: H::Block,
     filled: usize,
     hashed: usize,

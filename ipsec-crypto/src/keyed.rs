@@ -31,7 +31,7 @@ pub trait KeyedSuite: Suite + Sized {
 
 /// Cipher that can be created from an algorithm and a key (RFC 4303 section 3.2.1).
 pub trait KeyedCipher: Cipher + Sized {
-    /// Creates the cipher; the salt is behind the key.
+    /// Creates the cipher; the salt is after the key.
     ///
     /// # Errors
     /// [`AlgorithmError::Cipher`] for an algorithm that the type does not implement, and [`AlgorithmError::Key`].
@@ -49,7 +49,7 @@ pub trait KeyedIntegrity: Integrity + Sized {
 
 /// Integrity algorithm of AH that can be created from an algorithm and a key (RFC 4302 section 3.2).
 pub trait KeyedAhIntegrity: AhIntegrity + Sized {
-    /// Creates the integrity algorithm; the salt of AES-GMAC is behind the key.
+    /// Creates the integrity algorithm; the salt of AES-GMAC is after the key.
     ///
     /// # Errors
     /// [`AlgorithmError::Integrity`] for an algorithm that the type does not implement, and [`AlgorithmError::Key`].
@@ -191,7 +191,7 @@ fn check_integrity(own: IntegrityAlgorithm, asked: IntegrityAlgorithm) -> Result
     if own == asked { Ok(()) } else { Err(AlgorithmError::Integrity(asked)) }
 }
 
-/// Splits key material into a key of the length of the type, and the salt behind it.
+/// Splits key material into a key of the length of the type, and the salt after it.
 #[allow(dead_code)] // without any algorithm with a salt
 fn split<const K: usize, const S: usize>(key: &[u8]) -> Result<(&[u8; K], [u8; S]), KeyError> {
     let length = KeyError::length(KeyLengths::exactly(K.saturating_add(S)), key);

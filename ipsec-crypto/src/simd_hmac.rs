@@ -20,7 +20,7 @@ pub(crate) fn min_batch<M: MultiBufferHash<N>, const N: usize>() -> usize {
     available().map_or(usize::MAX, |_| M::MIN_BATCH)
 }
 
-/// Computes the first `len` octets of the HMAC of at most [`BATCH`] texts, from the states behind the two blocks of
+/// Computes the first `len` octets of the HMAC of at most [`BATCH`] texts, from the states after the two blocks of
 /// their keys. Returns false if there are too few texts, or the machine lacks the instructions.
 pub(crate) fn hmac_batch<H, M, const N: usize>(texts: &[KeyedInput<'_, H>], tags: &mut [Icv], len: IcvLen) -> bool
 where

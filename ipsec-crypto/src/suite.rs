@@ -19,7 +19,7 @@ pub trait Suite {
     /// Verifies the ICV in constant time, and then decrypts the body (RFC 4303 section 3.4.4).
     ///
     /// # Errors
-    /// [`IcvMismatch`] if verification fails; nothing has changed.
+    /// [`IcvMismatch`] if verification fails; the packet is unchanged.
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>;
 
     /// Returns whether [`batch::seal`](crate::batch::seal) can be faster than one packet after the other.

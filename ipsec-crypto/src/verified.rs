@@ -122,13 +122,13 @@ pub struct Received<'s, 'p, S> {
 }
 
 impl<'s, 'p, S: Suite> Received<'s, 'p, S> {
-    /// Creates an entry of a batch. Nothing is verified yet.
+    /// Creates an entry of a batch, which is not verified yet.
     pub const fn new(suite: &'s S, parts: EspParts<'p>) -> Self {
         Self { suite, parts, verification: None }
     }
 
-    /// Verifies the ICVs of several packets in constant time (RFC 4303 section 3.4.4.1). Nothing is decrypted. A suite
-    /// that verifies while it decrypts does so in [`open`](Self::open).
+    /// Verifies the ICVs of several packets in constant time (RFC 4303 section 3.4.4.1). No packet is decrypted. A
+    /// suite that verifies while it decrypts does so in [`open`](Self::open).
     #[inline(never)] // its stack is not in use while packets are opened
     pub fn verify<'r>(packets: impl IntoIterator<Item = &'r mut Self>)
     where

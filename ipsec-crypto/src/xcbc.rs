@@ -69,8 +69,8 @@ impl AesXcbcMac96 {
     }
 }
 
-/// AES-XCBC-PRF-128. The key is brought to 16 octets first: a shorter key is padded with zeros, a longer one is
-/// replaced by its own MAC (RFC 4434 section 2).
+/// Computes AES-XCBC-PRF-128. The key is brought to 16 octets first: a shorter key is padded with zeros, a longer one
+/// is replaced by its own MAC (RFC 4434 section 2).
 pub(crate) fn prf(key: &[u8], segments: &[&[u8]]) -> Zeroizing<[u8; 16]> {
     let mut block = Zeroizing::new([0u8; 16]);
     if key.len() > block.len() {
