@@ -1,28 +1,27 @@
-//! Own certificate and private key.
+//! Private key of this host, and its certificate.
 
 use core::fmt;
 use core::ops::RangeInclusive;
 
 use ike_codec::Identification;
 use rand_core::CryptoRng;
-use rsa::pkcs1::DecodeRsaPrivateKey;
-use rsa::pkcs8::DecodePrivateKey;
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, PrivateKey};
-use zeroize::Zeroizing;
 
-use crate::encoding::{ENCRYPTED_KEY, LoadError, certificates, objects};
+use crate::encoding::{LoadError, certificates};
 use crate::public_key::{RsaKey, block};
+use crate::raw_key::private_key;
 use crate::x509::Certificate;
 
 /// Lengths of HASH_I and HASH_R in octets, from HMAC-MD5 to HMAC-SHA-512.
 pub(crate) const HASH_LENGTHS: RangeInclusive<usize> = 16..=64;
 
-/// Own certificate, the certificates of its issuers, and the RSA private key that signs HASH_I and HASH_R.
+/// RSA private key of this host that signs HASH_I and HASH_R, its certificate unless the peer has the public key, and
+/// the certificates of its issuers.
 ///
 /// The private key is wiped on drop and never printed.
 pub struct Credential {
-    certificate: Certificate,
+    certificate: Option<Certificate>,
     issuers: Vec<Certificate>,
     key: PrivateKey,
 }
@@ -57,12 +56,12 @@ impl core::error::Error for SignError {}
 impl Credential {
     /// Loads a certificate and its private key.
     ///
-    /// `certificate_file` is in PEM, with the own certificate first and those of its issuers behind it in any order, or
-    /// in DER. `key_file` has one RSA private key of 1024 to 4096 bits, PKCS#1 or PKCS#8, PEM or DER, without a
-    /// password; the caller wipes it. Both may be the same file in PEM.
+    /// `certificate_file` is in PEM, with the certificate of this host first and those of its issuers after it in any
+    /// order, or in DER. `key_file` has one RSA private key of 1024 to 4096 bits, PKCS#1 or PKCS#8, PEM or DER, without
+    /// a password; the caller wipes it. Both may be the same file in PEM.
     ///
     /// # Errors
-    /// [`LoadError`]: also if the key is not that of the certificate.
+    /// [`LoadError`]: also if the key does not match the certificate.
     pub fn load(certificate_file: &[u8], key_file: &[u8]) -> Result<Self, LoadError> {
         let mut certificates = certificates(certificate_file)?.into_iter();
         let certificate = certificates.next().ok_or(LoadError::NoCertificate)?;
@@ -72,7 +71,22 @@ impl Credential {
         if !certified.is_same(&own) {
             return Err(LoadError::KeyMismatch);
         }
-        Ok(Self { certificate, issuers: certificates.collect(), key })
+        Ok(Self { certificate: Some(certificate), issuers: certificates.collect(), key })
+    }
+
+    /// Loads a private key without a certificate, for peers that have the public key ([`Trust::add_public_keys`]).
+    ///
+    /// `key_file` is one of [`load`](Self::load), or has the key in the text of racoon(8), `: RSA { Modulus: .. }`; the
+    /// caller wipes it.
+    ///
+    /// [`Trust::add_public_keys`]: crate::Trust::add_public_keys
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn from_key(key_file: &[u8]) -> Result<Self, LoadError> {
+        let key = private_key(key_file)?;
+        RsaKey::new(&key.n_bytes(), &key.e_bytes()).map_err(LoadError::Key)?;
+        Ok(Self { certificate: None, issuers: Vec::new(), key })
     }
 
     /// Adds certificates of issuers from a file in PEM or DER. Returns their number.
@@ -86,14 +100,14 @@ impl Credential {
         Ok(count)
     }
 
-    /// Returns the certificates to send in DER, each in a certificate payload of encoding 4 (RFC 2408 section 3.9): the
-    /// own certificate, then those of its issuers without self-signed ones, which a peer has to know already (RFC 4945
-    /// section 3.3).
+    /// Returns the certificates to send in DER, each in a certificate payload of encoding 4 (RFC 2408 section 3.9):
+    /// that of this host, then those of its issuers without self-signed ones, which the peer must have configured (RFC
+    /// 4945 section 3.3).
     ///
     /// racoon takes one certificate only: the first.
     pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
         let issuers = self.issuers.iter().filter(|issuer| !issuer.is_self_issued());
-        core::iter::once(&self.certificate).chain(issuers).map(|certificate| certificate.octets.as_slice())
+        self.certificate.iter().chain(issuers).map(|certificate| certificate.octets.as_slice())
     }
 
     /// Signs HASH_I or HASH_R: the hash itself in a block of type 1 of PKCS#1 version 1.5, without DigestInfo (RFC 2409
@@ -125,27 +139,28 @@ impl Credential {
         self.key.size()
     }
 
-    /// Returns the subject of the own certificate as an identity of type `ID_DER_ASN1_DN`, `None` if it is empty (RFC
-    /// 4945 section 3.1.5).
+    /// Returns the subject of the certificate as an identity of type `ID_DER_ASN1_DN`, `None` if it is empty (RFC
+    /// 4945 section 3.1.5) or there is no certificate.
     pub fn subject(&self) -> Option<Identification<'_>> {
-        self.certificate.subject_identity()
+        self.certificate.as_ref()?.subject_identity()
     }
 
-    /// Returns the subject of the own certificate as text, for messages.
+    /// Returns the subject of the certificate as text, for messages; it is empty without a certificate.
     pub fn subject_text(&self) -> String {
-        self.certificate.subject_text()
+        self.certificate.as_ref().map(Certificate::subject_text).unwrap_or_default()
     }
 
-    /// Returns the subjectAltNames of the own certificate as identities: addresses, FQDNs and user FQDNs (RFC 4945
+    /// Returns the subjectAltNames of the certificate as identities: addresses, FQDNs and user FQDNs (RFC 4945
     /// section 3.1).
     pub fn alternative_names(&self) -> impl Iterator<Item = Identification<'_>> {
-        self.certificate.alternative_names()
+        self.certificate.iter().flat_map(Certificate::alternative_names)
     }
 
-    /// Returns whether a certificate request names an issuer of the own certificate, directly or through the
-    /// certificates of issuers; an empty name is that of any (RFC 4945 section 3.2.7).
+    /// Returns whether a certificate request names an issuer of the certificate, directly or through the
+    /// certificates of issuers; an empty name means any issuer (RFC 4945 section 3.2.7).
     pub fn is_issued_by(&self, authority: &[u8]) -> bool {
-        let mut name = &self.certificate.issuer;
+        let Some(certificate) = &self.certificate else { return false };
+        let mut name = &certificate.issuer;
         // Each step uses another certificate, so that names that form a circle end the search.
         for _ in 0..=self.issuers.len() {
             if authority.is_empty() || name == authority {
@@ -159,9 +174,9 @@ impl Credential {
         false
     }
 
-    /// Returns first and last second of the validity of the own certificate, in seconds since 1970.
-    pub const fn validity(&self) -> RangeInclusive<u64> {
-        self.certificate.not_before..=self.certificate.not_after
+    /// Returns first and last second of the validity of the certificate, in seconds since 1970; `None` without one.
+    pub fn validity(&self) -> Option<RangeInclusive<u64>> {
+        self.certificate.as_ref().map(|certificate| certificate.not_before..=certificate.not_after)
     }
 }
 
@@ -169,24 +184,6 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("subject", &self.subject_text()).finish_non_exhaustive()
     }
-}
-
-fn private_key(file: &[u8]) -> Result<PrivateKey, LoadError> {
-    let objects = objects(file)?;
-    let pkcs1 = |octets: &Zeroizing<Vec<u8>>| PrivateKey::from_pkcs1_der(octets).ok();
-    let pkcs8 = |octets: &Zeroizing<Vec<u8>>| PrivateKey::from_pkcs8_der(octets).ok();
-    for object in &objects {
-        let octets = &object.octets;
-        let key = match object.label {
-            Some("RSA PRIVATE KEY") => pkcs1(octets),
-            Some("PRIVATE KEY") => pkcs8(octets),
-            None => pkcs8(octets).or_else(|| pkcs1(octets)),
-            Some(ENCRYPTED_KEY) => return Err(LoadError::EncryptedKey),
-            Some(_) => continue,
-        };
-        return key.ok_or(LoadError::MalformedKey);
-    }
-    Err(LoadError::NoPrivateKey)
 }
 
 #[cfg(test)]
@@ -227,7 +224,7 @@ mod tests {
             let credential = Credential::load(file.as_bytes(), file.as_bytes()).unwrap();
             let signature = credential.sign(&[7; 64], &mut rand::rng()).unwrap();
             assert_eq!((signature.len(), credential.signature_len()), (length, length));
-            let key = credential.certificate.key.clone().unwrap();
+            let key = credential.certificate.as_ref().unwrap().key.clone().unwrap();
             assert_eq!(key.rsa().unwrap().verify(&[], &[7; 64], &signature), Ok(()));
         }
     }
@@ -272,20 +269,23 @@ mod tests {
         ];
         assert_eq!(names, expected);
         let subject = credential.subject().unwrap();
-        assert_eq!((subject.kind, subject.data), (IdKind::DER_ASN1_DN, credential.certificate.subject.as_slice()));
+        assert_eq!(
+            (subject.kind, subject.data),
+            (IdKind::DER_ASN1_DN, credential.certificate.as_ref().unwrap().subject.as_slice())
+        );
     }
 
     #[test]
-    fn issuers_of_the_chain_answer_certificate_requests() {
+    fn certificate_requests_are_answered_for_every_issuer_of_the_chain() {
         let mut credential = gateway();
         let authority = certificates(section("authority certificate").as_bytes()).unwrap().remove(0);
-        let intermediate = credential.certificate.issuer.clone();
+        let intermediate = credential.certificate.as_ref().unwrap().issuer.clone();
         assert!(credential.is_issued_by(&intermediate) && credential.is_issued_by(&[]));
         assert!(!credential.is_issued_by(&authority.subject));
         assert_eq!(credential.add_issuers(section("authority certificate").as_bytes()), Ok(1));
         assert_eq!(credential.add_issuers(section("intermediate certificate").as_bytes()), Ok(1));
         assert!(credential.is_issued_by(&authority.subject));
-        assert!(!credential.is_issued_by(&credential.certificate.subject));
+        assert!(!credential.is_issued_by(&credential.certificate.as_ref().unwrap().subject));
         // The self-signed certificate of the authority is not sent.
         let sent: Vec<_> = credential.certificates().map(<[u8]>::to_vec).collect();
         assert_eq!(sent, [decode("gateway certificate"), decode("intermediate certificate")]);

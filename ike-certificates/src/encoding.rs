@@ -25,7 +25,7 @@ pub enum LoadError {
     Encoding,
     /// A line `-----BEGIN ..-----` has no line `-----END ..-----` of the same name.
     NoEnd,
-    /// The text between these lines is not Base64.
+    /// The text between the lines `BEGIN` and `END` is not Base64.
     Base64,
     /// The file contains no certificate.
     NoCertificate,
@@ -33,6 +33,15 @@ pub enum LoadError {
     NoCrl,
     /// The file contains no private key.
     NoPrivateKey,
+    /// The file contains no public key.
+    NoPublicKey,
+    /// Limit of public keys for any identity is exceeded: all of them may be tried for one signature.
+    TooManyKeys {
+        /// Largest number.
+        limit: usize,
+    },
+    /// Addresses before a key in the text of racoon(8) limit its use, which is not supported.
+    KeyAddresses,
     /// The private key is encrypted, which is not supported.
     EncryptedKey,
     /// A certificate is malformed.
@@ -49,21 +58,21 @@ pub enum LoadError {
     CrlExtension {
         /// Number of the CRL in the file, from 1.
         number: usize,
-        /// Extension.
+        /// OID of the extension.
         oid: ObjectIdentifier,
     },
-    /// The private key is malformed, or its numbers do not belong together.
+    /// A key is malformed, or the numbers of a private key are inconsistent.
     MalformedKey,
     /// A key is refused.
     Key(KeyError),
-    /// A certificate is not that of a CA (RFC 5280 section 4.2.1.9), or its key may not sign certificates.
+    /// A certificate is not a CA certificate (RFC 5280 section 4.2.1.9), or its key may not sign certificates.
     NotCa {
         /// Number of the certificate in the file, from 1.
         number: usize,
     },
     /// A certificate has a critical extension that is not supported.
     CriticalExtension(ObjectIdentifier),
-    /// The private key is not that of the certificate.
+    /// The private key does not match the certificate.
     KeyMismatch,
 }
 
@@ -77,17 +86,20 @@ impl fmt::Display for LoadError {
             Self::NoCertificate => f.write_str("file contains no certificate"),
             Self::NoCrl => f.write_str("file contains no CRL"),
             Self::NoPrivateKey => f.write_str("file contains no private key"),
+            Self::NoPublicKey => f.write_str("file contains no public key"),
+            Self::TooManyKeys { limit } => write!(f, "more than {limit} public keys that are for any identity"),
+            Self::KeyAddresses => f.write_str("expected `: PUB` or `: RSA`: addresses before a key are not supported"),
             Self::EncryptedKey => f.write_str("encrypted private keys are not supported"),
             Self::MalformedCertificate { number } => write!(f, "malformed certificate: number {number} of the file"),
             Self::MalformedCrl { number } => write!(f, "malformed CRL: number {number} of the file"),
             Self::CrlExtension { number, oid } => {
                 write!(f, "critical extension {oid} of CRL {number} of the file is not supported")
             }
-            Self::MalformedKey => f.write_str("malformed private key"),
+            Self::MalformedKey => f.write_str("malformed key"),
             Self::Key(e) => fmt::Display::fmt(e, f),
-            Self::NotCa { number } => write!(f, "certificate {number} of the file is not that of a CA"),
+            Self::NotCa { number } => write!(f, "certificate {number} of the file is not a CA certificate"),
             Self::CriticalExtension(oid) => write!(f, "critical extension {oid} is not supported"),
-            Self::KeyMismatch => f.write_str("private key is not that of the certificate"),
+            Self::KeyMismatch => f.write_str("private key does not match the certificate"),
         }
     }
 }
@@ -134,7 +146,7 @@ pub(crate) fn objects(file: &[u8]) -> Result<Vec<Object<'_>>, LoadError> {
             objects.push(Object { label: Some(ENCRYPTED_KEY), octets: Zeroizing::default() });
             continue;
         }
-        let wanted = ["CERTIFICATE", "CRL", "PRIVATE KEY"].iter().any(|end| label.ends_with(end));
+        let wanted = ["CERTIFICATE", "CRL", "PRIVATE KEY", "PUBLIC KEY"].iter().any(|end| label.ends_with(end));
         if wanted {
             // Lines may have any length and end (RFC 4945 section 6).
             let mut base64 = Zeroizing::new(Vec::with_capacity(body.len()));
@@ -147,7 +159,7 @@ pub(crate) fn objects(file: &[u8]) -> Result<Vec<Object<'_>>, LoadError> {
     Ok(objects)
 }
 
-/// Reads the certificates of a file; other objects in it are passed over.
+/// Reads the certificates of a file; other objects in it are ignored.
 pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, LoadError> {
     let objects = objects(file)?;
     let mut found = Vec::new();
@@ -159,7 +171,7 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, LoadError> {
     if found.is_empty() { Err(LoadError::NoCertificate) } else { Ok(found) }
 }
 
-/// Reads the CRLs of a file; other objects in it are passed over.
+/// Reads the CRLs of a file; other objects in it are ignored.
 pub(crate) fn crls(file: &[u8]) -> Result<Vec<Crl>, LoadError> {
     let objects = objects(file)?;
     let mut found = Vec::new();
@@ -206,7 +218,8 @@ impl<'a> Bag<'a> {
     }
 }
 
-fn elements(contents: &[u8]) -> Result<Vec<&[u8]>, der::Error> {
+/// Splits octets into objects in DER.
+pub(crate) fn elements(contents: &[u8]) -> Result<Vec<&[u8]>, der::Error> {
     let (mut reader, mut found) = (SliceReader::new(contents)?, Vec::new());
     while !reader.is_finished() {
         found.push(reader.tlv_bytes()?);

@@ -1,9 +1,9 @@
 //! X.509 certificates and RSA signatures of IKEv1 (RFC 2409 section 5.1, RFC 4945).
 //!
-//! [`Credential`] is the own certificate with its private key: it signs HASH_I and HASH_R, and names identities,
-//! certificates to send and issuers. [`Trust`] has the certificates of CAs and peers and the CRLs; it verifies
-//! certificates, signature and identity of a peer. Both work on octets: files are read and payloads are parsed by the
-//! caller, and time and random numbers are arguments.
+//! [`Credential`] is the certificate of this host with its private key, or the key alone: it signs HASH_I and HASH_R,
+//! and names identities, certificates to send and issuers. [`Trust`] has the certificates of CAs and peers, the CRLs,
+//! and public keys of peers without certificates; it verifies certificates, signature and identity of a peer. Both work
+//! on octets: files are read and payloads are parsed by the caller, and time and random numbers are arguments.
 //!
 //! ```
 //! use ike_certificates::{Credential, IdentityCheck, RevocationCheck, Trust};
@@ -49,8 +49,11 @@ mod readme {}
 
 mod credential;
 mod encoding;
+mod name_constraints;
+mod name_text;
 mod path;
 mod public_key;
+mod raw_key;
 mod refusal;
 mod trust;
 mod x509;
@@ -74,7 +77,7 @@ mod tests {
     use super::*;
     use crate::encoding::certificates;
 
-    /// 2027-01-15T08:00:00Z
+    /// Time of the tests: 2027-01-15T08:00:00Z.
     const NOW: u64 = 1_800_000_000;
     const HASH: [u8; 32] = [7; 32];
     const X509: CertificateEncoding = CertificateEncoding::X509_SIGNATURE;
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn pinned_certificates_need_no_authority() {
+    fn pinned_certificates_are_accepted_without_a_ca() {
         let file = section("gateway certificate").as_bytes();
         let key_id = identity(IdKind::KEY_ID, b"gateway");
         let mut trust = Trust::default();

@@ -1,8 +1,10 @@
 //! Path from the certificate of a peer to a trusted CA (RFC 5280 section 6).
 
-use crate::refusal::{CertificateRefusal, name_text};
+use crate::name_constraints::{MAX_COMPARISONS, Violation};
+use crate::name_text::name_text;
+use crate::refusal::CertificateRefusal;
 use crate::trust::RevocationCheck;
-use crate::x509::{Certificate, Crl};
+use crate::x509::{Certificate, Crl, NAME_CONSTRAINTS};
 
 /// Largest number of certificates in a path, with that of the peer and that of the trusted CA.
 pub(crate) const MAX_PATH: usize = 5;
@@ -21,6 +23,8 @@ pub(crate) struct PathSearch<'a> {
     pub(crate) received_crls: &'a [Crl],
     pub(crate) revocation: RevocationCheck,
     signatures: u32,
+    /// Number of comparisons with name constraints that may still be made.
+    comparisons: u32,
 }
 
 impl<'a> PathSearch<'a> {
@@ -30,7 +34,16 @@ impl<'a> PathSearch<'a> {
         [configured_crls, received_crls]: [&'a [Crl]; 2],
         revocation: RevocationCheck,
     ) -> Self {
-        Self { now, trusted, received, configured_crls, received_crls, revocation, signatures: 0 }
+        Self {
+            now,
+            trusted,
+            received,
+            configured_crls,
+            received_crls,
+            revocation,
+            signatures: 0,
+            comparisons: MAX_COMPARISONS,
+        }
     }
 
     /// Returns the last second in which all certificates of the first valid path are valid.
@@ -56,7 +69,11 @@ impl<'a> PathSearch<'a> {
             let length = path.len();
             match self.continue_with(issuer, path) {
                 Ok(()) => return Ok(()),
-                Err(limit @ CertificateRefusal::PathSearchLimit) => return Err(limit),
+                Err(
+                    limit @ (CertificateRefusal::PathSearchLimit | CertificateRefusal::NameConstraintsLimit { .. }),
+                ) => {
+                    return Err(limit);
+                }
                 // A certificate with the name of the issuer and another key says less than one with its key.
                 Err(CertificateRefusal::CertificateSignature { .. }) if refusal.is_some() => {}
                 Err(other) => refusal = Some(other),
@@ -89,13 +106,45 @@ impl<'a> PathSearch<'a> {
         if !issuer.is_ca() && !self.is_trusted(issuer) {
             return Err(CertificateRefusal::NotCa { subject: issuer.subject_text() });
         }
+        if !issuer.is_for_ike() && !self.is_trusted(issuer) {
+            return Err(CertificateRefusal::ExtendedKeyUsage { subject: issuer.subject_text() });
+        }
         check_issuer(issuer, path)?;
         if path.len() >= MAX_PATH {
             return Err(CertificateRefusal::PathTooLong { limit: u32::try_from(MAX_PATH).unwrap_or(u32::MAX) });
         }
         path.push(issuer);
+        let below = path.len().saturating_sub(1);
         self.complete(path)?;
+        self.check_names(issuer, path.get(..below).unwrap_or_default())?;
         self.check_revocation(subject, issuer)
+    }
+
+    /// Checks that the names of the certificates below a CA satisfy its constraints. Those of self-issued CAs are free
+    /// (RFC 5280 section 6.1.3).
+    fn check_names(&mut self, issuer: &Certificate, below: &[&Certificate]) -> Result<(), CertificateRefusal> {
+        let Some(constraints) = &issuer.extensions.name_constraints else { return Ok(()) };
+        for (position, certificate) in below.iter().enumerate() {
+            if position > 0 && certificate.is_self_issued() {
+                continue;
+            }
+            for name in certificate.constrained_names() {
+                let (subject, issuer) = (|| certificate.subject_text(), || issuer.subject_text());
+                constraints.check(&name, &mut self.comparisons).map_err(|violation| match violation {
+                    Violation::NotPermitted => {
+                        CertificateRefusal::NameNotPermitted { subject: subject(), issuer: issuer() }
+                    }
+                    Violation::Excluded => CertificateRefusal::NameExcluded { subject: subject(), issuer: issuer() },
+                    Violation::NotSupported => {
+                        CertificateRefusal::CriticalExtension { subject: issuer(), oid: NAME_CONSTRAINTS }
+                    }
+                    Violation::TooManyComparisons => {
+                        CertificateRefusal::NameConstraintsLimit { limit: MAX_COMPARISONS }
+                    }
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Verifies that no CRL of the issuer lists a certificate (RFC 5280 section 6.3, RFC 4945 section 5.2).
@@ -162,9 +211,7 @@ fn check_issuer(issuer: &Certificate, path: &[&Certificate]) -> Result<(), Certi
     // Those between the issuer and the end entity, except for self-issued ones.
     let between = path.iter().skip(1).filter(|certificate| !certificate.is_self_issued()).count();
     match issuer.extensions.path_length {
-        Some(limit) if usize::try_from(limit).is_ok_and(|limit| between > limit) => {
-            Err(CertificateRefusal::PathTooLong { limit })
-        }
+        Some(limit) if between > usize::from(limit) => Err(CertificateRefusal::PathTooLong { limit: limit.into() }),
         _ => Ok(()),
     }
 }

@@ -2,13 +2,15 @@
 
 use core::fmt;
 
-use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
-use der::{Decode, Reader, SliceReader};
+use der::Decode;
+use der::asn1::{ObjectIdentifier, UintRef};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::BoxedUint;
+use rsa::pkcs1::RsaPublicKey;
 use rsa::traits::PublicKeyParts;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 /// Shortest modulus of an RSA key that is accepted, in bits.
 pub const MIN_MODULUS_BITS: usize = 1024;
@@ -44,7 +46,7 @@ pub enum KeyError {
     ExponentTooLarge,
     /// The key is of an algorithm or on a curve that is not supported.
     UnsupportedAlgorithm(ObjectIdentifier),
-    /// The key is one of ECDSA, which signs certificates only: the method of IKEv1 requires an RSA key.
+    /// The key is an ECDSA key, which is supported for the signatures of certificates only: IKEv1 requires an RSA key.
     NotRsa,
     /// The encoding of the key is malformed.
     Malformed,
@@ -94,16 +96,10 @@ pub(crate) enum PublicKey {
 
 impl PublicKey {
     /// Reads a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
-    pub(crate) fn read(info: &[u8]) -> Result<Self, KeyError> {
-        let fields = SliceReader::new(info).and_then(|mut reader| {
-            reader.sequence(|info| {
-                let algorithm = Algorithm::read(info)?;
-                Ok::<_, der::Error>((algorithm.oid, algorithm.curve(), BitStringRef::decode(info)?.as_bytes()))
-            })
-        });
-        let (algorithm, curve, bits) = fields.map_err(|_| KeyError::Malformed)?;
-        let bits = bits.ok_or(KeyError::Malformed)?;
-        match (algorithm, curve) {
+    pub(crate) fn read(info: &SubjectPublicKeyInfoOwned) -> Result<Self, KeyError> {
+        let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.decode_as().ok());
+        let bits = info.subject_public_key.as_bytes().ok_or(KeyError::Malformed)?;
+        match (info.algorithm.oid, curve) {
             (RSA_ENCRYPTION, _) => RsaKey::read(bits).map(Self::Rsa),
             (EC_PUBLIC_KEY, Some(CURVE_P256)) => {
                 p256::ecdsa::VerifyingKey::from_sec1_bytes(bits).map(Self::P256).map_err(|_| KeyError::Malformed)
@@ -116,7 +112,7 @@ impl PublicKey {
         }
     }
 
-    /// Returns the key as one that signs HASH_I and HASH_R.
+    /// Returns the RSA key, which can sign HASH_I and HASH_R.
     pub(crate) fn rsa(&self) -> Result<&RsaKey, KeyError> {
         match self {
             Self::Rsa(key) => Ok(key),
@@ -144,16 +140,13 @@ impl PublicKey {
 pub(crate) struct RsaKey(rsa::PublicKey);
 
 impl RsaKey {
-    fn read(key: &[u8]) -> Result<Self, KeyError> {
-        let numbers = SliceReader::new(key).and_then(|mut reader| {
-            let numbers = reader.sequence(|key| Ok::<_, der::Error>((UintRef::decode(key)?, UintRef::decode(key)?)))?;
-            reader.finish().map(|()| numbers)
-        });
-        let (modulus, exponent) = numbers.map_err(|_| KeyError::Malformed)?;
-        Self::new(modulus.as_bytes(), exponent.as_bytes())
+    /// Reads an RSAPublicKey (RFC 8017 appendix A.1.1).
+    pub(crate) fn read(key: &[u8]) -> Result<Self, KeyError> {
+        let key: RsaPublicKey<UintRef<'_>> = RsaPublicKey::from_der(key).map_err(|_| KeyError::Malformed)?;
+        Self::new(key.modulus.as_bytes(), key.public_exponent.as_bytes())
     }
 
-    /// Checks modulus and exponent, big endian, before any arithmetic is done with them.
+    /// Creates a key from modulus and exponent in network byte order, which are checked before any arithmetic.
     pub(crate) fn new(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
         let bits = bit_length(modulus);
         match bits {
@@ -175,7 +168,7 @@ impl RsaKey {
         rsa::PublicKey::new(n, e).map(Self).map_err(|_| KeyError::Malformed)
     }
 
-    /// Returns whether modulus and exponent are those of another key.
+    /// Returns whether modulus and exponent equal those of another key.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.0.n_bytes() == other.0.n_bytes() && self.0.e_bytes() == other.0.e_bytes()
     }
@@ -187,7 +180,7 @@ impl RsaKey {
 
     /// Compares all octets of the block in a signature with the block of type 1 that contains `prefix` and `hash`.
     ///
-    /// No part of the received block is parsed, so that nothing in or behind its padding can be ignored.
+    /// No part of the received block is parsed, so that nothing in or after its padding can be ignored.
     pub(crate) fn verify(&self, prefix: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let expected = self.signature_len();
         if signature.len() != expected {
@@ -232,34 +225,14 @@ fn bit_length(number: &[u8]) -> usize {
     number.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(8))
 }
 
-/// AlgorithmIdentifier (RFC 5280 section 4.1.1.2).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Algorithm<'a> {
-    pub(crate) oid: ObjectIdentifier,
-    parameters: Option<AnyRef<'a>>,
-}
-
-impl<'a> Algorithm<'a> {
-    pub(crate) fn read(reader: &mut SliceReader<'a>) -> Result<Self, der::Error> {
-        reader.sequence(|fields| {
-            let oid = ObjectIdentifier::decode(fields)?;
-            let parameters = if fields.is_finished() { None } else { Some(AnyRef::decode(fields)?) };
-            Ok(Self { oid, parameters })
-        })
-    }
-
-    /// Returns the curve of a key on a named curve.
-    fn curve(&self) -> Option<ObjectIdentifier> {
-        self.parameters.and_then(|parameters| parameters.decode_as().ok())
-    }
-
-    /// Returns the signature algorithm, or its OID if it is not supported.
-    pub(crate) fn signature(&self) -> Result<SignatureAlgorithm, ObjectIdentifier> {
-        let row = SIGNATURES.iter().find(|row| row.0 == self.oid && row.1 != Kind::Refused).ok_or(self.oid)?;
-        let without = self.parameters.is_none_or(|parameters| parameters.is_null());
-        let (kind, hash) = (row.1, row.2.ok_or(self.oid)?);
-        if without { Ok(SignatureAlgorithm { kind, hash }) } else { Err(self.oid) }
-    }
+/// Returns the signature algorithm of a certificate or CRL, or its OID if it is not supported.
+fn signature_algorithm(
+    AlgorithmIdentifierOwned { oid, parameters }: &AlgorithmIdentifierOwned,
+) -> Result<SignatureAlgorithm, ObjectIdentifier> {
+    let row = SIGNATURES.iter().find(|row| row.0 == *oid && row.1 != Kind::Refused).ok_or(*oid)?;
+    let without = parameters.as_ref().is_none_or(|parameters| parameters.is_null());
+    let (kind, hash) = (row.1, row.2.ok_or(*oid)?);
+    if without { Ok(SignatureAlgorithm { kind, hash }) } else { Err(*oid) }
 }
 
 /// Certificate or CRL as it was signed: the hash of its contents, and the signature.
@@ -271,8 +244,8 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    pub(crate) fn new(contents: &[u8], algorithm: Algorithm<'_>, signature: &[u8]) -> Self {
-        let algorithm = algorithm.signature();
+    pub(crate) fn new(contents: &[u8], algorithm: &AlgorithmIdentifierOwned, signature: &[u8]) -> Self {
+        let algorithm = signature_algorithm(algorithm);
         let digest = algorithm.map(|algorithm| algorithm.hash.digest(contents)).unwrap_or_default();
         Self { algorithm, digest, signature: signature.to_vec() }
     }
@@ -292,7 +265,7 @@ enum Kind {
 
 /// Signature algorithm of a certificate or CRL.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SignatureAlgorithm {
+struct SignatureAlgorithm {
     kind: Kind,
     hash: Hash,
 }
@@ -328,7 +301,7 @@ pub(crate) fn named(oid: ObjectIdentifier) -> String {
 /// Hash function of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hash {
-    /// Known for its DigestInfo only: signatures with it are refused.
+    /// MD5, whose DigestInfo is recognised; signatures with it are refused.
     Md5,
     Sha1,
     Sha256,

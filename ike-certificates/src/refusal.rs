@@ -1,16 +1,13 @@
 //! Reasons for which the signature of a peer is refused, and their texts.
 
-use core::fmt::{self, Write};
+use core::fmt;
 use core::time::Duration;
 
-use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{DateTime, Decode, Reader, SliceReader, Tag};
+use der::DateTime;
+use der::asn1::ObjectIdentifier;
 use ike_codec::IdKind;
 
 use crate::public_key::{KeyError, SignatureError, named};
-
-/// Longest text of a name, in characters.
-const MAX_NAME_TEXT: usize = 200;
 
 /// Reason why certificate and signature of a peer are refused.
 ///
@@ -22,7 +19,7 @@ pub enum CertificateRefusal {
     NoCertificate,
     /// The peer sent more certificates, or more CRLs, than are processed.
     TooMany {
-        /// Largest number.
+        /// Largest number that is processed.
         limit: usize,
     },
     /// The certificate payloads together are longer than is processed.
@@ -39,7 +36,7 @@ pub enum CertificateRefusal {
     Key {
         /// Subject of the certificate.
         subject: String,
-        /// Reason.
+        /// Reason of the refusal.
         reason: KeyError,
     },
     /// The length of the signature is not that of the modulus.
@@ -49,11 +46,11 @@ pub enum CertificateRefusal {
         /// Length of the modulus in octets.
         expected: usize,
     },
-    /// The signature is not one of the hash with the key of the certificate.
+    /// The signature over the hash does not verify with the key of the certificate.
     SignatureWrong,
     /// The signature contains the hash within a DigestInfo, which IKEv1 forbids (RFC 2409 section 5.1).
     SignatureHasDigestInfo,
-    /// The length of the hash is not one of HASH_I and HASH_R: an error of the caller.
+    /// The length of the hash is not valid for HASH_I and HASH_R, which is an error of the caller.
     HashLength {
         /// Length in octets.
         octets: usize,
@@ -79,7 +76,7 @@ pub enum CertificateRefusal {
         /// Name of its issuer.
         issuer: String,
     },
-    /// The signature of a certificate is not one of its issuer.
+    /// The signature of a certificate does not verify with the key of its issuer.
     CertificateSignature {
         /// Subject of the certificate.
         subject: String,
@@ -97,12 +94,37 @@ pub enum CertificateRefusal {
         /// Subject of the certificate.
         subject: String,
     },
+    /// The extended key usage extension of the end entity, or of a CA that is not trusted itself, names no purpose that
+    /// includes IKE (RFC 4945 section 5.1.3.12).
+    ExtendedKeyUsage {
+        /// Subject of the certificate.
+        subject: String,
+    },
+    /// A name of a certificate is none that a CA of its path permits (RFC 5280 section 4.2.1.10).
+    NameNotPermitted {
+        /// Subject of the certificate.
+        subject: String,
+        /// Subject of the CA.
+        issuer: String,
+    },
+    /// A CA of the path excludes a name of a certificate (RFC 5280 section 4.2.1.10).
+    NameExcluded {
+        /// Subject of the certificate.
+        subject: String,
+        /// Subject of the CA.
+        issuer: String,
+    },
+    /// The certificates have more names and name constraints than are compared.
+    NameConstraintsLimit {
+        /// Largest number of comparisons.
+        limit: u32,
+    },
     /// The key usage extension of an issuer does not allow keyCertSign (RFC 5280 section 4.2.1.3).
     IssuerKeyUsage {
         /// Subject of the certificate of the issuer.
         subject: String,
     },
-    /// The certificate of an issuer is not that of a CA (RFC 5280 section 4.2.1.9).
+    /// The certificate of an issuer is not a CA certificate (RFC 5280 section 4.2.1.9).
     NotCa {
         /// Subject of the certificate.
         subject: String,
@@ -118,7 +140,7 @@ pub enum CertificateRefusal {
     CriticalExtension {
         /// Subject of the certificate.
         subject: String,
-        /// Extension.
+        /// OID of the extension.
         oid: ObjectIdentifier,
     },
     /// A certificate has been revoked by its issuer.
@@ -131,14 +153,14 @@ pub enum CertificateRefusal {
         /// Name of the issuer.
         issuer: String,
     },
-    /// No CRL of an issuer is current.
+    /// All CRLs of an issuer have expired.
     CrlExpired {
         /// Name of the issuer.
         issuer: String,
-        /// Time at which the newest should have been replaced.
+        /// Time at which the next update of the newest CRL was due.
         next_update: u64,
     },
-    /// The signature of a configured CRL is not one of its issuer, or the issuer may not sign CRLs.
+    /// The signature of a configured CRL does not verify with the key of its issuer, or the issuer may not sign CRLs.
     CrlSignature {
         /// Name of the issuer.
         issuer: String,
@@ -182,6 +204,10 @@ impl CertificateRefusal {
             Self::CertificateSignature { .. } => "certificate-signature",
             Self::Algorithm { .. } => "algorithm",
             Self::KeyUsage { .. } => "key-usage",
+            Self::ExtendedKeyUsage { .. } => "extended-key-usage",
+            Self::NameNotPermitted { .. } => "name-not-permitted",
+            Self::NameExcluded { .. } => "name-excluded",
+            Self::NameConstraintsLimit { .. } => "name-constraints-limit",
             Self::IssuerKeyUsage { .. } => "issuer-key-usage",
             Self::NotCa { .. } => "not-a-ca",
             Self::PathTooLong { .. } => "path-too-long",
@@ -237,7 +263,7 @@ impl fmt::Display for CertificateRefusal {
                 write!(f, "certificate of {subject}: no trusted certificate of its issuer {issuer}")
             }
             Self::CertificateSignature { subject } => {
-                write!(f, "certificate of {subject}: its signature is not one of its issuer")
+                write!(f, "certificate of {subject}: signature verification with the key of the issuer failed")
             }
             Self::Algorithm { subject, oid } => {
                 write!(f, "certificate of {subject}: signature algorithm is not supported: {}", named(*oid))
@@ -245,10 +271,25 @@ impl fmt::Display for CertificateRefusal {
             Self::KeyUsage { subject } => {
                 write!(f, "certificate of {subject}: key usage allows neither digitalSignature nor nonRepudiation")
             }
+            Self::ExtendedKeyUsage { subject } => {
+                write!(f, "certificate of {subject}: extended key usage names no purpose that includes IKE")
+            }
+            Self::NameNotPermitted { subject, issuer } => {
+                write!(
+                    f,
+                    "certificate of {subject} has a name that is not permitted by the name constraints of {issuer}"
+                )
+            }
+            Self::NameExcluded { subject, issuer } => {
+                write!(f, "certificate of {subject} has a name that is excluded by the name constraints of {issuer}")
+            }
+            Self::NameConstraintsLimit { limit } => {
+                write!(f, "more than {limit} comparisons of names with name constraints")
+            }
             Self::IssuerKeyUsage { subject } => {
                 write!(f, "certificate of the issuer {subject}: key usage does not allow keyCertSign")
             }
-            Self::NotCa { subject } => write!(f, "certificate of the issuer {subject} is not that of a CA"),
+            Self::NotCa { subject } => write!(f, "certificate of the issuer {subject} is not a CA certificate"),
             Self::PathTooLong { limit } => write!(f, "certification path is too long: the limit is {limit}"),
             Self::PathSearchLimit => f.write_str("too many certification paths to search"),
             Self::CriticalExtension { subject, oid } => {
@@ -257,7 +298,7 @@ impl fmt::Display for CertificateRefusal {
             Self::Revoked { subject } => write!(f, "certificate of {subject} has been revoked by its issuer"),
             Self::NoCrl { issuer } => write!(f, "no CRL of the issuer {issuer}, which the configuration requires"),
             Self::CrlExpired { issuer, next_update } => {
-                write!(f, "CRL of {issuer} is not current: the next was due at {}", time(*next_update))
+                write!(f, "CRL of {issuer} has expired: its next update was due at {}", time(*next_update))
             }
             Self::CrlSignature { issuer } => {
                 write!(f, "CRL of {issuer} is not signed with a key of this issuer that may sign CRLs")
@@ -266,7 +307,7 @@ impl fmt::Display for CertificateRefusal {
                 write!(f, "identity of type {kind} is not in the subjectAltName of the certificate of {subject}")
             }
             Self::SubjectMismatch { claimed, subject } => {
-                write!(f, "identity mismatch: peer claims to be {claimed}, its certificate is that of {subject}")
+                write!(f, "identity mismatch: got {claimed}, the certificate is issued to {subject}")
             }
             Self::IdentityKind(kind) => write!(f, "identity of type {kind} cannot be verified with a certificate"),
             Self::KeyIdNotPinned => f.write_str("key ID of the peer is not configured for its certificate"),
@@ -289,108 +330,9 @@ fn time(seconds: u64) -> String {
         .map_or_else(|_| format!("{seconds} seconds after 1970"), |time| time.to_string())
 }
 
-/// Returns a distinguished name as text, such as `C=DE, O=Example, CN=gateway`, for messages.
-///
-/// Characters that could disturb a log or be taken for the end of an attribute are escaped, and the text is cut after
-/// 200 characters: names are chosen by peers.
-pub(crate) fn name_text(name: &[u8]) -> String {
-    let mut text = String::new();
-    let complete = write_name(name, &mut text).is_ok();
-    if text.is_empty() && complete {
-        return "(empty name)".into();
-    }
-    match text.char_indices().nth(MAX_NAME_TEXT) {
-        Some((at, _)) => text.truncate(at),
-        None if complete => return text,
-        None => {}
-    }
-    text.push_str("...");
-    text
-}
-
-fn write_name(name: &[u8], text: &mut String) -> Result<(), der::Error> {
-    SliceReader::new(name)?.sequence(|parts| {
-        while !parts.is_finished() {
-            let part = AnyRef::decode(parts)?;
-            part.header().tag().assert_eq(Tag::Set)?;
-            let mut attributes = SliceReader::new(part.value())?;
-            while !attributes.is_finished() {
-                let (oid, value) = attributes.sequence(|attribute| {
-                    Ok::<_, der::Error>((ObjectIdentifier::decode(attribute)?, AnyRef::decode(attribute)?))
-                })?;
-                if text.len() > MAX_NAME_TEXT {
-                    return Ok(());
-                }
-                write_attribute(oid, value, text);
-            }
-        }
-        Ok(())
-    })
-}
-
-fn write_attribute(oid: ObjectIdentifier, value: AnyRef<'_>, text: &mut String) {
-    const NAMES: &[(&str, &str)] = &[
-        ("2.5.4.3", "CN"),
-        ("2.5.4.5", "serialNumber"),
-        ("2.5.4.6", "C"),
-        ("2.5.4.7", "L"),
-        ("2.5.4.8", "ST"),
-        ("2.5.4.10", "O"),
-        ("2.5.4.11", "OU"),
-        ("1.2.840.113549.1.9.1", "emailAddress"),
-        ("0.9.2342.19200300.100.1.25", "DC"),
-    ];
-    let oid = oid.to_string();
-    let name = NAMES.iter().find(|row| row.0 == oid).map_or(oid.as_str(), |row| row.1);
-    text.push_str(if text.is_empty() { "" } else { ", " });
-    text.push_str(name);
-    text.push('=');
-    let wide = value.header().tag() == Tag::BmpString;
-    let octets = value.value();
-    let value = if wide {
-        String::from_utf16_lossy(&octets.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect::<Vec<_>>())
-    } else {
-        String::from_utf8_lossy(octets).into_owned()
-    };
-    for character in value.chars().take(MAX_NAME_TEXT) {
-        match character {
-            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => text.extend(['\\', character]),
-            ' '..='~' => text.push(character),
-            _ if character.is_alphanumeric() => text.push(character),
-            // Writing to a string does not fail.
-            _ => drop(write!(text, "{}", character.escape_unicode())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_of_a_name_cannot_disturb_a_log() {
-        let attribute = |tag: u8, value: &[u8]| {
-            let value = [&[tag, u8::try_from(value.len()).unwrap()], value].concat();
-            let row = [b"\x30\x00\x06\x03\x55\x04\x03", &value[..]].concat();
-            let length = |octets: usize| u8::try_from(octets.checked_sub(2).unwrap()).unwrap();
-            let mut set = [&[0x31, 0][..], &row].concat();
-            (set[3], set[1]) = (length(row.len()), length(set.len()));
-            [&[0x30, length(set.len() + 2)], &set[..]].concat()
-        };
-        let table: [(Vec<u8>, &str); 6] = [
-            (attribute(0x0c, "größe, O=x".as_bytes()), "CN=größe\\, O=x"),
-            (attribute(0x0c, b"a\nb\x1b"), "CN=a\\u{a}b\\u{1b}"),
-            (attribute(0x0c, "a\u{202e}b".as_bytes()), "CN=a\\u{202e}b"),
-            (attribute(0x1e, b"\0a\0b"), "CN=ab"),
-            (vec![0x30, 0], "(empty name)"),
-            (vec![0x30, 5, 1], "..."),
-        ];
-        for (name, text) in table {
-            assert_eq!(name_text(&name), text);
-        }
-        let long = name_text(&attribute(0x0c, "\u{1}".repeat(100).as_bytes()));
-        assert_eq!((long.chars().count(), long.ends_with("...")), (203, true));
-    }
 
     #[test]
     fn times_are_dates() {

@@ -4,8 +4,11 @@ use ike_codec::{CertificateEncoding, IdKind, Identification};
 
 use crate::credential::HASH_LENGTHS;
 use crate::encoding::{Bag, LoadError, certificates, crls};
+use crate::name_text::name_text;
 use crate::path::{PathSearch, check_contents};
-use crate::refusal::{CertificateRefusal, name_text};
+use crate::public_key::RsaKey;
+use crate::raw_key::public_keys;
+use crate::refusal::CertificateRefusal;
 use crate::x509::{Certificate, Crl};
 
 /// Largest number of certificates of a peer that are processed; repeated ones count once.
@@ -14,6 +17,8 @@ const MAX_CERTIFICATES: usize = 8;
 const MAX_CRLS: usize = 4;
 /// Largest length of all certificate payloads of a peer, in octets.
 const MAX_LENGTH: usize = 65_535;
+/// Largest number of public keys that are for any identity: all of them may be tried for one signature.
+const MAX_PUBLIC_KEYS: usize = 16;
 /// Largest number of certificate requests (RFC 4945 section 3.2.7.1).
 const MAX_REQUESTS: usize = 4;
 
@@ -60,6 +65,7 @@ pub struct Trust {
     authorities: Vec<Certificate>,
     crls: Vec<Crl>,
     pinned: Vec<Pinned>,
+    public_keys: Vec<RawKey>,
 }
 
 /// Certificate of one peer that is trusted without a CA.
@@ -70,17 +76,26 @@ struct Pinned {
     identity: Option<(IdKind, Vec<u8>)>,
 }
 
+/// Public key of a peer that is trusted without a certificate.
+#[derive(Clone, Debug)]
+struct RawKey {
+    key: RsaKey,
+    /// The only identity that is accepted with it; any if `None`.
+    identity: Option<(IdKind, Vec<u8>)>,
+}
+
 /// Result of the verification of the signature of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Subject of the certificate as text, for messages.
+    /// Subject of the certificate as text, for messages; empty for a public key without a certificate.
     pub subject: String,
-    /// Certificate of the peer in DER.
+    /// Certificate of the peer in DER; empty for a public key without one.
     pub certificate: Vec<u8>,
-    /// Last second in which all certificates of the path are valid, in seconds since 1970.
+    /// Last second in which all certificates of the path are valid, in seconds since 1970; the greatest number for a
+    /// public key.
     pub not_after: u64,
-    /// The certificate is pinned, and no path to a CA was verified.
+    /// Certificate or public key are pinned, and no path to a CA was verified.
     pub is_pinned: bool,
 }
 
@@ -153,6 +168,25 @@ impl Trust {
         Ok(())
     }
 
+    /// Trusts the public keys in a file, without a certificate. Returns their number.
+    ///
+    /// The file is in PEM (`PUBLIC KEY`, `RSA PUBLIC KEY`), in DER, or in the text of racoon(8), `: PUB 0s..`. With
+    /// `identity`, a peer that signs with a key must have that identity; without, any identity is accepted, as with a
+    /// pre-shared key.
+    ///
+    /// # Errors
+    /// [`LoadError`]; then no key is added. At most 16 keys may be without an identity.
+    pub fn add_public_keys(&mut self, file: &[u8], identity: Option<&Identification<'_>>) -> Result<usize, LoadError> {
+        let keys = public_keys(file)?;
+        let of_any = self.public_keys.iter().filter(|own| own.identity.is_none()).count();
+        if identity.is_none() && keys.len().saturating_add(of_any) > MAX_PUBLIC_KEYS {
+            return Err(LoadError::TooManyKeys { limit: MAX_PUBLIC_KEYS });
+        }
+        let (count, identity) = (keys.len(), identity.map(|identity| (identity.kind, identity.data.to_vec())));
+        self.public_keys.extend(keys.into_iter().map(|key| RawKey { key, identity: identity.clone() }));
+        Ok(count)
+    }
+
     /// Returns the names of at most four CAs in DER, for certificate requests (RFC 2408 section 3.10).
     pub fn requests(&self) -> impl Iterator<Item = &[u8]> {
         let mut names: Vec<&[u8]> = Vec::new();
@@ -168,8 +202,9 @@ impl Trust {
     ///
     /// `now` is the time in seconds since 1970. `payloads` are encoding and data of the certificate payloads in order
     /// of receipt: of encoding 4 certificates, of encoding 1 PKCS#7 with certificates, of encoding 7 CRLs; others are
-    /// passed over. Their order does not matter (RFC 4945 section 3.3.10.3): the certificate of the peer is the one
-    /// whose key has made the signature. Without a certificate of the peer, pinned ones are used.
+    /// ignored. Their order does not matter (RFC 4945 section 3.3.10.3): the certificate of the peer is the one
+    /// whose key has made the signature. Without a certificate of the peer, pinned ones are used. Public keys of
+    /// [`add_public_keys`](Self::add_public_keys) for the identity are tried first.
     ///
     /// # Errors
     /// [`CertificateRefusal`]. If the signature is of no key, the reason is that of the first certificate that is not
@@ -182,6 +217,10 @@ impl Trust {
         hash: &[u8],
         signature: &[u8],
     ) -> Result<Verified, CertificateRefusal> {
+        let with_key = self.verify_public_keys(identity, hash, signature);
+        if let Some(Ok(verified)) = with_key {
+            return Ok(verified);
+        }
         let received = Received::read(payloads)?;
         let mut candidates: Vec<&Certificate> = received.certificates.iter().collect();
         if let (true, Some(payload)) = (candidates.is_empty(), received.malformed) {
@@ -208,10 +247,32 @@ impl Trust {
                 Err(reason) => drop(refused.get_or_insert(reason)),
             }
         }
-        match (accepted, refused) {
+        match (accepted, refused.or(with_key.and_then(Result::err))) {
             (Err(CertificateRefusal::NoCertificate), Some(reason)) => Err(reason),
             (accepted, _) => accepted,
         }
+    }
+
+    /// Verifies a signature with the public keys for an identity. Returns `None` if there are none, and the reason of
+    /// the first one if the signature is of no key.
+    fn verify_public_keys(
+        &self,
+        identity: &Identification<'_>,
+        hash: &[u8],
+        signature: &[u8],
+    ) -> Option<Result<Verified, CertificateRefusal>> {
+        let is_for = |own: &&RawKey| own.identity.as_ref().is_none_or(|(kind, data)| is_same(identity, *kind, data));
+        let mut refused = None;
+        for own in self.public_keys.iter().filter(is_for) {
+            match check_hash(&own.key, hash, signature) {
+                Ok(()) => {
+                    let (subject, certificate) = (String::new(), Vec::new());
+                    return Some(Ok(Verified { subject, certificate, not_after: u64::MAX, is_pinned: true }));
+                }
+                Err(reason) => drop(refused.get_or_insert(reason)),
+            }
+        }
+        refused.map(Err)
     }
 
     /// Checks a certificate whose key has made the signature.
@@ -225,6 +286,9 @@ impl Trust {
         check_contents(certificate, now)?;
         if !certificate.may_sign() {
             return Err(CertificateRefusal::KeyUsage { subject: certificate.subject_text() });
+        }
+        if !certificate.is_for_ike() {
+            return Err(CertificateRefusal::ExtendedKeyUsage { subject: certificate.subject_text() });
         }
         let mut pinned = self.pinned.iter().filter(|pinned| pinned.certificate.octets == certificate.octets).peekable();
         let is_pinned = pinned.peek().is_some();
@@ -285,11 +349,15 @@ fn is_same(identity: &Identification<'_>, kind: IdKind, data: &[u8]) -> bool {
 }
 
 fn check_signature(certificate: &Certificate, hash: &[u8], signature: &[u8]) -> Result<(), CertificateRefusal> {
+    let key = certificate.key.as_ref().map_err(|e| *e).and_then(|key| key.rsa());
+    let key = key.map_err(|reason| CertificateRefusal::Key { subject: certificate.subject_text(), reason })?;
+    check_hash(key, hash, signature)
+}
+
+fn check_hash(key: &RsaKey, hash: &[u8], signature: &[u8]) -> Result<(), CertificateRefusal> {
     if !HASH_LENGTHS.contains(&hash.len()) {
         return Err(CertificateRefusal::HashLength { octets: hash.len() });
     }
-    let key = certificate.key.as_ref().map_err(|e| *e).and_then(|key| key.rsa());
-    let key = key.map_err(|reason| CertificateRefusal::Key { subject: certificate.subject_text(), reason })?;
     //= RFC 2409 5.1/1
     //# MUST: rsa signatures are private key encryptions of pkcs #1, without an oid
     Ok(key.verify(&[], hash, signature)?)
@@ -339,7 +407,7 @@ impl Received {
         Ok(true)
     }
 
-    /// Adds a CRL. One that cannot be decoded is left out: CRLs of a peer are additions to those that are configured.
+    /// Adds a CRL. One that cannot be decoded is ignored: CRLs of a peer are additions to those that are configured.
     fn add_crl(&mut self, data: &[u8]) -> Result<bool, CertificateRefusal> {
         let Ok(crl) = Crl::read(data) else { return Ok(true) };
         if self.crls.len() >= MAX_CRLS {

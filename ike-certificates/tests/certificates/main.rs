@@ -1,0 +1,5 @@
+//! Verification of the certificates of peers.
+
+mod constraints;
+mod template;
+mod verification;
