@@ -1,10 +1,10 @@
 //! IKEv1 (RFC 2408, RFC 2409) without I/O: negotiation of SAs, and its cryptographic building blocks.
 //!
-//! [`Negotiator`] is a state machine in fixed memory: main, aggressive and base mode with pre-shared keys, signatures and
-//! hybrid authentication, NAT traversal, dead peer detection, XAUTH and Mode Config, quick mode for ESP, AH, IPComp
+//! [`Negotiator`] is a state machine in fixed memory: main, aggressive and base mode with pre-shared keys, signatures
+//! and hybrid authentication, NAT traversal, dead peer detection, XAUTH and Mode Config, quick mode for ESP, AH, IPComp
 //! and bundles of them in tunnel and transport mode, and informational exchanges, in both roles. Datagrams, time and
-//! requests go in; [`Event`]s and datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers,
-//! SPIs and the Diffie-Hellman arithmetic. `ipsec-lab negotiate` is a complete use of it.
+//! requests go in; [`Event`]s and datagrams come out. [`Host`] supplies configuration, keys, random numbers, SPIs and
+//! the Diffie-Hellman arithmetic. `ipsec-lab negotiate` is a complete use of it.
 //!
 //! [`Follower`] takes the messages of both sides from a capture, decrypts them with the secrets that are known and
 //! verifies their hashes: main, aggressive and base mode, quick mode, informational and transaction exchanges.
@@ -36,7 +36,7 @@
 //! ```
 //!
 //! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups;
-//! groups 1, 2 and 5 need `legacy`, too. `alloc` keeps the SAs and exchanges of the negotiator on the heap.
+//! groups 1, 2 and 5 need `legacy` as well. `alloc` keeps the SAs and exchanges of the negotiator on the heap.
 //! `aggressive`, `base`, `signatures`, `nat-traversal`, `dead-peer-detection`, `xauth` and `fragments` (together
 //! `all-exchanges`) add what a negotiator supports besides main mode with pre-shared keys and quick mode. All features
 //! are additive.
@@ -72,6 +72,8 @@ mod method;
 pub mod names;
 mod natd;
 mod negotiator;
+#[cfg(feature = "alloc")]
+mod peer_config;
 mod proposal;
 mod protect;
 
@@ -81,12 +83,15 @@ pub use follower::{FollowError, Followed, Follower, HashForm, NotVerified, Secre
 pub use keymat::{Cookies, EmptyKeymat, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 pub use natd::{NatDetection, detect, detection_hash};
 pub use negotiator::{
-    CertificateRefusal, ClientConfig, ClientNetwork, ConfigRequest, Counter, Counters, Credentials, DeadPeerDetection,
-    Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId, IsakmpSaView,
-    MAX_BUNDLE, MAX_CREDENTIAL, Mismatch, ModeConfig, NatSituation, NegotiatedSa, Negotiator, Parameter, Path, Peer,
-    PeerHint, PeerId, Phase, PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings, ShortText, SignedIdentity,
-    SpiPair, Table, Target, Transmit, XauthAnswer, XauthRequest,
+    CertificateRefusal, CertificateRequests, ClientConfig, ClientNetwork, ClientNetworkV6, ConfigRequest, Counter,
+    Counters, Credentials, DeadPeerDetection, Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId,
+    IpsecTemplate, IsakmpSaId, IsakmpSaView, MAX_BUNDLE, MAX_CREDENTIAL, Mismatch, ModeConfig, NatSituation,
+    NegotiatedSa, Negotiator, Parameter, Path, Peer, PeerHint, PeerId, Phase, PolicyRefusal, PolicyRequest,
+    PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings, ShortText, SignedIdentity, SpiPair, Table, Target,
+    Transmit, XauthAnswer, XauthPart, XauthRequest,
 };
+#[cfg(feature = "alloc")]
+pub use peer_config::{Identity, LocalIdentity, NatUse, PeerConfig};
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,
     hash_number,

@@ -4,20 +4,20 @@ use ike_codec::{AuthMethod, Quirks, XauthOrGssApi};
 
 use crate::Role;
 
-/// Way in which the two ends of phase 1 prove their identities (RFC 2409 section 5).
+/// Authentication of both sides in phase 1 (RFC 2409 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authentication {
-    /// Both ends have a pre-shared key.
+    /// Both sides have a pre-shared key.
     PreSharedKey,
-    /// Both ends sign.
+    /// Both sides sign the hash.
     Signature,
-    /// This end sends a hash, which proves nothing about its identity, and is authenticated by XAUTH later; the other
-    /// end signs (draft-ietf-ipsec-isakmp-hybrid-auth-05).
+    /// The side of this role sends a hash, which does not prove its identity, and is authenticated by XAUTH later; the
+    /// other end signs (draft-ietf-ipsec-isakmp-hybrid-auth-05).
     Hybrid(Role),
 }
 
 impl Authentication {
-    /// Returns whether one end signs.
+    /// Returns whether the side of a role signs.
     pub fn signs(self, role: Role) -> bool {
         match self {
             Self::PreSharedKey => false,

@@ -1,12 +1,14 @@
 //! Names of algorithms in configurations and on command lines, in the format of strongSwan: `aes128`, `sha1`,
 //! `modp2048`, `aes256gcm16`.
 
+use core::fmt;
+
 use ike_codec::Group;
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 
 use crate::GroupLengths;
 
-/// Ciphers: the parts of the name in front of the key bits and behind them.
+/// Ciphers: the parts of the name in front of the key bits and after them.
 const CIPHERS: &[(&str, &str, CipherAlgorithm)] = &[
     ("null", "", CipherAlgorithm::Null),
     ("des", "", CipherAlgorithm::DesCbc),
@@ -84,4 +86,34 @@ pub fn hash(name: &str) -> Option<HashFunction> {
 pub fn group(name: &str) -> Option<Group> {
     let is_named = |group: &Group| group.name() == Some(name) && GroupLengths::of(*group).is_some();
     (1..=u16::from(u8::MAX)).map(Group).find(is_named)
+}
+
+/// Cipher with the length of its key in octets, printed by its name: `aes256`, `3des`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CipherName(pub CipherAlgorithm, pub usize);
+
+impl fmt::Display for CipherName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(cipher, octets) = *self;
+        let (Some(&(prefix, suffix, _)), Some(row)) = (CIPHERS.iter().find(|row| row.2 == cipher), cipher.row()) else {
+            return cipher.fmt(f);
+        };
+        f.write_str(prefix)?;
+        if row.keys.min != row.keys.max {
+            write!(f, "{}", octets.saturating_sub(row.salt).saturating_mul(8))?;
+        }
+        f.write_str(suffix)
+    }
+}
+
+/// Returns the name of an integrity algorithm; `None` for one that is not negotiated by name.
+#[must_use]
+pub fn integrity_name(integrity: IntegrityAlgorithm) -> Option<&'static str> {
+    INTEGRITY.iter().find(|row| row.1 == integrity).map(|row| row.0)
+}
+
+/// Returns the name of a hash algorithm of phase 1.
+#[must_use]
+pub fn hash_name(hash: HashFunction) -> Option<&'static str> {
+    HASHES.iter().find(|row| row.1 == hash).map(|row| row.0)
 }

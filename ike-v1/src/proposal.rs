@@ -191,7 +191,8 @@ pub struct Phase1Choice {
 }
 
 impl Phase1Choice {
-    /// Algorithms and parameters of an offer, with the default key length of the cipher and without lifetimes.
+    /// Creates the algorithms and parameters of an offer, with the default key length of the cipher and without
+    /// lifetimes.
     pub fn new(cipher: CipherAlgorithm, hash: HashFunction, auth_method: AuthMethod, group: Group) -> Self {
         let cipher_key = cipher.row().map_or(0, |row| row.default_key);
         Self { cipher, cipher_key, hash, auth_method, group, lifetimes: Lifetimes::default() }
@@ -277,6 +278,34 @@ impl Phase1Choice {
             lifetimes: seen.lifetimes,
         })
     }
+
+    /// Decodes the attributes of a recorded transform on which the keys of its SA depend. Others may have any value and
+    /// order: the peers agreed on them. A missing group or authentication method is zero.
+    pub(crate) fn recorded(attributes: &Attributes<'_>, defaults: &PeerDefaults) -> Result<Self, ProposalError> {
+        use ike_codec::OakleyAttribute as Kind;
+        let value = |kind: Kind| {
+            let number = attributes.iter().find(|attribute| attribute.kind == kind.0)?.number()?;
+            u16::try_from(number).ok()
+        };
+        let missing = |kind: Kind| ProposalError::Missing(kind.0);
+        let encryption = Encryption(value(Kind::ENCRYPTION).ok_or(missing(Kind::ENCRYPTION))?);
+        let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
+        let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
+        let hash = Hash(value(Kind::HASH).ok_or(missing(Kind::HASH))?);
+        let &(_, hash) = HASHES.iter().find(|(wire, _)| *wire == hash).ok_or(ProposalError::Hash(hash))?;
+        let defaults = &PeerDefaults { blowfish_bits: defaults.phase_1_blowfish_bits, ..*defaults };
+        // A cipher of one key length needs no attribute, and some peers send one of their own.
+        let is_fixed = cipher.row().is_some_and(|row| row.keys.min == row.keys.max);
+        let key_length = value(Kind::KEY_LENGTH).filter(|_| !is_fixed);
+        Ok(Self {
+            cipher,
+            cipher_key: key_octets(cipher, key_length, defaults)?,
+            hash,
+            auth_method: AuthMethod(value(Kind::AUTH_METHOD).unwrap_or(0)),
+            group: Group(value(Kind::GROUP).unwrap_or(0)),
+            lifetimes: Lifetimes::default(),
+        })
+    }
 }
 
 /// Algorithms and parameters of a transform of phase 2 (RFC 2407 section 4.5).
@@ -318,7 +347,7 @@ pub enum Phase2Suite {
 }
 
 impl Phase2Choice {
-    /// Algorithms and parameters of an offer for ESP, AH or IPComp, without a group and lifetimes.
+    /// Creates the algorithms and parameters of an offer for ESP, AH or IPComp, without a group and lifetimes.
     pub fn new(protocol: ProtocolId, suite: Phase2Suite, encapsulation: EncapsulationMode) -> Self {
         Self {
             protocol,
@@ -336,7 +365,7 @@ impl Phase2Choice {
         Self { group: Some(group), ..self }
     }
 
-    /// Asks for extended sequence numbers (RFC 4304).
+    /// Offers extended sequence numbers (RFC 4304).
     #[must_use]
     pub const fn with_extended_sequence(self) -> Self {
         Self { extended_sequence: true, ..self }
@@ -551,7 +580,7 @@ fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefault
     if bits.is_multiple_of(8) && row.keys.allow(octets) { Ok(octets) } else { Err(wrong) }
 }
 
-/// Writes the key length of a cipher in bits, without the salt; nothing for ciphers of one key length.
+/// Writes the key length of a cipher in bits, without the salt, unless the cipher has one key length only.
 fn write_key_length(
     attributes: &mut AttributeWriter<'_>,
     kind: u16,

@@ -256,7 +256,7 @@ fn invalid_attributes_of_phase_1_are_refused() {
 #[test]
 fn invalid_attributes_of_phase_2_are_refused() {
     let cases: [(List<'_>, AttributeError); 4] = [
-        (basic(&[(5, 2), (5, 2)]), AttributeError::Duplicate(5)),
+        (basic(&[(5, 2), (5, 1)]), AttributeError::Duplicate(5)),
         (basic(&[(1, 1)]), AttributeError::UnpairedLifetime),
         (vec![(1, Value::Basic(1)), (2, Value::Variable(&[1; 9]))], AttributeError::OutOfRange(2)),
         (vec![(6, Value::Variable(&[1, 0, 0]))], AttributeError::OutOfRange(6)),
@@ -439,7 +439,7 @@ fn unknown_ah_transforms_are_refused() {
 }
 
 #[test]
-fn auth_numbers_of_integrity_algorithms() {
+fn integrity_algorithms_map_to_their_numbers() {
     for (attribute, transform, integrity, octets, _) in AUTH {
         let expected = if attribute == 252 { (5, 5) } else { (attribute, transform) };
         let expected = (AuthAlgorithm(expected.0), AhTransform(expected.1));
@@ -586,7 +586,7 @@ fn split_gives_keys_that_every_suite_accepts() {
 //= RFC 2408 A.3/1
 //# MUST: ISAKMP has protocol 1 in every domain of interpretation
 #[test]
-fn proposal_error_messages() {
+fn proposal_errors_name_attribute_and_values() {
     let texts = [
         (ProposalError::Missing(4), "mandatory attribute 4 is missing"),
         (ProposalError::Encryption(Encryption(2)), "encryption algorithm IDEA-CBC is not supported"),
@@ -610,7 +610,7 @@ fn proposal_error_messages() {
 }
 
 #[test]
-fn hash_numbers_of_hash_functions() {
+fn hash_functions_map_to_their_numbers() {
     use ike_v1::hash_number;
     use ipsec_crypto::HashFunction;
     let all = [

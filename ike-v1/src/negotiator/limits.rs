@@ -1,12 +1,14 @@
 //! Bounds on the state and the computations that peers can cause before they are authenticated.
 
+use core::cmp::Reverse;
 use core::net::IpAddr;
 
 use ipsec_packet::Instant;
 
 use super::counters::Counter;
-use super::event::SlotId;
+use super::event::{IsakmpSaId, SlotId};
 use super::exchange::{Output, State};
+use super::features::FRAGMENTS;
 use super::ipsec_sa::IpsecSlot;
 use super::stage::Stage;
 use super::{Negotiator, Refusal, Role, Table};
@@ -23,7 +25,7 @@ impl Bucket {
         Self { tokens: rate, filled: Instant::ZERO }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token and returns whether there was one.
     pub fn take(&mut self, now: Instant, rate: u16) -> bool {
         self.fill(now, rate);
         match self.tokens.checked_sub(1) {
@@ -100,8 +102,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns the index of an exchange for a first message from this address. A source that has as many as it may
     /// loses the oldest one; when all are in use, the busiest source does so for one that has fewer.
     ///
-    /// Only exchanges whose initiator has not returned the cookie of this host make room, as their addresses, and that
-    /// of the first message, may be forged.
+    /// Only exchanges whose initiator has not returned the cookie of this host are evicted, as their addresses, and
+    /// that of the first message, may be forged.
     pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
         let own = self.half_open_of(remote);
         let unproven = || self.half_open().filter(|(_, state)| state.is_unproven());
@@ -115,7 +117,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         let busiest = unproven().map(|(index, state)| {
             let count = self.half_open_of(state.path.remote.ip());
-            (count, core::cmp::Reverse(state.started), index)
+            (count, Reverse(state.started), index)
         });
         match busiest.max() {
             Some((count, _, index)) if count > own => Ok(self.shed(index)),
@@ -124,7 +126,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the index of an exchange for a negotiation of this host, or of an authenticated peer. Half-open
-    /// exchanges give way to it, first those whose initiator has not returned the cookie of this host.
+    /// exchanges are evicted for it, first those whose initiator has not returned the cookie of this host.
     pub(super) fn free_exchange(&mut self) -> Result<usize, Refusal> {
         if let Some(index) = self.idle_slot() {
             return Ok(index);
@@ -165,14 +167,59 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if self.unproven_key_exchanges.take(now, rate) { Ok(()) } else { Err(Refusal::TooManyKeyExchanges) }
     }
 
+    /// Permits the verification of a signature of an initiator, and of its certificates.
+    pub(super) fn take_verification(&mut self, now: Instant) -> Result<(), Refusal> {
+        let rate = self.settings.verifications_per_second;
+        if self.verifications.take(now, rate) { Ok(()) } else { Err(Refusal::TooManyVerifications) }
+    }
+
+    /// Returns the ISAKMP SA that is removed for one of a client at this address whose user is still to be authenticated:
+    /// everybody who has the key of a group can have such SAs. A source that has as many as it may loses the oldest
+    /// one; when half of the table is used for them, the busiest source does so for one that has fewer.
+    pub(super) fn login_place(&self, remote: IpAddr) -> Result<Option<(usize, IsakmpSaId)>, Refusal> {
+        let owing = || self.isakmp.iter().filter(|(_, sa)| sa.owes_login());
+        let count = |address: IpAddr| owing().filter(|(_, sa)| source(sa.path.remote.ip()) == source(address)).count();
+        let own = count(remote);
+        let oldest = if own >= self.settings.logins_per_source.into() {
+            let of_source = owing().filter(|(_, sa)| source(sa.path.remote.ip()) == source(remote));
+            of_source.min_by_key(|(_, sa)| sa.established)
+        } else if owing().count() >= SAS.wrapping_div(2).max(1) {
+            let busiest = owing().max_by_key(|(_, sa)| (count(sa.path.remote.ip()), Reverse(sa.established)));
+            busiest.filter(|(_, sa)| count(sa.path.remote.ip()) > own)
+        } else {
+            return Ok(None);
+        };
+        // One SA that has given way is reported at a time.
+        let oldest = oldest.filter(|_| self.superseded.is_none()).ok_or(Refusal::TooManyLogins)?;
+        Ok(Some((oldest.0, IsakmpSaId(oldest.1.id))))
+    }
+
     /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.
     pub(super) fn idle_slot(&self) -> Option<usize> {
-        let is_complete = |state: &State| {
-            state.stage == Stage::Answers && state.output == Output::Idle && state.spans.attributes.is_empty()
+        self.exchanges.free().or_else(|| self.oldest(is_complete)).or_else(|| self.oldest(is_reassembly))
+    }
+
+    /// Returns the index of an exchange for the fragments of a first message from this address: one that no other
+    /// exchange needs. A source that has as many as it may loses the oldest one, as all do together.
+    pub(super) fn reassembly_slot(&self, remote: IpAddr) -> Result<usize, Refusal> {
+        let (all, of_one) = (EXCHANGES.wrapping_div(4).max(1), EXCHANGES.wrapping_div(8).max(1));
+        let is_of_source = |state: &State| is_reassembly(state) && source(state.path.remote.ip()) == source(remote);
+        let count =
+            |is_it: &dyn Fn(&State) -> bool| self.exchanges.values().filter(|exchange| is_it(&exchange.state)).count();
+        let found = if count(&is_of_source) >= of_one {
+            self.oldest(is_of_source)
+        } else if count(&is_reassembly) >= all {
+            self.oldest(is_reassembly)
+        } else {
+            self.idle_slot()
         };
-        let complete = || self.exchanges.iter().filter(|(_, exchange)| is_complete(&exchange.state));
-        let oldest = || complete().min_by_key(|(_, exchange)| exchange.state.started);
-        self.exchanges.free().or_else(|| oldest().map(|(index, _)| index))
+        found.ok_or(Refusal::Full(Table::Exchanges))
+    }
+
+    /// Returns the index of the oldest exchange for which this holds.
+    fn oldest(&self, is_it: impl Fn(&State) -> bool) -> Option<usize> {
+        let found = self.exchanges.iter().filter(|(_, exchange)| is_it(&exchange.state));
+        found.min_by_key(|(_, exchange)| exchange.state.started).map(|(index, _)| index)
     }
 
     fn half_open(&self) -> impl Iterator<Item = (usize, &State)> {
@@ -190,6 +237,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.counters.count(Counter::Shed);
         index
     }
+}
+
+/// Returns whether an exchange only answers duplicates.
+fn is_complete(state: &State) -> bool {
+    state.stage == Stage::Answers && state.output == Output::Idle && state.spans.attributes.is_empty()
+}
+
+/// Returns whether an exchange stores the fragments of a first message.
+fn is_reassembly(state: &State) -> bool {
+    FRAGMENTS && state.stage == Stage::Reassembles
 }
 
 /// Returns what identifies the source of an address: an IPv4 address, or the network prefix of 64 bits of an IPv6
