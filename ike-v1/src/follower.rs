@@ -15,19 +15,19 @@ use exchange::{Begin, Exchange, Exchanges, Place, hash};
 pub use phase_1::{NotVerified, Secrets};
 use phase_1::{Phase1, SaKeys};
 
-/// Follower of one ISAKMP SA that takes the messages of both sides in the order of a capture, decrypts them in place
+/// Follower of one ISAKMP SA: processes the messages of both sides in the order of a capture, decrypts them in place
 /// and verifies their hashes (RFC 2409 section 5 and appendix B).
 ///
-/// It knows main, aggressive and base mode, quick mode, informational and transaction exchanges. A message advances the
-/// IV chain of its exchange when its hash is good, or cannot be verified because a secret is not known. A
-/// retransmission, a forged message and one that cannot be decrypted advance nothing.
+/// It decodes main, aggressive and base mode, quick mode, informational and transaction exchanges. A message advances
+/// the IV chain of its exchange when its hash is good, or cannot be verified because a secret is not known. A
+/// retransmission, a forged message and one that cannot be decrypted do not advance it.
 ///
 /// `EXCHANGES` is the number of exchanges after phase 1 of which IVs and nonces are kept; the oldest is replaced.
 /// `BUFFER` is the length in octets of the longest SA or identification payload.
 #[derive(Debug)]
 pub struct Follower<const EXCHANGES: usize, const BUFFER: usize> {
     phase_1: Phase1<BUFFER>,
-    /// Keys that have opened a message.
+    /// Keys that have decrypted a message.
     keys: Option<SaKeys>,
     chains: Option<Exchange>,
     exchanges: Exchanges<EXCHANGES>,
@@ -36,11 +36,11 @@ pub struct Follower<const EXCHANGES: usize, const BUFFER: usize> {
 /// Result of the verification of a hash (RFC 2408 section 5.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The message is one that contains no hash.
+    /// Messages of this kind contain no hash.
     Absent,
-    /// The hash is that of the message.
+    /// The hash verifies.
     Good,
-    /// The hash is not that of the message: the message or a secret is wrong.
+    /// The hash does not verify: the message or a secret is wrong.
     Bad,
     /// The hash was not verified.
     NotVerified(NotVerified),
@@ -51,7 +51,7 @@ pub enum Verdict {
 pub struct Followed {
     /// IV with which the message was decrypted; `None` for a message in cleartext.
     pub chain: Option<IvChain>,
-    /// Hash that belongs to the message; `None` if it contains none.
+    /// Hash of the message; `None` if it contains none.
     pub form: Option<HashForm>,
     /// Result of the verification.
     pub verdict: Verdict,
@@ -73,13 +73,13 @@ impl Followed {
         Self { chain: None, form: Some(form), verdict, computed }
     }
 
-    /// Value that is signed; the signature is not verified.
+    /// Creates the result for a signed value; the signature is not verified.
     fn signed(form: HashForm, computed: Result<PrfOutput, NotVerified>) -> Self {
         let verdict = Verdict::NotVerified(NotVerified::Signature);
         Self { chain: None, form: Some(form), verdict, computed: computed.ok() }
     }
 
-    /// Encrypted message without the hash that its exchange requires.
+    /// Creates the result for an encrypted message without the hash that its exchange requires.
     const fn missing(form: HashForm) -> Self {
         let verdict = Verdict::NotVerified(NotVerified::Missing);
         Self { chain: None, form: Some(form), verdict, computed: None }
@@ -97,7 +97,7 @@ impl Followed {
 pub enum FollowError {
     /// The message is malformed.
     Malformed(DecodeError),
-    /// A value of phase 1 is longer than the memory for it.
+    /// A value of phase 1 exceeds its buffer.
     TooLong {
         /// Length of the value in octets.
         octets: usize,
@@ -110,6 +110,8 @@ pub enum FollowError {
     NoKeyExchange,
     /// No secret is known from which the encryption key follows.
     NoKey,
+    /// The encryption key does not follow from the secrets.
+    Underivable(NotVerified),
     /// The encryption key is not valid for the cipher.
     Key(KeyError),
     /// The message cannot be decrypted.
@@ -130,14 +132,17 @@ impl fmt::Display for FollowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(e) => fmt::Display::fmt(e, f),
-            Self::TooLong { octets } => write!(f, "value of {octets} octets is longer than the memory for it"),
-            Self::NoChoice => f.write_str("no choice of algorithms seen"),
+            Self::TooLong { octets } => write!(f, "value of {octets} octets exceeds its buffer"),
+            Self::NoChoice => f.write_str("algorithms of phase 1 are not known"),
             Self::Choice(e) => fmt::Display::fmt(e, f),
-            Self::NoKeyExchange => f.write_str("no key exchange seen"),
-            Self::NoKey => f.write_str("no key given"),
+            Self::NoKeyExchange => f.write_str("public values of phase 1 are not known"),
+            Self::NoKey => f.write_str("encryption key is not known"),
+            Self::Underivable(why) => write!(f, "encryption key cannot be derived: {why}"),
             Self::Key(e) => fmt::Display::fmt(e, f),
             Self::Protect(e) => fmt::Display::fmt(e, f),
-            Self::Plaintext(e) => write!(f, "decrypted, but {e}"),
+            Self::Plaintext(e) => {
+                write!(f, "a secret is wrong or an earlier message is missing, as what is decrypted is malformed: {e}")
+            }
         }
     }
 }
@@ -154,13 +159,13 @@ impl core::error::Error for FollowError {
     }
 }
 
-/// Message to be opened, and its sender.
+/// Message to be decrypted, and its sender.
 struct Incoming {
     sender: Role,
     header: Header,
 }
 
-/// Message that was decrypted with the IV of a place.
+/// Message that was decrypted with the IV of a position in an exchange.
 struct Attempt {
     place: Place,
     next: NextIv,
@@ -174,12 +179,12 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Default for Follower<EXCHANGES
 }
 
 impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
-    /// Creates a follower that has seen no message.
+    /// Creates a follower that has processed no message.
     pub fn new() -> Self {
         Self { phase_1: Phase1::new(), keys: None, chains: None, exchanges: Exchanges::new() }
     }
 
-    /// Takes the next message of either side. `sender` is its role in phase 1.
+    /// Processes the next message of either side. `sender` is its role in phase 1.
     ///
     /// A message in cleartext is not modified. An encrypted one is decrypted in place and its encryption flag cleared,
     /// also if its hash is bad. The secrets are used until they have opened one message, and may differ from call to
@@ -230,17 +235,17 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
         self.phase_1.cookies
     }
 
-    /// Returns the encryption of messages, once a message was opened.
+    /// Returns the encryption of messages, once a message was decrypted.
     pub fn protection(&self) -> Option<Protection> {
         self.keys.as_ref()?.protection().ok()
     }
 
-    /// Returns the encryption key Ka, once a message was opened.
+    /// Returns the encryption key Ka, once a message was decrypted.
     pub fn encryption_key(&self) -> Option<&[u8]> {
         Some(self.keys.as_ref()?.encryption_key.expose())
     }
 
-    /// Returns SKEYID_d, SKEYID_a and SKEYID_e, once a message was opened; `None` without the secrets for them.
+    /// Returns SKEYID_d, SKEYID_a and SKEYID_e, once a message was decrypted; `None` without the secrets for them.
     pub fn phase_1_keys(&self) -> Option<&Phase1Keys> {
         self.keys.as_ref()?.phase_1_keys.as_ref().ok()
     }
@@ -289,7 +294,7 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
         Ok(followed)
     }
 
-    /// Decrypts a message with the IV of the first place in which its hash is accepted, else with that of the first
+    /// Decrypts a message with the IV of the first position in which its hash is accepted, otherwise of the first
     /// place in which it can be parsed.
     fn open(
         &self,
@@ -326,7 +331,7 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
         Ok(attempt)
     }
 
-    /// Decrypts a message with the IV of a place and verifies its hash. On an error, the message is unchanged.
+    /// Decrypts a message with the IV of a position and verifies its hash. On an error, the message is unchanged.
     fn attempt(
         &self,
         keys: &SaKeys,
@@ -365,7 +370,7 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
         Followed::compared(form, received.body, computed)
     }
 
-    /// Advances the IV chain past a decrypted message, and stores what later hashes cover.
+    /// Advances the IV chain past a decrypted message, and stores the values that later hashes cover.
     fn advance(&mut self, incoming: &Incoming, place: Place, next: NextIv, message: &[u8]) {
         let Ok(chain) = plaintext(message) else { return };
         let Header { message_id, exchange, .. } = incoming.header;
@@ -385,7 +390,7 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
     }
 }
 
-/// Returns whether a message belongs to phase 1.
+/// Returns whether a message is one of phase 1.
 fn is_phase_1(header: &Header) -> bool {
     header.message_id == 0 && header.exchange != ExchangeKind::INFORMATIONAL
 }

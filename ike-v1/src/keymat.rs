@@ -86,7 +86,7 @@ impl Skeyid {
         Self { prf, value: prf.compute(key.expose(), &[&cookies.initiator, &cookies.responder]) }
     }
 
-    /// Returns the octets of SKEYID, for callers that log secrets on purpose.
+    /// Returns the octets of SKEYID, for callers that log secrets deliberately.
     pub fn expose(&self) -> &[u8] {
         self.value.expose()
     }

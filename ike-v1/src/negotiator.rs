@@ -5,6 +5,7 @@ mod base;
 mod census;
 mod changeover;
 mod choose;
+mod client_config;
 mod counters;
 mod dpd;
 mod event;
@@ -18,6 +19,7 @@ mod informational;
 mod ipsec_sa;
 mod isakmp_sa;
 mod key_exchange;
+mod lease;
 mod lifecycle;
 mod limits;
 mod main_mode;
@@ -48,20 +50,21 @@ mod transaction;
 mod vendor;
 mod xauth;
 
+pub use client_config::{ClientConfig, ClientNetwork, ClientNetworkV6, ShortText};
 pub use counters::{Counter, Counters};
 pub use dpd::DeadPeerDetection;
 pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};
-pub use host::{Host, PeerHint, PreSharedKey, Refused};
+pub use host::{Host, PeerHint, PolicyRefusal, PolicyRequest, PreSharedKey, Refused};
 pub use isakmp_sa::IsakmpSaView;
-pub use mode_config::{ClientConfig, ClientNetwork, ConfigRequest, ModeConfig, ShortText};
+pub use mode_config::{ConfigRequest, ModeConfig};
 pub use natt::NatSituation;
 pub use outbound::Transmit;
 pub use path::SpiPair;
 pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, ProposalCheck};
-pub use proof::{CertificateRefusal, SignedIdentity};
+pub use proof::{CertificateRefusal, CertificateRequests, SignedIdentity};
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
-pub use xauth::{Credentials, MAX_CREDENTIAL, XauthAnswer, XauthRequest};
+pub use xauth::{Credentials, MAX_CREDENTIAL, XauthAnswer, XauthPart, XauthRequest};
 
 use core::fmt;
 
@@ -80,13 +83,13 @@ use slots::Slots;
 use spi::Spi;
 use stage::Stage;
 
-/// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
+/// Number of failures that can be pending as events, besides those of negotiations that the caller initiated.
 const FAILURES: usize = 8;
 
-/// IKEv1 for one set of local addresses: main, aggressive and base mode, quick mode for ESP, AH and IPComp,
+/// IKEv1 negotiator for one set of local addresses: main, aggressive and base mode, quick mode for ESP, AH and IPComp,
 /// informational and transaction exchanges, in both roles (RFC 2408, RFC 2409).
 ///
-/// The negotiator does no I/O, reads no clock and, without the feature `alloc`, does not allocate. It has room for
+/// The negotiator does no I/O, reads no clock and, without the feature `alloc`, does not allocate. It has space for
 /// `SAS` ISAKMP SAs, `EXCHANGES` exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of
 /// IPsec SAs. A buffer holds the SA payload of the initiator, the private value, both public values, the nonces, and
 /// the last two messages: 1,536 octets for groups of 2048 bits. With the feature `alloc` they are on the heap, each in
@@ -119,13 +122,15 @@ pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS:
     /// Address of a message of an unknown SA, to be reported.
     unknown: Option<Path>,
     unknown_reported: Option<Instant>,
-    /// ISAKMP SA whose place was needed, to be reported.
+    /// ISAKMP SA that was replaced because its table was full, to be reported.
     superseded: Option<(PeerId, IsakmpSaId)>,
     clear_refusal: Option<ClearRefusal>,
     /// Bound on the key exchanges of a responder.
     key_exchanges: Bucket,
     /// Bound on the key exchanges of a responder of aggressive mode.
     unproven_key_exchanges: Bucket,
+    /// Bound on the signatures of initiators that are verified.
+    verifications: Bucket,
     /// Initiator cookies of the ISAKMP SAs that ended last.
     ended: [Cookie; 8],
     /// Initiator cookies that were refused last.
@@ -169,6 +174,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             clear_refusal: None,
             key_exchanges: Bucket::full(settings.key_exchanges_per_second),
             unproven_key_exchanges: Bucket::full(settings.unproven_key_exchanges_per_second),
+            verifications: Bucket::full(settings.verifications_per_second),
             ended: [[0; 8]; 8],
             refused: [[0; 8]; 8],
             has_events: false,
@@ -183,7 +189,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// for a negotiation of the peer; if that succeeds, its events are the answer, and there is none for the
     /// identifier. A pair whose negotiation crosses one of the peer may be redundant, and then has no outbound SA.
     ///
-    /// The pair takes the place of an older one of the policy without loss: the outbound SA is announced, and the older
+    /// The pair replaces an older one of the policy without loss: the outbound SA is announced, and the older
     /// one removed, once the peer has shown that it has the new one, or when the older one ends.
     ///
     /// # Errors
@@ -239,12 +245,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.end_quick_of(sa.0, Refusal::NotInstalled);
     }
 
-    /// Reports that an authentic packet of the inbound SA was received: the peer lives, and has installed its half, even
-    /// if its last message of quick mode was lost. After `OutboundReady`, one report in a second is enough.
+    /// Reports that an authentic packet of the inbound SA was received: the peer is alive, and has installed its half,
+    /// even if its last message of quick mode was lost. After `OutboundReady`, one report in a second is enough.
     pub fn heard_from(&mut self, now: Instant, sa: IpsecSaId) {
         let of_pair = |(_, exchange): &(usize, &Exchange<BUFFER>)| exchange.state.ipsec == Some(sa.0);
         let found = self.exchanges.iter().find(of_pair).map(|(index, exchange)| (index, exchange.state.stage));
-        // The exchange exists, so that its pair does, too.
+        // The exchange exists, so that its pair does as well.
         let _ = match found {
             Some((index, Stage::QuickAwaitsHash3)) => self.confirm_pair(index, now),
             Some((index, Stage::QuickAwaitsConnected)) => self.connect(index, now),
@@ -334,7 +340,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         true
     }
 
-    /// Returns the next event; call it until it returns `None`.
+    /// Returns the next event. The caller repeats the call until it returns `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
         if !self.has_events {
             return None;
@@ -408,7 +414,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.isakmp.values().filter(|sa| sa.is_usable()).map(IsakmpSaView)
     }
 
-    /// Returns whether nothing is left to be sent: after [`Target::All`] was deleted, the program may end.
+    /// Returns whether no message is left to be sent: after [`Target::All`] was deleted, the program may end.
     pub fn is_idle(&self) -> bool {
         let is_deleting = self.isakmp.values().any(|sa| sa.delete.is_some() || sa.notify.is_some())
             || self.pairs.values().any(IpsecSlot::is_deleting);
@@ -416,7 +422,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-/// Puts a cookie in front of others, in the place of the oldest one.
+/// Inserts a cookie in front of the others and drops the oldest one.
 fn remember(cookies: &mut [Cookie; 8], cookie: Cookie) {
     cookies.rotate_right(1);
     if let Some(first) = cookies.first_mut() {

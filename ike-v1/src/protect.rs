@@ -11,7 +11,7 @@ pub struct Protection {
     hash: HashFunction,
 }
 
-/// Chain of IVs of one exchange, which holds the IV of the next message (RFC 2409 appendix B).
+/// Chain of IVs of one exchange, which contains the IV of the next message (RFC 2409 appendix B).
 ///
 /// Phase 1 has one chain; each message ID after it has its own, which is derived from the last ciphertext block of
 /// phase 1. Encryption and decryption do not modify a chain. They return the [`NextIv`], which the caller confirms

@@ -6,7 +6,7 @@ use ipsec_crypto::{PrfOutput, Secret};
 use super::NotVerified;
 use crate::{IvChain, NextIv, Nonces, Phase1Keys, Role};
 
-/// Number of IVs that an exchange keeps, so that retransmissions of as many messages are recognised.
+/// Number of IVs that an exchange keeps: retransmissions of as many messages are recognised.
 const IVS: usize = 9;
 
 /// Length in octets of the longest nonce (RFC 2409 section 5).
@@ -61,19 +61,19 @@ pub(super) enum Begin {
 }
 
 impl Place {
-    /// First message of an exchange.
+    /// Creates the position of the first message of an exchange.
     pub const fn first(chain: IvChain) -> Self {
         Self { chain, number: 1, begin: Begin::New }
     }
 }
 
 impl Exchange {
-    /// Exchange without messages.
+    /// Creates an exchange without messages.
     pub const fn new(message_id: u32, chain: IvChain) -> Self {
         Self { message_id, chains: [chain; IVS], len: 1, dropped: 0, nonces: [None, None] }
     }
 
-    /// Returns the places that a message may have, which leaves the chain at `after`: that of a message that left it
+    /// Returns the positions that a message may have, which leaves the chain at `after`: that of a message that left it
     /// there before, then the next one.
     pub fn places(&self, after: IvChain) -> impl Iterator<Item = Place> {
         let known = self.chains.iter().take(self.len);
@@ -86,7 +86,7 @@ impl Exchange {
         repeated.chain(core::iter::once(self.next()))
     }
 
-    /// Returns the place of the next message.
+    /// Returns the position of the next message.
     pub fn next(&self) -> Place {
         let chain = self.chains.get(self.len.saturating_sub(1)).copied().unwrap_or(IvChain::starting_at(&[]));
         Place { chain, number: self.dropped.saturating_add(self.len), begin: Begin::Next }

@@ -33,6 +33,13 @@ pub struct Secrets<'s> {
     pub algorithms: Option<(CipherAlgorithm, HashFunction)>,
 }
 
+impl Secrets<'_> {
+    /// Returns whether no message can be decrypted, whatever the peers agreed on.
+    const fn are_insufficient(&self) -> bool {
+        self.shared.is_none() && self.phase_1_keys.is_none() && self.encryption_key.is_none()
+    }
+}
+
 impl fmt::Debug for Secrets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secrets")
@@ -246,6 +253,9 @@ impl<const BUFFER: usize> Phase1<BUFFER> {
 
     /// Derives the keys of the SA.
     pub fn keys(&self, secrets: &Secrets<'_>) -> Result<SaKeys, FollowError> {
+        if secrets.are_insufficient() {
+            return Err(FollowError::NoKey);
+        }
         let (cipher, key_len, hash) = match (self.choice, secrets.algorithms) {
             (_, Some((cipher, hash))) => (cipher, cipher.row().map_or(0, |row| row.default_key), hash),
             (Some(choice), None) => choice.map(|c| (c.cipher, c.cipher_key, c.hash)).map_err(FollowError::Choice)?,
@@ -263,7 +273,7 @@ impl<const BUFFER: usize> Phase1<BUFFER> {
         let encryption_key = match (secrets.encryption_key, &phase_1_keys) {
             (Some(key), _) => Secret::new(key).map_err(FollowError::Key)?,
             (None, Ok(keys)) => keys.cipher_key(cipher, key_len).map_err(FollowError::Key)?,
-            (None, Err(_)) => return Err(FollowError::NoKey),
+            (None, Err(why)) => return Err(FollowError::Underivable(*why)),
         };
         Ok(SaKeys { cipher, hash, encryption_key, skeyid, phase_1_keys })
     }
@@ -279,7 +289,7 @@ fn choice(sa: &SecurityAssociation<'_>, quirks: &Quirks) -> Result<Phase1Choice,
         return Err(ProposalError::Protocol(proposal.protocol));
     }
     let transform = proposal.transforms().next().ok_or(ProposalError::Missing(0))?;
-    Phase1Choice::read(&transform.attributes, &PeerDefaults::of(quirks))
+    Phase1Choice::recorded(&transform.attributes, &PeerDefaults::of(quirks))
 }
 
 fn identity<'a>(payloads: &Chain<'a>) -> Option<&'a [u8]> {

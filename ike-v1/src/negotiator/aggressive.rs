@@ -1,5 +1,5 @@
-//! Aggressive mode (RFC 2409 section 5): one function for each message that is received, and one that begins. Each makes
-//! all checks before it changes the state of the exchange.
+//! Aggressive mode (RFC 2409 section 5): one function for each message that is received, and one that begins. Each
+//! makes all checks before it changes the state of the exchange.
 //!
 //! Its identities are in cleartext. With a pre-shared key, HASH_R of the responder is sent to every sender, so that a
 //! weak key can be found by trying offline.
@@ -23,14 +23,14 @@ const KIND: ExchangeKind = ExchangeKind::AGGRESSIVE;
 /// Begins aggressive mode: `HDR, SA, KE, Ni, IDii ->`. Only transforms of the first group are offered, as the public
 /// value is one of it.
 pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
-    let first = *step.peer()?.proposals.first().ok_or(Refusal::Superseded)?;
+    let first = step.peer()?.first_offer()?;
     step.draw(first.group)?;
     let peer = step.state.peer;
     let id = step.store_own_id(peer)?;
     let is_signed = step.authentication(&first)?.signs(Role::Responder);
     let Step { state, scratch, host, quirks, .. } = step;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
-    let of_group = peer.proposals.iter().copied().filter(|offer| offer.group == first.group);
+    let of_group = peer.offers().filter(|offer| offer.group == first.group);
     let offer = store_offer(scratch, of_group)?;
     let spans = state.spans;
     scratch.send(|buf, stored| {
@@ -48,8 +48,8 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Message 1, `HDR, SA, KE, Ni, IDii`: answers with the transform that was chosen, the values, the identity and the
-/// proof of the responder. The identity is claimed; the peer that has it is `peer`.
+/// Processes message 1, `HDR, SA, KE, Ni, IDii`: answers with the transform that was chosen, the values, the identity
+/// and the proof of the responder. The identity is claimed; the peer that has it is `peer`.
 pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Stop> {
     let (sa, sai_b) = message.sa()?;
     let cookies = step.state.cookies;
@@ -92,8 +92,8 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<
     Ok(())
 }
 
-/// Message 2, `HDR, SA, KE, Nr, IDir, HASH_R`: sends `HDR*, HASH_I`, or certificates and a signature in the place of the
-/// hash. Phase 1 is complete.
+/// Processes message 2, `HDR, SA, KE, Nr, IDir, HASH_R`: sends `HDR*, HASH_I`, or certificates and a signature instead
+/// of the hash. Phase 1 is complete.
 pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: Opened<'_>) -> Result<Outcome, Stop> {
     let cookies = check_responder(step.state.cookies.initiator, responder)?;
     let values = message.unverified();
@@ -141,8 +141,8 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: Opene
     Ok(Outcome::Authenticated(peer))
 }
 
-/// Message 3, `HDR*, HASH_I` or `HDR, HASH_I`: phase 1 is complete. If it was encrypted, its last block is the base of
-/// later IVs, otherwise the first IV of phase 1.
+/// Processes message 3, `HDR*, HASH_I` or `HDR, HASH_I`: phase 1 is complete. If it was encrypted, its last block is
+/// the base of later IVs, otherwise the first IV of phase 1.
 pub(crate) fn take_proof(step: &mut Step<'_>, message: Opened<'_>) -> Result<Outcome, Stop> {
     let choice = step.choice()?;
     let cookies = step.state.cookies;

@@ -1,8 +1,8 @@
 //! Base mode (draft-ietf-ipsec-ike-base-mode-02): one function for each message that is received, and one that begins.
 //! Each makes all checks before it changes the state of the exchange.
 //!
-//! The identities come before the key exchange, and nothing is encrypted. The hashes are those that racoon computes: with
-//! signatures they differ from the draft in the order of the nonces and in the identity.
+//! The identities come before the key exchange, and nothing is encrypted. The hashes are those that racoon computes:
+//! with signatures they differ from the draft in the order of the nonces and in the identity.
 
 use ike_codec::{Cookie, ExchangeKind, Identification, PayloadKind};
 use ipsec_crypto::PrfOutput;
@@ -30,7 +30,8 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     let id = step.store_own_id(peer)?;
     let Step { state, scratch, host, quirks, .. } = step;
     let peer = host.peer(peer).ok_or(Refusal::Superseded)?;
-    let offer = store_offer(scratch, peer.proposals.iter().copied())?;
+    peer.first_offer()?;
+    let offer = store_offer(scratch, peer.offers())?;
     let spans = Spans { offer, own_id: id, ..state.spans };
     scratch.send(|buf, stored| {
         write_clear(buf, (KIND, &state.cookies), &mut |writer| {
@@ -45,8 +46,8 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Message 1, `HDR, SA, IDii, Ni`: answers with the transform that was chosen, and the identity and nonce of the
-/// responder.
+/// Processes message 1, `HDR, SA, IDii, Ni`: answers with the transform that was chosen, and the identity and nonce of
+/// the responder.
 pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Stop> {
     let (sa, sai_b) = message.sa()?;
     let chosen = choose::phase_1(&sa, &step.peer()?)?;
@@ -75,7 +76,7 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<
     Ok(())
 }
 
-/// Message 2, `HDR, SA, IDir, Nr`: sends the public value and the proof of the initiator.
+/// Processes message 2, `HDR, SA, IDir, Nr`: sends the public value and the proof of the initiator.
 pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<Outcome, Stop> {
     let cookies = check_responder(step.state.cookies.initiator, responder)?;
     let choice = choose::answered_phase_1(&message.sa()?.0, &step.peer()?)?.choice;
@@ -97,8 +98,8 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
     Ok(Outcome::Continues)
 }
 
-/// Message 3, `HDR, KE, HASH_I`: answers with the public value and the proof of the responder, and derives the keys. The
-/// proof of the initiator is verified before the key exchange.
+/// Processes message 3, `HDR, KE, HASH_I`: answers with the public value and the proof of the responder, and derives
+/// the keys. The proof of the initiator is verified before the key exchange.
 pub(crate) fn answer_key(step: &mut Step<'_>, message: Opened<'_>) -> Result<Outcome, Stop> {
     let choice = step.choice()?;
     let cookies = step.state.cookies;
@@ -131,7 +132,7 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: Opened<'_>) -> Result<Out
     Ok(Outcome::Authenticated(found))
 }
 
-/// Message 4, `HDR, KE, HASH_R`: phase 1 is complete.
+/// Processes message 4, `HDR, KE, HASH_R`: phase 1 is complete.
 pub(crate) fn take_key(step: &mut Step<'_>, message: Opened<'_>) -> Result<Outcome, Stop> {
     let choice = step.choice()?;
     let cookies = step.state.cookies;
@@ -154,7 +155,7 @@ pub(crate) fn take_key(step: &mut Step<'_>, message: Opened<'_>) -> Result<Outco
     Ok(Outcome::Authenticated(state.peer))
 }
 
-/// Writes `HDR, KE, HASH`, or certificates and a signature in the place of the hash, with NAT-D payloads if both ends
+/// Writes `HDR, KE, HASH`, or certificates and a signature instead of the hash, with NAT-D payloads if both ends
 /// support NAT traversal.
 fn send_key(
     step: &mut Step<'_>,
@@ -177,9 +178,9 @@ fn send_key(
     })
 }
 
-/// Computes HASH_I or HASH_R of one side. With a pre-shared key HASH_I does not cover the public value of the responder.
-/// With signatures the keys are `hash(Nr_b | Ni_b)` and `hash(Ni_b | Nr_b)`, and both cover the identity of the
-/// initiator.
+/// Computes HASH_I or HASH_R of one side. With a pre-shared key HASH_I does not cover the public value of the
+/// responder. With signatures the keys are `hash(Nr_b | Ni_b)` and `hash(Ni_b | Nr_b)`, and both cover the identity of
+/// the initiator.
 fn hash(
     step: &Step<'_>,
     (choice, skeyid): (&Phase1Choice, Option<&Skeyid>),

@@ -17,7 +17,7 @@ pub(crate) struct Census<'m> {
 }
 
 impl Census<'_> {
-    /// No payloads.
+    /// Census of a message without payloads.
     pub const NONE: Self = Self {
         sa: None,
         key_exchange: None,
@@ -30,9 +30,9 @@ impl Census<'_> {
 }
 
 impl<'m> Census<'m> {
-    /// Counts the payloads of a message, which must be those of its row. Vendor IDs, certificates, certificate requests,
-    /// notifications, NAT-D payloads and payloads of kinds for private use are allowed in every message. The hash of an
-    /// encrypted message after phase 1 must be first (RFC 2409 section 5.5).
+    /// Counts the payloads of a message, which must be those of its row. Vendor IDs, certificates, certificate
+    /// requests, notifications, NAT-D payloads and payloads of kinds for private use are allowed in every message. The
+    /// hash of an encrypted message after phase 1 must be first (RFC 2409 section 5.5).
     pub fn of(row: &Row, payloads: Payloads<'m>) -> Result<Self, Refusal> {
         let mut census = Census { payloads: payloads.clone(), ..Census::NONE };
         for (position, payload) in payloads.enumerate() {
@@ -146,7 +146,7 @@ impl<'m> Census<'m> {
         expected.verify(self.hash()?).map_err(|_| Refusal::HashMismatch)
     }
 
-    /// Returns the signature of the message, which takes the place of a hash.
+    /// Returns the signature of the message, which replaces the hash.
     pub fn signature(&self) -> Result<&'m [u8], Refusal> {
         self.signature.ok_or(Refusal::MissingPayload(PayloadKind::SIGNATURE))
     }

@@ -1,7 +1,7 @@
 //! Change from an old pair of SAs to a new one, and pairs whose negotiations have crossed.
 //!
 //! Both inbound SAs exist during the change. This host uses the old outbound SA until the peer has shown that it has
-//! the new one: then the new pair takes over, and the old one is retired. Of two pairs whose negotiations have crossed,
+//! the new one: then the new pair is used, and the old one is retired. Of two pairs whose negotiations have crossed,
 //! the one with the lowest of the four nonces is redundant at both ends (the rule of RFC 7296 section 2.8.1; RFC 2409
 //! has none). A peer may decide otherwise: a pair with which it sends is not deleted.
 //!
@@ -10,7 +10,7 @@
 //!          `-> redundant: another pair that has crossed is in use; in use again if that one ends
 //! in use   --> renewed: a newer pair is in use         } without an outbound SA; the initiator of the newer pair, or
 //!          `-> redundant: a pair that has crossed is } of the redundant one, deletes it, if its lifetime lasts
-//!          `-> deleted by the peer: packets that are under way are received for five seconds
+//!          `-> deleted by the peer: packets in transit are received for five seconds
 //! ```
 
 use core::time::Duration;
@@ -22,13 +22,13 @@ use super::event::{Gone, SlotId};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::{Host, Negotiator, PeerId, Role, Settings};
 
-/// Longest time for which the initiator of a pair uses an older one, without a packet or CONNECTED of the peer.
+/// Longest time for which the initiator of a pair uses an older one, without a packet or CONNECTED from the peer.
 pub(super) const CHANGEOVER: Duration = Duration::from_secs(2);
 /// Time after which the initiator of a redundant pair deletes it, if the peer has not used it in this time.
 const REDUNDANT: Duration = Duration::from_secs(60);
-/// Time for which packets of a deleted inbound SA are still accepted, as they may be under way.
+/// Time for which packets of a deleted inbound SA are still accepted, as they may be in transit.
 pub(super) const UNDER_WAY: Duration = Duration::from_secs(5);
-/// Time after the end of a negotiation of the peer in which this host does not begin one for the same selectors.
+/// Time after a negotiation of the peer in which this host does not begin one for the same selectors.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// Longest time between the end of a negotiation of one end and the beginning of one of the other end that has crossed,
 /// and the time for SAs with a lifetime in octets, which may be renewed soon.
@@ -40,11 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SIBLINGS: usize = 8;
 const SIBLINGS_PAUSE: Duration = Duration::from_secs(10);
 
-/// Pair that has no outbound SA any more.
+/// Pair whose outbound SA is no longer used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retired {
     pub why: Gone,
-    /// Time at which the peer is told to delete its outbound SA.
+    /// Time at which a delete payload for the outbound SA of the peer is sent.
     pub delete_at: Option<Instant>,
     /// Time at which the inbound SA is removed.
     pub remove_at: Option<Instant>,
@@ -66,7 +66,7 @@ impl IpsecSlot {
     }
 
     /// Returns whether the negotiations of both pairs, one of each end, have crossed. Retransmission delays messages,
-    /// so that the ends may judge differently, and send with different pairs.
+    /// so that the peers may decide differently, and send with different pairs.
     fn crosses(&self, other: &Self) -> bool {
         let begins_soon_after = |one: &Self, other: &Self| {
             let longest = if other.kilobytes().is_some() { CROSSED_OCTETS } else { CROSSED };
@@ -103,7 +103,8 @@ impl IpsecSlot {
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
-    /// Completes the negotiation of a pair. With `is_shown` the peer has shown that it has installed its inbound SA.
+    /// Completes the negotiation of a pair. With `is_shown`, a packet or CONNECTED has confirmed the inbound SA of the
+    /// peer.
     pub(super) fn complete_pair(&mut self, id: SlotId, now: Instant, is_shown: bool) {
         let Some(pair) = self.pair_mut(id) else { return };
         pair.complete(now);
@@ -124,7 +125,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Uses the outbound SA of a pair in the place of those of its siblings.
+    /// Uses the outbound SA of a pair instead of those of its siblings.
     pub(super) fn take_over(&mut self, id: SlotId, now: Instant) {
         let settings = self.settings;
         for index in 0..self.pairs.len() {
@@ -143,7 +144,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
-    /// Uses the outbound SA of each pair that waits for the peer if the older pair no longer exists, and that of a
+    /// Uses the outbound SA of each unconfirmed pair if the older pair no longer exists, and that of a
     /// redundant pair if the other one no longer exists.
     pub(super) fn take_over_from_ended(&mut self, now: Instant) {
         for index in 0..self.pairs.len() {
@@ -162,7 +163,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Completes changes of pairs whose time has come.
+    /// Completes the changes of pairs that are due.
     pub(super) fn change_over(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..self.pairs.len() {
             let Some(pair) = self.pairs.get(index) else { continue };
@@ -183,7 +184,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 let delete_at = Some(now.saturating_add(REDUNDANT));
                 self.set_retired(id, Retired { delete_at, ..retired });
             } else if is_due(retired.delete_at) {
-                // Without an ISAKMP SA the peer is not told, so that the inbound SA stays until its end.
+                // Without an ISAKMP SA no delete payload is sent, so that the inbound SA stays until its end.
                 let is_sent = self.send_deletes(index, now, host);
                 let remove_at = is_sent.then(|| now.saturating_add(UNDER_WAY));
                 self.set_retired(id, Retired { delete_at: None, remove_at, ..retired });
@@ -230,7 +231,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Makes room for the next pairs: if three quarters of the table are used, the oldest retired pair ends before its
+    /// Frees a slot for the next pair: if three quarters of the table are used, the oldest retired pair ends before its
     /// time.
     fn make_room(&mut self, now: Instant) {
         let used = self.pairs.values().filter(|pair| !pair.is_finished()).count();
@@ -272,7 +273,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         })
     }
 
-    /// Leaves a request of this host to a pair that the peer is negotiating: it waits, or ends if the pair is complete.
+    /// Suspends a request of this host for a pair that the peer is negotiating, or ends it if that pair is complete.
     /// Returns whether there is such a pair.
     pub(super) fn leave_to_peer(&mut self, now: Instant, index: usize, host: &dyn Host) -> bool {
         let Some(pair) = self.pairs.get(index) else { return false };
@@ -289,7 +290,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         of_peer.is_some()
     }
 
-    /// Returns whether a peer has so many pairs of one selector that another one is refused for now.
+    /// Returns whether a peer has reached the limit of pairs of one selector.
     pub(super) fn has_too_many_siblings(&self, now: Instant, pair: &IpsecSlot) -> bool {
         let siblings = || self.pairs.values().filter(|other| other.gone.is_none() && other.is_sibling(pair));
         let newest = siblings().map(|other| other.began).max();
@@ -297,8 +298,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             && newest.is_some_and(|newest| now.saturating_duration_since(newest) < SIBLINGS_PAUSE)
     }
 
-    /// Returns whether an SA of another identity behind the same NAT has the selector of a pair: packets could be sent to
-    /// either.
+    /// Returns whether an SA of another identity behind the same NAT has the selector of a pair: packets could be sent
+    /// to either.
     pub(super) fn is_of_neighbour(&self, pair: &IpsecSlot) -> bool {
         self.pairs.values().any(|other| {
             other.is_in_use()
@@ -313,7 +314,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-/// Returns how a pair is retired when another one takes over, if it is.
+/// Returns the retirement of a pair when another one replaces it, `None` if it is not retired.
 fn replaced(pair: &IpsecSlot, other: &IpsecSlot, now: Instant, settings: &Settings) -> Option<Retired> {
     if !other.is_in_use() || !other.is_sibling(pair) {
         return None;
@@ -326,7 +327,7 @@ fn replaced(pair: &IpsecSlot, other: &IpsecSlot, now: Instant, settings: &Settin
     other.is_older(pair).then_some(Retired { why: Gone::Renewed, delete_at, remove_at: None, heard: None })
 }
 
-/// Retirement of a pair that has crossed with another one. Its initiator deletes it.
+/// Returns the retirement of a pair that has crossed with another one. Its initiator deletes it.
 fn redundant(role: Role, now: Instant) -> Retired {
     let delete_at = (role == Role::Initiator).then(|| now.saturating_add(REDUNDANT));
     Retired { why: Gone::Redundant, delete_at, remove_at: None, heard: None }

@@ -5,14 +5,14 @@ use ike_codec::{
 use ipsec_sa::Mode;
 
 use super::refusal::{Difference, Mismatch, Parameter, Refusal};
-use super::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, NatSituation, Peer, ProposalCheck};
+use super::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, NatSituation, Peer, ProposalCheck, Role};
 use crate::proposal::{Phase2Suite, auth_numbers, encryption_number, hash_number};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
-/// Lifetime in seconds when a transform has none (RFC 2407 section 4.5). Peers assume it in phase 1, too.
+/// Lifetime in seconds when a transform has none (RFC 2407 section 4.5). Peers assume it in phase 1 as well.
 pub(crate) const DEFAULT_SECONDS: u64 = 28_800;
 
-/// Transform that was chosen from an SA payload, and what it stands for.
+/// Transform that was chosen from an SA payload, with its algorithms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chosen<'m, C> {
     pub proposal: Proposal<'m>,
@@ -21,7 +21,7 @@ pub(crate) struct Chosen<'m, C> {
 }
 
 impl Chosen<'_, Phase2Choice> {
-    /// Returns whether the SA has shorter lifetimes than the offer, of which the initiator is to be told.
+    /// Returns whether the SA has shorter lifetimes than the offer, of which the initiator is to be notified.
     pub fn is_shortened(&self) -> bool {
         let Ok(offered) = IpsecAttributes::read(&self.transform.attributes) else { return false };
         let seconds = offered.lifetimes.seconds.filter(|&seconds| seconds > 0).unwrap_or(DEFAULT_SECONDS);
@@ -37,7 +37,7 @@ impl Chosen<'_, Phase2Choice> {
 enum Compared {
     /// Offer of an initiator, under the rules of the responder.
     Offer(ProposalCheck),
-    /// Answer of a responder, which changes nothing but the lifetime.
+    /// Answer of a responder, which may change the lifetime only.
     Answer,
 }
 
@@ -66,6 +66,10 @@ fn find_phase_1<'m>(
     peer: &Peer<'_>,
     compared: Compared,
 ) -> Result<Chosen<'m, Phase1Choice>, Mismatch> {
+    let role = match compared {
+        Compared::Offer(_) => Role::Responder,
+        Compared::Answer => Role::Initiator,
+    };
     let mut nearest = Nearest::default();
     for proposal in sa.proposals().filter(|proposal| proposal.protocol == ProtocolId::ISAKMP) {
         for transform in proposal.transforms() {
@@ -76,6 +80,11 @@ fn find_phase_1<'m>(
                     continue;
                 }
             };
+            let method = theirs.auth_method;
+            if let Err(part) = peer.check_part(method, role) {
+                nearest.differs(transform.number, Difference::XauthPart { method, part, configured: peer.xauth });
+                continue;
+            }
             for ours in peer.proposals {
                 match compare_phase_1(&theirs, ours, compared) {
                     Ok(choice) => return Ok(Chosen { proposal, transform, choice }),
@@ -95,7 +104,7 @@ fn compare_phase_1(theirs: &Phase1Choice, ours: &Phase1Choice, compared: Compare
     equal(Parameter::Method, theirs.auth_method.0, ours.auth_method.0)?;
     equal(Parameter::Group, theirs.group.0, ours.group.0)?;
     check_key_length(theirs.cipher_key, ours.cipher_key, compared)?;
-    // Phase 1 has no message that could tell the initiator of a shorter lifetime.
+    // Phase 1 has no message that could notify the initiator of a shorter lifetime.
     let compared = match compared {
         Compared::Offer(ProposalCheck::Claim) => Compared::Offer(ProposalCheck::Strict),
         other => other,
@@ -174,7 +183,7 @@ fn find_bundle<'m>(
     Err(nearest.mismatch)
 }
 
-/// Chooses a transform of each proposal of a unit. The order of the protocols has no meaning.
+/// Chooses a transform of each proposal of a unit. The order of the protocols is ignored.
 fn choose_unit<'m>(
     unit: impl Iterator<Item = Proposal<'m>> + Clone,
     policy: &IpsecPolicy<'_>,
@@ -203,7 +212,7 @@ fn choose_unit<'m>(
     groups.all(|other| Some(other) == group).then_some(bundle)
 }
 
-/// IPComp has no keys, so that its transforms need no group.
+/// Returns whether transforms of the member have a group: those of IPComp have none, as IPComp has no keys.
 fn has_group(member: &ChosenMember<'_>) -> bool {
     member.chosen.proposal.protocol != ProtocolId::IPCOMP || member.chosen.choice.group.is_some()
 }
@@ -334,7 +343,7 @@ fn equal(parameter: Parameter, theirs: impl Into<u32>, ours: impl Into<u32>) -> 
     if theirs == ours { Ok(()) } else { Err(Difference::Value { parameter, theirs, ours }) }
 }
 
-/// Mismatch of an answer whose group is another one than that of the quick mode.
+/// Returns the mismatch of an answer whose group is not that of the quick mode.
 pub(crate) fn group_mismatch(theirs: Option<Group>, ours: Option<Group>) -> Mismatch {
     let number = |group: Option<Group>| group.map_or(0, |group| group.0.into());
     let difference = Difference::Value { parameter: Parameter::Group, theirs: number(theirs), ours: number(ours) };
@@ -415,7 +424,7 @@ fn check_single(sa: &SecurityAssociation<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Transform that came nearest to a configured one: its first difference is the last in the order of comparison.
+/// Transform that is nearest to a configured one: its first difference is the last in the order of comparison.
 struct Nearest {
     mismatch: Mismatch,
     rank: u8,
@@ -435,6 +444,8 @@ impl Nearest {
     fn differs(&mut self, transform: u8, difference: Difference) {
         let rank = match difference {
             Difference::Value { parameter, .. } => parameter.rank(),
+            // It has the method of this host, in the other direction.
+            Difference::XauthPart { .. } => Parameter::Method.rank(),
             Difference::Protocol | Difference::Unusable(_) => 0,
         };
         self.offer(rank, Mismatch { transform, difference });
@@ -448,7 +459,7 @@ impl Nearest {
 }
 
 impl Parameter {
-    /// Position in the order of comparison: what is compared later differs in a nearer transform.
+    /// Returns the position in the order of comparison: the later the first difference, the nearer the transform.
     const fn rank(self) -> u8 {
         match self {
             Self::Encryption | Self::Transform => 2,

@@ -35,7 +35,7 @@ counters! {
     /// NAT keep-alives sent.
     KeepAliveSent = "NAT keep-alives sent",
     /// Changes of the address or port of a peer behind a NAT.
-    PeerMoved = "peers moved",
+    PeerMoved = "peer address changes",
     /// ISAKMP SAs established.
     Phase1Up = "ISAKMP SAs established",
     /// Pairs of IPsec SAs established.
@@ -63,7 +63,7 @@ counters! {
     /// Messages that indicate different pre-shared keys.
     WrongKeyLikely = "pre-shared keys differ",
     /// Messages with missing, repeated or misplaced payloads.
-    Payloads = "wrong payloads",
+    Payloads = "missing or unexpected payloads",
     /// Messages whose hash does not verify.
     HashMismatch = "hash verification failed",
     /// Messages with a message ID that was used before.
@@ -79,7 +79,7 @@ counters! {
     /// Offers without an acceptable transform.
     NoProposal = "no proposal chosen",
     /// Answers that are not one of the transforms offered.
-    ModifiedAnswer = "answer not offered",
+    ModifiedAnswer = "answer differs from the offer",
     /// Key exchanges that failed.
     KeyExchange = "key exchange failed",
     /// Nonces that are too short or too long.
@@ -88,22 +88,28 @@ counters! {
     Reflected = "reflected value",
     /// Negotiations without a pre-shared key.
     NoKey = "no pre-shared key",
-    /// Identities that are not the configured one.
+    /// Identities that differ from the configured one.
     IdentityMismatch = "identity mismatch",
     /// Client identities that do not match.
     Selectors = "selector mismatch",
     /// Client identities without a policy.
     NoPolicy = "no policy",
+    /// Client identities that are not the address of the client.
+    NotLeased = "not the assigned address",
     /// Client identities that are those of an SA with another identity.
     SelectorTaken = "selector taken",
     /// SPIs that are invalid or not available.
     Spi = "SPI invalid or not available",
     /// First messages of a source that has too many half-open exchanges.
     TooManyHalfOpen = "too many half-open exchanges",
-    /// Half-open exchanges that were given up for others.
-    Shed = "half-open exchanges shed",
+    /// Half-open exchanges that were evicted for others.
+    Shed = "half-open exchanges evicted",
     /// Key exchanges above the limit.
     TooManyKeyExchanges = "too many key exchanges",
+    /// Signatures of initiators above the limit, which are not verified.
+    TooManyVerifications = "too many signatures to verify",
+    /// ISAKMP SAs whose user was still to be authenticated, and that have given way or were refused above the limit.
+    TooManyLogins = "too many logins",
     /// Messages of an ISAKMP SA above the limit of those that are not authentic.
     TooManyBadMessages = "too many messages not authentic",
     /// First messages of quick mode above the limit of pairs of one selector.
@@ -132,8 +138,10 @@ counters! {
     DpdMalformed = "dead peer detection malformed",
     /// Peers that have not answered dead peer detection.
     PeerDead = "dead peers",
+    /// Negotiations in which no proposal gives this host its part in extended authentication.
+    XauthPart = "wrong XAUTH part",
     /// Messages of clients whose user is not authenticated, and users that were not authenticated in time.
-    XauthOwed = "extended authentication owed",
+    XauthOwed = "extended authentication missing",
     /// Users that were rejected.
     XauthRejected = "users rejected",
     /// Clients without an address.

@@ -1,12 +1,12 @@
-//! Dead peer detection (RFC 3706): R-U-THERE queries of both ends, and the end of the SAs with a peer that does not
-//! answer.
+//! Dead peer detection (RFC 3706): R-U-THERE queries of both peers, and the removal of the SAs with a peer that does
+//! not answer.
 //!
-//! A sign of life is what an attacker cannot have recorded: an authentic packet of an inbound SA, an answer or a new
-//! query in this exchange, a message of quick mode with the nonce of this host, and a new ISAKMP SA. Without packets to
-//! the peer, or with signs of life, nothing is asked.
+//! Proof of liveliness is what an attacker cannot have recorded: an authentic packet of an inbound SA, an answer or a
+//! new query in this exchange, a message of quick mode with the nonce of this host, and a new ISAKMP SA. Without
+//! packets to the peer, or with proof of liveliness, no query is sent.
 //!
 //! ```text
-//! sent_in --> delay since the last sign of life --> R-U-THERE --> retry: the same number --> .. --> dead
+//! sent_in --> delay since the last proof of liveliness --> R-U-THERE --> retry: the same number --> .. --> dead
 //! ```
 
 use core::time::Duration;
@@ -26,16 +26,16 @@ use super::{Host, Negotiator, PeerId, Role};
 /// Times of dead peer detection (RFC 3706 section 5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeadPeerDetection {
-    /// Time without a sign of life after which the peer is asked, if packets were sent to it.
+    /// Time without proof of liveliness after which a query is sent, if packets were sent to the peer.
     pub delay: Duration,
     /// Time after which a query without an answer is repeated.
     pub retry: Duration,
-    /// Number of queries without an answer after which the peer is dead. 0 has the meaning of 1.
+    /// Number of queries without an answer after which the peer is declared dead. 0 is treated as 1.
     pub max_failures: u8,
 }
 
 impl DeadPeerDetection {
-    /// Detection with this delay, and five queries at intervals of five seconds.
+    /// Returns a configuration with this delay, and five queries at intervals of five seconds.
     pub const fn after(delay: Duration) -> Self {
         Self { delay, retry: Duration::from_secs(5), max_failures: 5 }
     }
@@ -47,9 +47,9 @@ const REPEATED_ANSWERS: u8 = 5;
 /// State of dead peer detection in an ISAKMP SA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Liveness {
-    /// Time of the last sign of life of the peer.
+    /// Time of the last proof of liveliness of the peer.
     heard: Instant,
-    /// Time at which the peer is examined next.
+    /// Time at which the liveliness of the peer is checked next.
     due: Option<Instant>,
     /// Number of the last query of this host, 0 before the first one.
     own_number: u32,
@@ -61,7 +61,7 @@ pub(crate) struct Liveness {
     answers: u8,
 }
 
-/// Query of a peer.
+/// Result of a query of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Query {
     New,
@@ -69,24 +69,24 @@ enum Query {
     Refused,
 }
 
-/// Result of the examination of a peer.
+/// Result of the liveliness check of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// The peer is examined again at this time.
+    /// The next check is due at this time.
     Wait(Instant),
-    /// The peer is asked.
+    /// A query is sent.
     Ask,
     /// The peer has not answered.
     Dead,
 }
 
 impl Liveness {
-    /// State of an SA that is established at this time.
+    /// Creates the state of an SA that is established at this time.
     pub const fn new(now: Instant) -> Self {
         Self { heard: now, due: None, own_number: 0, peer_number: 0, sends: 0, answers: 0 }
     }
 
-    /// Returns the time at which the peer is examined next.
+    /// Returns the time at which the liveliness of the peer is checked next.
     pub const fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -100,7 +100,7 @@ impl Liveness {
         }
     }
 
-    /// Returns whether the peer of this SA was found dead, once.
+    /// Returns once whether the peer of this SA was declared dead.
     pub const fn take_death(&mut self) -> bool {
         core::mem::replace(&mut self.sends, 0) > 0
     }
@@ -110,7 +110,7 @@ impl Liveness {
         self.sends = 0;
     }
 
-    /// Takes the number of a query of the peer.
+    /// Records the sequence number of a query of the peer.
     //= RFC 3706 6.2/5, 6.2/6
     //# SHOULD: each entity keeps the sequence number of its peer
     //# SHOULD: a query without the expected number is rejected
@@ -135,7 +135,7 @@ impl Liveness {
         }
     }
 
-    /// Takes the number of the next query. A repeated one has the same number.
+    /// Returns the sequence number of the next query. A repeated one has the same number.
     //= RFC 3706 6.2/1, 6.2/2, 6.2/3, 6.2/4
     //# MUST: each peer keeps a sequence number of its own
     //# MUST: the number of the first query is random
@@ -160,7 +160,7 @@ fn first_number(host: &mut dyn Host) -> u32 {
     (u32::from_be_bytes(octets) >> 1).max(1)
 }
 
-/// Returns whether a notification is one of dead peer detection.
+/// Returns whether a notification is R-U-THERE or R-U-THERE-ACK.
 pub(crate) fn is_dpd(kind: NotifyKind) -> bool {
     DEAD_PEER_DETECTION && matches!(kind, NotifyKind::R_U_THERE | NotifyKind::R_U_THERE_ACK)
 }
@@ -192,7 +192,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
     /// Reports that packets were sent in the outbound SA of a pair, the last one at this time. One report in a second
-    /// is enough. Without it, a peer that is silent is not asked whether it lives (RFC 3706 section 5.5).
+    /// is enough. Without it, no query is sent to a peer that sends nothing (RFC 3706 section 5.5).
     pub fn sent_in(&mut self, at: Instant, sa: IpsecSaId) {
         let Some(pair) = self.pair_mut(sa.0) else { return };
         pair.sent = pair.sent.max(Some(at));
@@ -210,7 +210,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Takes a sign of life of an identity.
+    /// Records proof of liveliness of an identity.
     //= RFC 3706 5.4/2, 5.4/3
     //# SHOULD: traffic is used as proof of liveliness
     //# SHOULD NOT: with regular traffic no exchange is initiated
@@ -221,14 +221,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Takes a sign of life in an ISAKMP SA.
+    /// Records proof of liveliness in an ISAKMP SA.
     pub(super) fn note_life_in(&mut self, sa: SlotId, now: Instant) {
         if let Ok(sa) = self.isakmp_sa(sa) {
             self.note_life(sa.peer, sa.identity, now);
         }
     }
 
-    /// Takes an authentic query or answer of the peer. Returns whether it is a sign of life: not one that was recorded.
+    /// Processes an authentic query or answer of the peer. Returns whether it proves liveliness: a recorded one does
+    /// not.
     pub(super) fn take_dpd(
         &mut self,
         now: Instant,
@@ -274,7 +275,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         query == Query::New
     }
 
-    /// Asks the peers that have given no sign of life, and ends the SAs with those that do not answer.
+    /// Sends queries to peers without proof of liveliness, and removes the SAs with those that do not answer.
     pub(super) fn detect_dead_peers(&mut self, now: Instant, host: &mut dyn Host) {
         if !DEAD_PEER_DETECTION {
             return;
@@ -292,15 +293,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             match liveness.verdict(now, &detection) {
                 Verdict::Wait(until) => self.examine_at(index, Some(until)),
                 Verdict::Ask => self.ask_peer(index, retry_at, host),
-                // Phase 1 that is in progress may be a sign of life.
+                // Phase 1 that is in progress may be proof of liveliness.
                 Verdict::Dead if self.is_peer_in_phase_1(peer) => self.examine_at(index, Some(retry_at)),
                 Verdict::Dead => self.end_dead(index),
             }
         }
     }
 
-    /// Returns whether there is a reason to ask in this ISAKMP SA: it is the newest with its peer, a pair exists, and
-    /// packets were sent in it after the last sign of life.
+    /// Returns whether a query is due in this ISAKMP SA: it is the newest with its peer, a pair exists, and
+    /// packets were sent in it after the last proof of liveliness.
     //= RFC 3706 5.4/1
     //# SHOULD: a query is sent only by a peer that is interested in the liveliness of the other one
     fn is_examined(&self, index: usize, sa: &IsakmpSa) -> bool {
@@ -351,7 +352,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
-    /// Ends all SAs of an identity, without delete payloads: the peer does not receive them.
+    /// Removes all SAs of an identity, without delete payloads: the peer does not receive them.
     //= RFC 3706 5.4/6
     //# SHOULD: after some retransmissions the peer is unreachable, and its SAs are deleted
     fn end_dead(&mut self, index: usize) {
@@ -376,7 +377,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 }
 
 impl IpsecSlot {
-    /// Returns whether the pair is one of an identity, is complete and exists.
+    /// Returns whether the pair is established with an identity and not removed.
     fn is_of(&self, peer: PeerId, identity: u64) -> bool {
         (self.peer, self.identity) == (peer, Some(identity))
             && self.stage == Negotiation::Complete

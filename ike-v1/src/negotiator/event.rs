@@ -16,7 +16,7 @@ pub struct IsakmpSaId(pub(crate) SlotId);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IpsecSaId(pub(crate) SlotId);
 
-/// Index of a slot, and the number of its use.
+/// Index of a slot, and a number that changes with each use of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SlotId {
     pub index: u16,
@@ -80,7 +80,7 @@ pub enum Event {
         path: Path,
         /// Negotiated algorithms and parameters.
         choice: Phase1Choice,
-        /// NAT traversal.
+        /// Result of NAT detection, and the document of NAT traversal.
         nat: NatSituation,
     },
     /// Extended authentication is complete: the server has accepted the user of the client
@@ -163,7 +163,7 @@ pub enum Event {
     PeerDead {
         /// Peer that is dead.
         peer: PeerId,
-        /// Identifier of the ISAKMP SA in which it was asked.
+        /// Identifier of the ISAKMP SA in which the queries were sent.
         sa: IsakmpSaId,
         /// Addresses and ports of that SA.
         path: Path,
@@ -215,9 +215,9 @@ pub struct Failure {
 /// Phase of a negotiation (RFC 2408 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Negotiation of an ISAKMP SA.
+    /// Phase 1: negotiation of an ISAKMP SA.
     One,
-    /// Negotiation of IPsec SAs.
+    /// Phase 2: negotiation of IPsec SAs.
     Two,
     /// Extended authentication or Mode Config, between both.
     Transaction,
@@ -250,15 +250,15 @@ pub enum Gone {
     Operator,
     /// The negotiation of the pair was not completed.
     Failed,
-    /// The peer has lost its SAs, as its INITIAL-CONTACT says (RFC 2407 section 4.6.3.3).
+    /// The peer has sent INITIAL-CONTACT: it has lost its SAs (RFC 2407 section 4.6.3.3).
     PeerRestarted,
     /// The peer did not answer a quick mode in the ISAKMP SA, which it has probably lost.
     NoAnswer,
-    /// Newer ISAKMP SAs with the same peer needed its place in the table.
+    /// The table was full, and newer ISAKMP SAs with the same peer replaced the SA.
     Superseded,
-    /// A newer pair of IPsec SAs has taken its place.
+    /// A newer pair of IPsec SAs has replaced it.
     Renewed,
-    /// Both ends have negotiated a pair at the same time, and the other one is used.
+    /// Both peers have negotiated a pair at the same time, and the other pair is used.
     Redundant,
     /// The peer has not answered dead peer detection (RFC 3706).
     PeerDead,

@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub ipsec: Option<SlotId>,
     /// IV of the next message, once messages are encrypted.
     pub chain: Option<IvChain>,
-    /// Digest of the message that was processed last.
+    /// Keyed digest of the message that was processed last.
     pub taken: Option<u64>,
     pub retry: Retry,
     pub output: Output,
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub group: Option<Group>,
     /// Properties of the peer, from its vendor IDs.
     pub quirks: Quirks,
+    /// Number of the certificate of this host that fits the requests of the peer.
+    pub credential: u8,
     /// NAT traversal, once the NAT-D payloads of the peer are known.
     pub nat: NatSituation,
     /// Algorithms of phase 1.
@@ -152,7 +154,7 @@ impl<const N: usize> Exchange<N> {
 }
 
 impl<const N: usize> fmt::Debug for Exchange<N> {
-    /// The buffer has private values and shared secrets, and is not printed.
+    /// Omits the buffer, which contains private values and shared secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange").field("state", &self.state).field("marks", &self.marks).finish_non_exhaustive()
     }
@@ -165,7 +167,7 @@ impl<const N: usize> Drop for Exchange<N> {
 }
 
 impl State {
-    /// State of an exchange that begins now.
+    /// Creates the state of an exchange that begins now.
     pub fn new(
         kind: ExchangeKind,
         stage: Stage,
@@ -194,6 +196,7 @@ impl State {
             connect_by: None,
             group: None,
             quirks: Quirks::default(),
+            credential: 0,
             nat: NatSituation::default(),
             choice: None,
             secrets: None,
@@ -220,13 +223,13 @@ impl State {
         }
     }
 
-    /// Permits a key exchange with a public value of the peer.
+    /// Counts a key exchange with a public value of the peer against its limit.
     pub fn take_attempt(&mut self) -> Result<(), Refusal> {
         self.attempts = self.attempts.checked_sub(1).ok_or(Refusal::TooManyKeyExchanges)?;
         Ok(())
     }
 
-    /// Records that a message was processed, and that its answer is to be sent.
+    /// Records that a message was processed and its answer is to be sent.
     pub const fn take(&mut self, digest: u64) {
         self.taken = Some(digest);
         self.output = Output::Ready;

@@ -3,22 +3,22 @@
 
 use ike_codec::ExchangeKind;
 
-/// Aggressive mode.
+/// Set if aggressive mode is part of the program.
 pub(crate) const AGGRESSIVE: bool = cfg!(feature = "aggressive");
-/// Base mode.
+/// Set if base mode is part of the program.
 pub(crate) const BASE: bool = cfg!(feature = "base");
-/// Signatures and hybrid authentication in phase 1.
+/// Set if signatures and hybrid authentication in phase 1 are part of the program.
 pub(crate) const SIGNATURES: bool = cfg!(feature = "signatures");
-/// NAT traversal.
+/// Set if NAT traversal is part of the program.
 pub(crate) const NAT_TRAVERSAL: bool = cfg!(feature = "nat-traversal");
-/// Dead peer detection.
+/// Set if dead peer detection is part of the program.
 pub(crate) const DEAD_PEER_DETECTION: bool = cfg!(feature = "dead-peer-detection");
-/// Extended authentication and Mode Config.
+/// Set if extended authentication and Mode Config are part of the program.
 pub(crate) const XAUTH: bool = cfg!(feature = "xauth");
-/// Messages in fragments.
+/// Set if fragmentation of messages is part of the program.
 pub(crate) const FRAGMENTS: bool = cfg!(feature = "fragments");
 
-/// Vendor IDs, which announce the parts above.
+/// Set if vendor IDs are sent, which announce the parts above.
 pub(crate) const VENDOR_IDS: bool = NAT_TRAVERSAL || DEAD_PEER_DETECTION || XAUTH || FRAGMENTS;
 
 /// Returns whether an exchange of phase 1 is part of the program.

@@ -2,47 +2,54 @@
 //! peers that announce their support (draft-smith-ipsec-ike-fragmentation, payload 132).
 //!
 //! A message that continues an exchange may come in fragments, in any order. They are stored in the buffer of the
-//! exchange. A first message in fragments is refused: it would need memory for a sender whose address may be forged.
+//! exchange. Those of a first message have an exchange of their own until the message is complete: strongSwan divides
+//! also first messages, of aggressive and of quick mode. As their sender is not known, they use what no other exchange
+//! needs, and are removed for every other one; a quarter of the exchanges is for them, and half of that for one source. They
+//! cost no computation.
 
 use core::net::IpAddr;
 use core::time::Duration;
 
-use ike_codec::{Body, Fragment, FragmentError, Header, MAX_FRAGMENTS, Message, PayloadKind, Quirks, write_fragment};
+use ike_codec::{
+    Body, ExchangeKind, Fragment, FragmentError, Header, MAX_FRAGMENTS, Message, PayloadKind, Quirks, write_fragment,
+};
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use super::exchange::{Exchange, Output, State};
 use super::features::FRAGMENTS;
 use super::inbound::{Received, is_phase_1};
+use super::retry::Retry;
 use super::scratch::Scratch;
-use super::{Host, Negotiator, Path, Peer, Refusal};
+use super::stage::Stage;
+use super::{Host, Negotiator, Path, Peer, PeerHint, PeerId, Refusal, Role, Table};
 use crate::Cookies;
 
 /// Time in which all fragments of a message must arrive.
-const LIFETIME: Duration = Duration::from_secs(30);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
 /// Size of the IP packets of racoon and Cisco in octets, which have smaller buffers.
 const SMALL: u16 = 552;
 /// Octets of UDP header, non-ESP marker, ISAKMP header and fragment payload.
 const OVERHEAD: u16 = 8 + 4 + 28 + 8;
 /// Octets of ISAKMP header and fragment payload before the data.
 const HEADERS: usize = 28 + 8;
-/// Fragment ID of all messages: they are told apart by their cookies and message IDs. racoon sends the same.
+/// Fragment ID of all messages: cookies and message IDs distinguish them. racoon sends the same.
 const FRAGMENT_ID: u16 = 1;
 /// Octets before the data of a stored fragment: its number and its length.
 const PREFIX: usize = 3;
 
-/// Fragments of one message in the buffer of an exchange, behind its values.
+/// Fragments of one message in the buffer of an exchange, after its values.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fragments {
-    /// Position of the first one in the buffer.
+    /// Position of the first stored fragment in the buffer.
     start: u16,
     /// Fragment ID.
     id: u16,
-    /// Bit for each number that was received.
+    /// Bitmap of the fragment numbers that were received.
     received: u64,
     /// Number of the last fragment, 0 until it is received.
     last: u8,
-    /// Time of the first one.
+    /// Time at which the first fragment was received.
     since: Option<Instant>,
 }
 
@@ -172,7 +179,7 @@ impl State {
     }
 }
 
-/// Returns whether a message is a fragment, whatever its encryption flag says: some peers set it.
+/// Returns whether a message is a fragment, regardless of its encryption flag: some peers set it.
 pub(crate) fn is_fragment(header: &Header) -> bool {
     FRAGMENTS && header.next_payload == PayloadKind::FRAGMENT
 }
@@ -191,7 +198,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Some(Body::Fragment(fragment)) = parsed.payloads().next().map(|payload| payload.view()) else {
             return Err(Refusal::Fragment(FragmentError::NotAFragment));
         };
-        let index = self.find_fragmented(received)?;
+        let index = self.find_fragmented(received, host)?;
         let (state, mut scratch) = self.exchange_mut(index)?.parts();
         if state.suspended.is_some() {
             return Err(Refusal::Duplicate);
@@ -203,6 +210,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let mut copy = [0; BUFFER];
         let len = state.fragments.assemble(&scratch, &mut copy);
         state.fragments.drop_from(&mut scratch);
+        if state.stage == Stage::Reassembles {
+            self.exchanges.clear(index);
+        }
         let result = match len.and_then(|len| copy.get_mut(..len)) {
             // A fragment within fragments has no meaning.
             Some(message) => match Header::parse(message) {
@@ -216,15 +226,27 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
-    /// Returns the exchange that a fragment belongs to.
-    fn find_fragmented(&self, received: &Received) -> Result<usize, Refusal> {
+    /// Returns the exchange that a fragment belongs to, or that stores the fragments of a first message.
+    fn find_fragmented(&mut self, received: &Received, host: &dyn Host) -> Result<usize, Refusal> {
         let Header { initiator_cookie, responder_cookie, exchange, message_id, .. } = received.header;
-        if is_phase_1(exchange) {
-            let index = self.find_phase_1(received).ok_or(Refusal::UnknownSa)?;
-            let is_on_path = self.exchange(index)?.state.accepts(&received.path);
-            return if is_on_path { Ok(index) } else { Err(Refusal::WrongPath) };
-        }
         let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };
+        if is_phase_1(exchange) {
+            return match self.find_phase_1(received) {
+                Some(index) if self.exchange(index)?.state.accepts(&received.path) => Ok(index),
+                Some(_) => Err(Refusal::WrongPath),
+                None if responder_cookie == [0; 8] => {
+                    let hint = PeerHint { path: received.path, exchange, candidate: None, identity: None };
+                    let peer = host.find_peer(&hint).ok_or(Refusal::NoPeer)?;
+                    let config = host.peer(peer).ok_or(Refusal::Superseded)?;
+                    match (config.fragment_size, config.exchanges.contains(&exchange)) {
+                        (_, false) => Err(Refusal::ModeNotAllowed(exchange)),
+                        (0, true) => Err(Refusal::OutOfState(exchange)),
+                        _ => self.reassembly(received, peer),
+                    }
+                }
+                None => Err(Refusal::UnknownSa),
+            };
+        }
         let sa = self.find_sa(&cookies).ok_or(Refusal::UnknownSa)?;
         if !sa.accepts(&received.path, self.settings.nat_traversal_port) {
             return Err(Refusal::WrongPath);
@@ -232,6 +254,35 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_it = |Exchange { state, .. }: &Exchange<BUFFER>| {
             (state.isakmp, state.message_id, state.kind) == (Some(sa.id), message_id, exchange)
         };
-        self.exchanges.position(is_it).ok_or(Refusal::OutOfState(exchange))
+        if let Some(index) = self.exchanges.position(is_it) {
+            return Ok(index);
+        }
+        if sa.has_message_id(message_id) {
+            return Err(Refusal::MessageIdReused(message_id));
+        }
+        let peer = sa.peer;
+        self.reassembly(received, peer)
+    }
+
+    /// Returns the exchange that stores the fragments of a first message. It has no exchange type and no ISAKMP SA, so
+    /// that no message belongs to it.
+    fn reassembly(&mut self, received: &Received, peer: PeerId) -> Result<usize, Refusal> {
+        let Header { initiator_cookie, responder_cookie, message_id, .. } = received.header;
+        let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };
+        let is_it = |Exchange { state, .. }: &Exchange<BUFFER>| {
+            let key = (&state.cookies, state.message_id, state.path);
+            state.stage == Stage::Reassembles && key == (&cookies, message_id, received.path)
+        };
+        if let Some(index) = self.exchanges.position(is_it) {
+            return Ok(index);
+        }
+        let index = self.reassembly_slot(received.path.remote.ip())?;
+        let mut retry = Retry::new(&self.settings, 0);
+        retry.stop();
+        let (kind, stage, role) = (ExchangeKind::NONE, Stage::Reassembles, Role::Responder);
+        let mut state = State::new(kind, stage, role, peer, received.path, received.now, retry);
+        (state.cookies, state.message_id) = (cookies, message_id);
+        self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
+        Ok(index)
     }
 }

@@ -1,12 +1,16 @@
+use core::fmt;
 use core::task::Poll;
 
-use ike_codec::{AuthMethod, Certificate, ExchangeKind, Group, Identification, ProtocolId};
+use ike_codec::{
+    AuthMethod, Certificate, EncapsulationMode, ExchangeKind, Group, Identification, IpsecAttributes, ProtocolId,
+    SecurityAssociation,
+};
 use ipsec_crypto::Secret;
 use ipsec_packet::Selector;
 
 use super::{
-    CertificateRefusal, ClientConfig, ConfigRequest, Credentials, IpsecPolicy, Path, Peer, PeerId, SignedIdentity,
-    XauthAnswer, XauthRequest,
+    CertificateRefusal, CertificateRequests, ClientConfig, ConfigRequest, Credentials, IpsecPolicy, IsakmpSaId, Path,
+    Peer, PeerId, Refusal, SignedIdentity, XauthAnswer, XauthRequest,
 };
 use crate::DhError;
 
@@ -16,16 +20,16 @@ pub type PreSharedKey = Secret<256>;
 /// Services that the negotiator needs from its environment: configuration, secrets, random numbers, SPIs, and the
 /// Diffie-Hellman computations. None of them processes messages.
 ///
-/// A host may answer some questions later, with [`Poll::Pending`]. The exchange then waits with its message, and asks
-/// the same question with the same values in [`Negotiator::resume`](super::Negotiator::resume). A host recognises the
-/// question by its values, and keeps its answer until it is asked again, or until the exchange lifetime is over. A
-/// pre-shared key that was returned may be asked for again.
+/// A host may answer some queries later, with [`Poll::Pending`]. The exchange then waits with its message, and repeats
+/// the query with the same values in [`Negotiator::resume`](super::Negotiator::resume). A host recognises the
+/// query by its values, and keeps its answer until the query is repeated, or until the exchange lifetime is over. A
+/// pre-shared key that was returned may be requested again.
 pub trait Host {
     /// Fills `octets` with random octets from a cryptographically secure source.
     fn random(&mut self, octets: &mut [u8]);
 
-    /// Returns the peer that a message of phase 1 belongs to, `None` if no peer is configured for it. The question is
-    /// asked for the first message, which has no identity in main mode, and again when the identity is authenticated: the
+    /// Returns the peer that sent a message of phase 1, `None` if no peer is configured for it. It is called
+    /// for the first message, which has no identity in main mode, and again when the identity is authenticated: the
     /// answer may change to a peer with the same key.
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId>;
 
@@ -39,9 +43,13 @@ pub trait Host {
     /// [`find_policy`](Self::find_policy) has returned.
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>>;
 
-    /// Returns the policy for the selectors that a peer proposes (RFC 2409 section 5.5), which are those of outbound
-    /// packets. Returns `None` if no policy with this peer has or contains them.
-    fn find_policy(&self, peer: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>>;
+    /// Returns the number of the policy for the selectors that a peer proposes (RFC 2409 section 5.5). A host may make
+    /// one for them; [`policy`](Self::policy) then returns it until the SAs of the quick mode are gone, or the exchange
+    /// lifetime is over. If an address was assigned to the client in the ISAKMP SA, the selectors are for that address.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`], of which the peer is notified.
+    fn find_policy(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal>;
 
     /// Reserves an SPI for an inbound SA, 256 or above; the SA is larval until its event `InboundReady`. Returns
     /// `None` if no SPI is available.
@@ -62,11 +70,26 @@ pub trait Host {
     /// [`DhError`].
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>>;
 
-    /// Signs HASH_I or HASH_R of this host for a peer by an authentication method: for RSA the signature of PKCS #1
+    /// Returns the number of the certificate of this host for a peer that has sent certificate requests (RFC 2408 section
+    /// 3.10). Without an implementation, and without requests, it is 0: the certificate with this number is sent whether
+    /// it was requested or not, as peers may know its authority without a request for it.
+    fn choose_certificate(&self, peer: PeerId, requests: &CertificateRequests<'_>) -> u8 {
+        let _ = (peer, requests);
+        0
+    }
+
+    /// Signs HASH_I or HASH_R of this host with the key of a certificate for a peer by an authentication method: for RSA the signature of PKCS #1
     /// without a DigestInfo (RFC 2409 section 5.1). Writes the signature to the beginning of `signature` and returns
     /// its length, `None` if there is no private key for the peer or no space.
-    fn sign(&mut self, peer: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
-        let _ = (peer, method, hash, signature);
+    fn sign(
+        &mut self,
+        peer: PeerId,
+        certificate: u8,
+        method: AuthMethod,
+        hash: &[u8],
+        signature: &mut [u8],
+    ) -> Poll<Option<usize>> {
+        let _ = (peer, certificate, method, hash, signature);
         Poll::Ready(None)
     }
 
@@ -84,10 +107,10 @@ pub trait Host {
         Poll::Ready(Err(CertificateRefusal::Unsupported))
     }
 
-    /// Returns a certificate of this host that is sent to a peer, by its position: the first one is that of the key,
-    /// those of its issuers follow. At most four are sent.
-    fn certificate(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
-        let _ = (peer, index);
+    /// Returns a certificate that is sent to a peer with the signature of the key of a certificate of this host, by its
+    /// position: the first one is that of the key, those of its issuers follow. At most four are sent.
+    fn certificate(&self, peer: PeerId, certificate: u8, index: usize) -> Option<Certificate<'_>> {
+        let _ = (peer, certificate, index);
         None
     }
 
@@ -97,8 +120,8 @@ pub trait Host {
         None
     }
 
-    /// Returns whether the name and password of a user are valid. A server asks this once for each phase 1 with a client
-    /// (draft-beaulieu-ike-xauth-02). Without an implementation, all users are rejected.
+    /// Returns whether the name and password of a user are valid. A server asks this once for each phase 1 with a
+    /// client (draft-beaulieu-ike-xauth-02). Without an implementation, all users are rejected.
     fn login(&mut self, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
         let _ = (peer, answer);
         Poll::Ready(false)
@@ -124,15 +147,76 @@ pub trait Host {
     }
 }
 
+/// Reason why a host has no policy for the selectors of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyRefusal {
+    /// No policy with the peer has or contains the selectors.
+    NoPolicy,
+    /// The selectors are for addresses that are assigned to clients, and not to this one.
+    NotLeased,
+    /// The selectors share packets with a policy of another peer or client.
+    SelectorTaken,
+}
+
+/// Proposed SAs for which a host is to find a policy. The peer is authenticated.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PolicyRequest<'a> {
+    /// ISAKMP SA of the quick mode.
+    pub sa: IsakmpSaId,
+    /// Addresses and ports of the message.
+    pub path: Path,
+    /// Digest of the identity of the peer in phase 1, which distinguishes the clients that have one configuration.
+    pub identity: u64,
+    /// Selectors of outbound packets.
+    pub selector: Selector,
+    /// Proposals of the peer.
+    pub offer: SecurityAssociation<'a>,
+}
+
+impl PolicyRequest<'_> {
+    /// Iterates over the protocols of the first proposal, in the order in which they are applied, and the encapsulation
+    /// modes of their first transforms; `None` for a transform without a mode, or with attributes that cannot be read.
+    pub fn bundle(&self) -> impl Iterator<Item = (ProtocolId, Option<EncapsulationMode>)> {
+        let first = self.offer.proposals().next().map(|proposal| proposal.number);
+        self.offer.proposals().take_while(move |proposal| Some(proposal.number) == first).map(|proposal| {
+            let transform = proposal.transforms().next();
+            let attributes = transform.and_then(|first| IpsecAttributes::read(&first.attributes).ok());
+            (proposal.protocol, attributes.and_then(|attributes| attributes.encapsulation))
+        })
+    }
+}
+
+impl fmt::Display for PolicyRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Refusal::from(*self).fmt(f)
+    }
+}
+
+impl core::error::Error for PolicyRefusal {}
+
+impl From<PolicyRefusal> for Refusal {
+    fn from(refusal: PolicyRefusal) -> Self {
+        match refusal {
+            PolicyRefusal::NoPolicy => Self::NoPolicy,
+            PolicyRefusal::NotLeased => Self::NotLeased,
+            PolicyRefusal::SelectorTaken => Self::SelectorTaken,
+        }
+    }
+}
+
 /// Values of an authenticated peer that are refused, for the operator: a [`Refusal`](super::Refusal) contains numbers
 /// only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused<'a> {
-    /// Identity that is not the configured one.
+    /// Identity that differs from the configured one.
     Identity(Identification<'a>),
     /// Selectors of outbound packets that no policy has or contains.
     Selectors(Selector),
+    /// Selectors of outbound packets to another address than the one that is assigned to the client.
+    NotLeased(Selector),
 }
 
 /// Known properties of the sender of a message of phase 1.

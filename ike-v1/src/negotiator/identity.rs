@@ -40,14 +40,14 @@ pub(crate) fn digest(identity: &Identification<'_>, secret: &[u8; 16]) -> u64 {
     hasher.finish()
 }
 
-/// Returns the part of the identity of an SA that stands for a user that is not authenticated: its cookies.
+/// Returns the digest that identifies the SA of a user who is not authenticated: that of its cookies.
 pub(crate) fn cookie_digest(secret: &[u8; 16], cookies: &Cookies) -> u64 {
     let mut hasher = SipHasher13::new_with_key(secret);
     hasher.write([cookies.initiator, cookies.responder].as_flattened());
     hasher.finish()
 }
 
-/// Returns the part of the identity of an SA that stands for its user.
+/// Returns the digest that identifies the authenticated user of an SA.
 pub(crate) fn user_digest(secret: &[u8; 16], user: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new_with_key(secret);
     hasher.write(b"user");

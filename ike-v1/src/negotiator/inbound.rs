@@ -1,4 +1,4 @@
-//! Processing of received datagrams, from the cheapest check to the most expensive one. Nothing is changed before the
+//! Processing of received datagrams, in the order of the cost of the checks. No state is changed before the
 //! last step, and only an [`Authentic`] message reaches code that changes an SA.
 //!
 //! 1. framing of UDP, 2. header and payloads, 3. cookies and message ID, 4. ISAKMP SA and exchange, 5. duplicates,
@@ -40,7 +40,7 @@ pub(crate) struct Authentic<'m> {
 }
 
 impl<'m> Opened<'m> {
-    /// Parses a message after its decryption (steps 8 and 9). Returns its payloads, too.
+    /// Parses a message after its decryption (steps 8 and 9). Returns its payloads as well.
     pub fn parse(message: &'m [u8], row: &Row, next: NextIv) -> Result<(Self, Chain<'m>), Refusal> {
         let chain = plaintext(message).map_err(Refusal::Malformed)?;
         Ok((Self { census: Census::of(row, chain.payloads())?, next: Some(next) }, chain))
@@ -69,7 +69,7 @@ impl<'m> Opened<'m> {
     }
 }
 
-/// Opens the first message of an exchange after phase 1, which has HASH(1) (steps 8 to 10).
+/// Decrypts and verifies the first message of an exchange after phase 1, which has HASH(1) (steps 8 to 10).
 pub(crate) fn open_first<'m>(sa: &IsakmpSa, header: &Header, message: &'m mut [u8]) -> Result<Authentic<'m>, Refusal> {
     let next = decrypt_first(sa, header, message)?;
     authenticate_first(&sa.keys, header, message, next)
@@ -197,8 +197,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Decrypts a later message of an exchange of phase 2; `None` for a copy of the message that was taken last. Returns the
-    /// ISAKMP SA of the exchange too.
+    /// Decrypts a later message of an exchange of phase 2; `None` for a copy of the message that was taken last.
+    /// Returns the ISAKMP SA of the exchange too.
     pub(super) fn decrypt_next(
         &self,
         index: usize,
@@ -236,7 +236,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Remembers why a message of an exchange was refused. The exchange continues: the message may be forged.
+    /// Stores the reason why a message of an exchange was refused. The exchange continues: the message may be forged.
     pub(super) fn note_refusal(&mut self, index: usize, reason: Refusal) {
         let Ok(exchange) = self.exchange_mut(index) else { return };
         let state = &mut exchange.state;
@@ -259,8 +259,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Counts a message of an unknown SA. That of a configured peer is reported, at most once a minute, unless the SA has
-    /// ended lately: the second copy of its deletion may arrive, and messages that were under way.
+    /// Counts a message of an unknown SA. That of a configured peer is reported, at most once a minute, unless the SA
+    /// has ended recently: the second copy of its deletion may arrive, and messages that were in transit.
     pub(super) fn unknown_sa(&mut self, received: &Received, host: &dyn Host) -> Refusal {
         let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
         // The message has overtaken the last one of phase 1.
@@ -326,7 +326,7 @@ pub(crate) const fn is_phase_1(exchange: ExchangeKind) -> bool {
     matches!(exchange, ExchangeKind::MAIN | ExchangeKind::AGGRESSIVE | ExchangeKind::BASE)
 }
 
-/// Replaces the cookie 0, which has a meaning of its own.
+/// Replaces the cookie 0, which means that there is no cookie.
 pub(crate) fn not_zero(cookie: Cookie) -> Cookie {
     if cookie == [0; 8] { [1; 8] } else { cookie }
 }

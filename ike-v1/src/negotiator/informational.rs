@@ -109,7 +109,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Takes the message that was kept, now that the ISAKMP SA is established.
+    /// Processes the message that was kept until the ISAKMP SA was established.
     pub(super) fn take_early(&mut self, received: &Received, message: &mut [u8], host: &mut dyn Host) {
         let Ok((header, _)) = Header::parse(message) else { return };
         let digest = self.digest(message);
@@ -119,7 +119,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Returns the main mode of this host that an encrypted message belongs to, if it waits for message 6.
+    /// Returns the main mode of this host that waits for message 6, if an encrypted message has its cookies.
     fn awaiting_auth(&self, received: &Received) -> Option<usize> {
         let Header { initiator_cookie, responder_cookie, .. } = received.header;
         self.exchanges.position(|Exchange { state, .. }| {
@@ -129,8 +129,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         })
     }
 
-    /// Takes a notification in the place of message 6. With a valid hash the peer has the same key, and refuses
-    /// something else; one that does not decrypt indicates another key, and is only a hint for the operator.
+    /// Processes a notification instead of message 6. With a valid hash the peer has the same key, and refuses
+    /// other values; one that does not decrypt indicates another key, and is only a hint for the operator.
     fn take_refusal_of_phase_1(
         &mut self,
         index: usize,
@@ -160,7 +160,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Takes an encrypted message of an informational exchange.
+    /// Processes an encrypted message of an informational exchange.
     fn receive_protected(
         &mut self,
         sa_id: SlotId,
@@ -206,7 +206,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Remembers an error notification in cleartext. It is not authenticated: it ends nothing, but the operator may
+    /// Stores an error notification in cleartext. It is not authenticated: no exchange ends, but the operator may
     /// see it, and the message is not repeated more than once.
     //= RFC 3706 5.2/2
     //# MUST: messages that are not encrypted are rejected
@@ -260,7 +260,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
-    /// Acts on an authenticated notification: an error ends the quick mode that it names.
+    /// Processes an authenticated notification: an error ends the quick mode that it names.
     //= RFC 2408 5.14/10, 5.14/12
     //# MUST: receiving: a notification with an invalid SPI is discarded
     //# MUST: receiving: the notification is acted upon by local policy
@@ -299,7 +299,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         pair.is_some_and(|pair| pair.has_spi(spi))
     }
 
-    /// Acts on an authenticated delete payload, which names inbound SAs of the peer. Unknown SPIs are ignored.
+    /// Processes an authenticated delete payload, which names inbound SAs of the peer. Unknown SPIs are ignored.
     //= RFC 2408 5.15/2, 5.15/11, 5.15/12
     //# SHOULD: the receiver cleans up its database
     //# MUST: receiving: whether each SPI is valid is determined
@@ -323,7 +323,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                             && pair.gone.is_none()
                     });
                     match found {
-                        // Packets of the peer that it has sent before may be under way.
+                        // Packets that the peer has sent before may be in transit.
                         Some(pair) if pair.stage == Negotiation::Complete => {
                             let remove_at = Some(now.saturating_add(UNDER_WAY));
                             pair.retire(Retired { why: Gone::DeletedByPeer, delete_at: None, remove_at, heard: None });
@@ -353,7 +353,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.end_orphans();
     }
 
-    /// Sends INITIAL-CONTACT in a message of its own: aggressive and base mode do not contain it (RFC 2407 section
+    /// Sends INITIAL-CONTACT in a separate message: aggressive and base mode do not contain it (RFC 2407 section
     /// 4.6.3.3).
     pub(super) fn send_initial_contact(&mut self, sa_id: SlotId, host: &mut dyn Host) {
         let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
@@ -367,7 +367,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Refusal::NoProposal(_) | Refusal::Offer => NotifyKind::NO_PROPOSAL_CHOSEN,
             //= RFC 2409 5.5/6
             //# SHOULD: client identities that are refused are answered by invalid-id-information
-            Refusal::NoPolicy | Refusal::Selectors => NotifyKind::INVALID_ID_INFORMATION,
+            Refusal::NoPolicy | Refusal::NotLeased | Refusal::Selectors | Refusal::SelectorTaken => {
+                NotifyKind::INVALID_ID_INFORMATION
+            }
             Refusal::Spi => NotifyKind::INVALID_SPI,
             _ => return,
         };
@@ -389,7 +391,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-/// Opens a message of an informational exchange with the keys of a main mode that is not complete.
+/// Decrypts a message of an informational exchange with the keys of a main mode that is not complete.
 fn open_in_phase_1<'m>(
     state: &super::exchange::State,
     header: &Header,
@@ -425,7 +427,7 @@ fn number(spi: &[u8]) -> Option<u32> {
     }
 }
 
-/// Draws a message ID that no exchange of the ISAKMP SA has used lately, and remembers it.
+/// Draws a message ID that no exchange of the ISAKMP SA has used recently, and records it.
 pub(crate) fn new_message_id(sa: &mut IsakmpSa, host: &mut dyn Host) -> u32 {
     let mut octets = [0; 4];
     host.random(&mut octets);

@@ -49,17 +49,17 @@ pub(crate) struct IpsecSlot {
     pub identity: Option<u64>,
     /// End of the lifetime.
     pub expires: Option<Instant>,
-    /// Time of the last packet in the outbound SA, as the caller has reported it.
+    /// Time of the last packet in the outbound SA that the caller has reported.
     pub sent: Option<Instant>,
     /// Time of the first message of quick mode.
     pub began: Instant,
     /// First octets of the lower nonce of quick mode.
     pub lowest_nonce: [u8; 32],
-    /// Time at which the outbound SA takes the place of an older one, unless the peer shows its SA before.
+    /// Time at which the outbound SA replaces an older one, unless the peer uses its SA before.
     pub take_over_at: Option<Instant>,
-    /// End of the time for which the request is left to the peer.
+    /// Time until which the request waits for the negotiation of the peer.
     pub wait_until: Option<Instant>,
-    /// Set if there is no outbound SA any more.
+    /// Set if the outbound SA is no longer used.
     pub retired: Option<Retired>,
 }
 
@@ -99,24 +99,24 @@ pub(crate) struct Half {
     pub state: HalfState,
 }
 
-/// State of the SA of one direction, as the caller knows it.
+/// State of the SA of one direction, as it was reported to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum HalfState {
     /// The SA is not announced.
     #[default]
     None,
-    /// The event that announces it waits to be fetched.
+    /// The event that announces it is pending.
     Ready,
     /// The event was fetched.
     Announced,
     /// The caller has installed it.
     Installed,
-    /// The event of its removal waits to be fetched.
+    /// The event of its removal is pending.
     Gone,
 }
 
 impl Half {
-    /// SA whose SPI is reserved and whose keys are not known.
+    /// Creates a larval SA: its SPI is reserved, and its keys are not known.
     pub const fn larval(spi: Spi) -> Self {
         Self { spi, keymat: None, state: HalfState::None }
     }
@@ -145,7 +145,7 @@ impl Half {
         Ok(Self { spi, keymat: Some(secret?), state: HalfState::None })
     }
 
-    /// Ends the SA. It is reported as gone if the caller knows it.
+    /// Ends the SA. Its removal is reported if it was announced.
     pub fn end(&mut self) {
         self.keymat = None;
         self.state = match self.state {
@@ -156,7 +156,7 @@ impl Half {
 }
 
 impl Member {
-    /// SAs for a template, with the SPI of the inbound one.
+    /// Creates the larval SAs for a template, with the SPI of the inbound one.
     pub const fn larval(template: &IpsecTemplate<'_>, spi: Spi) -> Self {
         let &IpsecTemplate { protocol, mode, reqid, inbound_reqid, .. } = template;
         Self {
@@ -303,7 +303,7 @@ impl IpsecSlot {
         self.members.iter_mut().flatten()
     }
 
-    /// Returns whether nothing is left to be sent or reported, so that the slot is free.
+    /// Returns whether no message or event is pending, so that the slot is free.
     pub fn is_finished(&self) -> bool {
         let is_silent = |member: &Member| {
             !member.releases_spi
@@ -336,7 +336,7 @@ impl IpsecSlot {
         self.members().all(|member| member.inbound.state == HalfState::Installed)
     }
 
-    /// Ends the pair. The SAs that the caller knows are reported as gone.
+    /// Ends the pair. The removal of the SAs that were announced is reported.
     pub fn end(&mut self, why: Gone) {
         if self.gone.is_some() {
             return;

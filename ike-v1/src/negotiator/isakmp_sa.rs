@@ -8,8 +8,9 @@ use super::changeover::CROSSED;
 use super::choose::DEFAULT_SECONDS;
 use super::dpd::Liveness;
 use super::event::{Gone, IsakmpSaId, SlotId};
+use super::lease::Lease;
 use super::limits::BadMessages;
-use super::xauth::Access;
+use super::xauth::{Access, XauthPart, xauth_part};
 use super::{NatSituation, Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection};
 
@@ -27,7 +28,7 @@ pub(crate) struct IsakmpSa {
     pub choice: Phase1Choice,
     /// Properties of the peer, from its vendor IDs.
     pub quirks: Quirks,
-    /// NAT traversal.
+    /// Result of NAT detection, and the document of NAT traversal.
     pub nat: NatSituation,
     /// Largest number of octets of a message in one fragment, 0 if messages are not divided.
     pub fragment_data: u16,
@@ -56,6 +57,8 @@ pub(crate) struct IsakmpSa {
     /// Progress of extended authentication and Mode Config, and the time until which they are to be completed.
     pub access: Access,
     pub access_until: Instant,
+    /// Addresses that this host has assigned to the client.
+    pub lease: Lease,
     /// Set until the event that the user was authenticated was fetched.
     pub has_logged_in: bool,
     /// State of dead peer detection.
@@ -114,6 +117,17 @@ impl IsakmpSa {
         self.gone.is_none()
     }
 
+    /// Returns whether this host is a server whose client has not authenticated its user yet.
+    pub fn owes_login(&self) -> bool {
+        let is_server = xauth_part(self.choice.auth_method, self.role) == Some(XauthPart::Server);
+        is_server && self.is_usable() && !self.access.permits_peer()
+    }
+
+    /// Returns whether this host is still to assign an address to the client, of its own.
+    pub fn owes_address(&self) -> bool {
+        self.access == Access::OwesConfig && self.lease == Lease::NONE
+    }
+
     /// Returns whether the main modes of this SA and of an older one, one of each end, have crossed. One of the peer is
     /// then not a renewal.
     pub fn has_crossed(&self, older: &Self) -> bool {
@@ -121,12 +135,12 @@ impl IsakmpSa {
         self.role != older.role && self.began <= older.established.saturating_add(soon)
     }
 
-    /// Returns whether nothing is left to be sent or reported, so that the slot is free.
+    /// Returns whether no message or event is pending, so that the slot is free.
     pub const fn is_finished(&self) -> bool {
         self.gone.is_some() && self.is_reported && self.delete.is_none()
     }
 
-    /// Returns whether an exchange of either side has used a message ID lately. One of this host comes back from an
+    /// Returns whether an exchange of either side has used a message ID recently. One of this host is reflected by an
     /// attacker only.
     pub fn has_message_id(&self, id: u32) -> bool {
         self.ours.contains(id) || self.theirs.contains(id) || self.theirs_quick.contains(id)
@@ -136,7 +150,7 @@ impl IsakmpSa {
     pub const fn end(&mut self, why: Gone) {
         if self.gone.is_none() {
             self.gone = Some(why);
-            // An SA that was not announced is not reported as gone.
+            // The removal of an SA that was not announced is not reported.
             self.is_reported = self.is_new;
             self.is_new = false;
             self.notify = None;
@@ -168,7 +182,7 @@ pub(crate) struct MessageIds<const N: usize> {
 }
 
 impl<const N: usize> MessageIds<N> {
-    /// No message IDs: 0 is that of phase 1.
+    /// Empty list: 0 is the message ID of phase 1.
     pub const NONE: Self = Self { used: [0; N], next: 0 };
 
     pub fn contains(&self, id: u32) -> bool {
@@ -233,7 +247,7 @@ impl<'a> IsakmpSaView<'a> {
         self.0.expires
     }
 
-    /// Returns the encryption key of the messages, for callers that log secrets on purpose.
+    /// Returns the encryption key of the messages, for callers that log secrets deliberately.
     pub fn expose_encryption_key(&self) -> &'a [u8] {
         self.0.encryption_key.expose()
     }

@@ -11,7 +11,7 @@ use crate::{DhError, GroupLengths};
 /// Length of the nonces of this host in octets.
 const NONCE: usize = 32;
 
-/// Attempts to draw a private value. One of a curve is out of range with a probability of 2^-32 or less.
+/// Number of attempts to draw a private value. One of a curve is out of range with a probability of 2^-32 or less.
 const ATTEMPTS: u8 = 4;
 
 /// Draws a private value and computes the public one, unless this was done before the step had to wait.

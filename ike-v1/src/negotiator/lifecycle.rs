@@ -11,11 +11,12 @@ use super::features::XAUTH;
 use super::informational::new_message_id;
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, MessageIds};
+use super::lease::Lease;
 use super::limits::BadMessages;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::suspend::end_step;
-use super::xauth::{Access, LoginSide, login_side};
+use super::xauth::{Access, XauthPart, xauth_part};
 use super::{Host, Negotiator, PeerId, Refusal, Role, Table, identity, quick};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -97,7 +98,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         begun
     }
 
-    /// Takes the first step of a quick mode again, which had to wait for the host.
+    /// Repeats the first step of a quick mode, which had to wait for the host.
     pub(super) fn begin_quick_again(&mut self, index: usize, host: &mut dyn Host) -> Result<(), Refusal> {
         let pair = self.exchange(index)?.state.ipsec.ok_or(Refusal::Internal)?;
         let begun = self.take_begin_step(index, host);
@@ -137,7 +138,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let role = state.role;
         // Until the user is known, the SA has an identity of its own: those of a group have the same one in phase 1.
         let own = identity::cookie_digest(&self.secret.0, &cookies);
-        let is_group = login_side(choice.auth_method, role) == Some(LoginSide::Server);
+        let is_group = xauth_part(choice.auth_method, role) == Some(XauthPart::Server);
         let identity = if is_group { identity ^ own } else { identity };
         let state = &mut self.exchange_mut(index)?.state;
         let sa = IsakmpSa {
@@ -166,6 +167,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             expires: now.saturating_add(IsakmpSa::lifetime(&choice)),
             access: Access::New,
             access_until: now,
+            lease: Lease::NONE,
             has_logged_in: false,
             liveness: Liveness::new(now),
             is_new: true,
@@ -210,7 +212,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Ok(Exchange { state, .. }) = self.exchange(index) else { return false };
         let pair = state.ipsec.and_then(|id| self.pairs.get(usize::from(id.index)));
         let is_negotiating = |pair: &IpsecSlot| Some(pair.id) == state.ipsec && pair.stage == Negotiation::InProgress;
-        state.stage != Stage::Answers || pair.is_some_and(|pair| pair.gone.is_none() && is_negotiating(pair))
+        let is_silent = matches!(state.stage, Stage::Answers | Stage::Reassembles);
+        !is_silent || pair.is_some_and(|pair| pair.gone.is_none() && is_negotiating(pair))
     }
 
     /// Ends an exchange that did not succeed, and reports why.
@@ -268,7 +271,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Ends an ISAKMP SA in which a quick mode had no answer: the peer has probably lost it, as it does not answer in
-    /// an SA that it does not know. The next request begins phase 1.
+    /// an unknown SA. The next request begins phase 1.
     fn abandon(&mut self, isakmp: Option<SlotId>) {
         if let Some(sa) = isakmp.and_then(|id| self.isakmp_sa_mut(id).ok()) {
             sa.end(Gone::NoAnswer);
@@ -294,7 +297,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
-    /// Ends the quick modes of ISAKMP SAs that no longer exist. A request of this host that has sent nothing waits for
+    /// Ends the quick modes of ISAKMP SAs that no longer exist. A request of this host without a message sent waits for
     /// another one.
     pub(super) fn end_orphans(&mut self) {
         for index in 0..self.exchanges.len() {

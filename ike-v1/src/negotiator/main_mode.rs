@@ -14,7 +14,7 @@ use super::spi::Spi;
 use super::stage::Stage;
 use super::step::{Outcome, Step, check_found, check_identity, store_peer_nonce, store_peer_public};
 use super::suspend::Stop;
-use super::xauth::login_side;
+use super::xauth::xauth_part;
 use super::{Host, PeerId, Refusal, Role, choose, natt, offer, proof, vendor};
 use crate::{Cookies, GroupLengths, IvChain, Phase1Choice};
 
@@ -22,7 +22,8 @@ use crate::{Cookies, GroupLengths, IvChain, Phase1Choice};
 pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Refusal> {
     let Step { state, scratch, host, quirks, .. } = step;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
-    let offer = store_offer(scratch, peer.proposals.iter().copied())?;
+    peer.first_offer()?;
+    let offer = store_offer(scratch, peer.offers())?;
     //= RFC 2408 5.2/2, 5.2/4
     //# MUST: sending: domain of interpretation and situation are determined
     //# MUST: sending: the payloads that the exchange asks for are made and transmitted
@@ -58,7 +59,7 @@ pub(crate) fn check_offer(peer: PeerId, message: &Census<'_>, host: &dyn Host) -
     Ok(choice)
 }
 
-/// Message 1, `HDR, SA`: answers with the transform that was chosen.
+/// Processes message 1, `HDR, SA`: answers with the transform that was chosen.
 pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Stop> {
     let Step { state, scratch, host, quirks, .. } = step;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
@@ -81,14 +82,14 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<
 
 /// Checks the cookie of the responder in its first message.
 pub(crate) fn check_responder(initiator: Cookie, responder: Cookie) -> Result<Cookies, Refusal> {
-    // Message 1 of this host, which comes back, has no responder cookie.
+    // Message 1 of this host, if it is reflected, has no responder cookie.
     if responder == [0; 8] || responder == initiator {
         return Err(Refusal::Reflected);
     }
     Ok(Cookies { initiator, responder })
 }
 
-/// Message 2, `HDR, SA`: sends the public value and the nonce of the initiator.
+/// Processes message 2, `HDR, SA`: sends the public value and the nonce of the initiator.
 pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<Outcome, Stop> {
     let cookies = check_responder(step.state.cookies.initiator, responder)?;
     let choice = choose::answered_phase_1(&message.sa()?.0, &step.peer()?)?.choice;
@@ -100,7 +101,7 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
     Ok(Outcome::Continues)
 }
 
-/// Message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.
+/// Processes message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.
 pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<Outcome, Stop> {
     let choice = step.choice()?;
     let cookies = step.state.cookies;
@@ -120,8 +121,8 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<Ou
     Ok(Outcome::Continues)
 }
 
-/// Message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`, or certificates and a signature in the
-/// place of the hash. INITIAL-CONTACT follows if this host has no SA with the peer.
+/// Processes message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`, or certificates and a signature
+/// in the place of the hash. INITIAL-CONTACT follows if this host has no SA with the peer.
 pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<Outcome, Stop> {
     let choice = step.choice()?;
     let cookies = step.state.cookies;
@@ -149,7 +150,7 @@ pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<Outc
     Ok(Outcome::Continues)
 }
 
-/// Message 5, `HDR*, IDii, HASH_I`: answers with the identity and the proof of the responder.
+/// Processes message 5, `HDR*, IDii, HASH_I`: answers with the identity and the proof of the responder.
 //= RFC 2408 1.5.3/1
 //# MUST: ISAKMP exchanges have strong authentication
 pub(crate) fn answer_auth(step: &mut Step<'_>, message: Opened<'_>) -> Result<Outcome, Stop> {
@@ -179,7 +180,7 @@ pub(crate) fn answer_auth(step: &mut Step<'_>, message: Opened<'_>) -> Result<Ou
     Ok(Outcome::Authenticated(found))
 }
 
-/// Message 6, `HDR*, IDir, HASH_R`: phase 1 is complete.
+/// Processes message 6, `HDR*, IDir, HASH_R`: phase 1 is complete.
 pub(crate) fn take_auth(step: &mut Step<'_>, message: Opened<'_>) -> Result<Outcome, Stop> {
     let choice = step.choice()?;
     let (id, id_body) = message.unverified().identity()?;
@@ -218,7 +219,7 @@ fn send_key(step: &mut Step<'_>, choice: &Phase1Choice, cookies: Cookies) -> Res
     })
 }
 
-/// Writes `HDR*, ID, HASH`, or certificates and a signature in the place of the hash, and returns the IV of the next
+/// Writes `HDR*, ID, HASH`, or certificates and a signature instead of the hash, and returns the IV of the next
 /// message.
 fn send_auth(
     step: &mut Step<'_>,
@@ -231,7 +232,7 @@ fn send_auth(
 ) -> Result<crate::NextIv, Refusal> {
     let Step { state, scratch, host, is_first, .. } = step;
     // It names an identity, which the users of a group share.
-    let has_login = state.choice.is_some_and(|choice| login_side(choice.auth_method, state.role).is_some());
+    let has_login = state.choice.is_some_and(|choice| xauth_part(choice.auth_method, state.role).is_some());
     let has_initial_contact = *is_first && state.role == Role::Initiator && !has_login;
     let mut next = None;
     scratch.send(|buf, stored| {
@@ -246,7 +247,7 @@ fn send_auth(
     next.ok_or(Refusal::Internal)
 }
 
-/// Writes INITIAL-CONTACT: this host has no other SA with the peer, which may remove those of before (RFC 2407 section
+/// Writes INITIAL-CONTACT: this host has no other SA with the peer, which may remove former ones (RFC 2407 section
 /// 4.6.3.3).
 fn initial_contact(writer: &mut MessageWriter<'_>, cookies: &Cookies) -> Result<(), NoSpace> {
     let spi = [cookies.initiator, cookies.responder];

@@ -6,10 +6,9 @@
 //! push   server   SET(values)       -->   <--   ACK(types)      client
 //! ```
 
-use core::fmt;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ike_codec::{AttributeWriter, Attributes, Config, ConfigAttribute, ConfigKind, NoSpace, Notification};
+use ike_codec::{Attributes, Config, ConfigAttribute, ConfigKind, Notification};
 
 use super::counters::Counter;
 use super::event::{Event, Gone, IsakmpSaId, SlotId};
@@ -19,7 +18,7 @@ use super::stage::Stage;
 use super::suspend::{Stop, answered};
 use super::transaction::{Outcome, Step, identifier};
 use super::xauth::{Access, Denied};
-use super::{Negotiator, Refusal, Role};
+use super::{ClientConfig, Negotiator, Refusal, Role};
 use crate::{IvChain, NextIv};
 
 /// Part of this host in the configuration of clients.
@@ -36,88 +35,29 @@ pub enum ModeConfig {
     Assign,
 }
 
-/// Text of at most `N` octets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ShortText<const N: usize> {
-    octets: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> ShortText<N> {
-    /// Copies the first `N` octets of a text.
-    pub fn new(text: &[u8]) -> Self {
-        let mut octets = [0; N];
-        octets.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
-        Self { octets, len: text.len().min(N) }
-    }
-
-    /// Returns the octets.
-    pub fn octets(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl<const N: usize> Default for ShortText<N> {
-    fn default() -> Self {
-        Self { octets: [0; N], len: 0 }
-    }
-}
-
-impl<const N: usize> fmt::Debug for ShortText<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.octets().escape_ascii())
-    }
-}
-
-/// IPv4 network behind a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientNetwork {
-    /// Address of the network.
-    pub address: Ipv4Addr,
-    /// Mask of the network.
-    pub mask: Ipv4Addr,
-}
-
-/// Configuration of a client: what a server assigns to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ClientConfig {
-    /// Address of the client (INTERNAL_IP4_ADDRESS).
-    pub address: Option<Ipv4Addr>,
-    /// Mask of the network of the client (INTERNAL_IP4_NETMASK).
-    pub netmask: Option<Ipv4Addr>,
-    /// Name servers (INTERNAL_IP4_DNS), the first four of them.
-    pub dns: [Option<Ipv4Addr>; 4],
-    /// NetBIOS name servers (INTERNAL_IP4_NBNS), the first four of them.
-    pub nbns: [Option<Ipv4Addr>; 4],
-    /// Time in seconds for which the address is assigned (INTERNAL_ADDRESS_EXPIRY).
-    pub expiry: Option<u32>,
-    /// Networks that are reached through the server (UNITY_SPLIT_INCLUDE, INTERNAL_IP4_SUBNET), the first eight of
-    /// them; all networks if there are none.
-    pub split_include: [Option<ClientNetwork>; 8],
-    /// Default domain (UNITY_DEF_DOMAIN), its first 64 octets.
-    pub domain: ShortText<64>,
-    /// Text for the user (UNITY_BANNER), its first 128 octets.
-    pub banner: ShortText<128>,
-}
-
 /// Request of a client for its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigRequest {
     /// ISAKMP SA of the client.
     pub sa: IsakmpSaId,
-    /// Address that the client would like to have, probably one that it had before.
+    /// Address that the client requests, probably one that was assigned to it before.
     pub address: Option<Ipv4Addr>,
+    /// IPv6 address that the client would like to have.
+    pub address_v6: Option<Ipv6Addr>,
 }
 
 /// Attributes of a request. Those of Unity are for servers with its vendor ID.
-const REQUESTED: [ConfigAttribute; 5] = [
+const REQUESTED: [ConfigAttribute; 9] = [
     ConfigAttribute::IP4_ADDRESS,
     ConfigAttribute::IP4_NETMASK,
     ConfigAttribute::IP4_DNS,
     ConfigAttribute::IP4_NBNS,
     ConfigAttribute::ADDRESS_EXPIRY,
+    ConfigAttribute::IP6_ADDRESS,
+    ConfigAttribute::IP6_NETMASK,
+    ConfigAttribute::IP6_DNS,
+    ConfigAttribute::IP6_SUBNET,
 ];
 const REQUESTED_OF_UNITY: [ConfigAttribute; 3] =
     [ConfigAttribute::UNITY_BANNER, ConfigAttribute::UNITY_DEFAULT_DOMAIN, ConfigAttribute::UNITY_SPLIT_INCLUDE];
@@ -125,83 +65,10 @@ const REQUESTED_OF_UNITY: [ConfigAttribute; 3] =
 /// UDP port of IKE (RFC 2408 section 2.5.1).
 const IKE_PORT: u16 = 500;
 
-/// Octets of one network in UNITY_SPLIT_INCLUDE: address, mask, protocol and two ports; and in INTERNAL_IP4_SUBNET.
-const UNITY_NETWORK: usize = 14;
-const SUBNET: usize = 8;
-
-impl ClientConfig {
-    /// Reads the attributes of a server. Unknown ones, and those with another length than their type has, are ignored.
-    pub(crate) fn read(attributes: &Attributes<'_>) -> Self {
-        let mut config = Self::default();
-        for attribute in attributes {
-            let octets = attribute.bytes().unwrap_or_default();
-            let address = || <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from).filter(|a| !a.is_unspecified());
-            match ConfigAttribute(attribute.kind) {
-                ConfigAttribute::IP4_ADDRESS => config.address = config.address.or(address()),
-                ConfigAttribute::IP4_NETMASK => config.netmask = config.netmask.or(address()),
-                ConfigAttribute::IP4_DNS => add(&mut config.dns, address()),
-                ConfigAttribute::IP4_NBNS => add(&mut config.nbns, address()),
-                ConfigAttribute::ADDRESS_EXPIRY => {
-                    config.expiry = attribute.number().and_then(|seconds| u32::try_from(seconds).ok());
-                }
-                ConfigAttribute::UNITY_SPLIT_INCLUDE => config.add_networks(octets, UNITY_NETWORK),
-                ConfigAttribute::IP4_SUBNET => config.add_networks(octets, SUBNET),
-                ConfigAttribute::UNITY_DEFAULT_DOMAIN => config.domain = ShortText::new(octets),
-                ConfigAttribute::UNITY_BANNER => config.banner = ShortText::new(octets),
-                _ => {}
-            }
-        }
-        config
-    }
-
-    fn add_networks(&mut self, octets: &[u8], len: usize) {
-        for network in octets.chunks_exact(len) {
-            let Some((&[a, b, c, d, e, f, g, h], _)) = network.split_first_chunk::<8>() else { continue };
-            let (address, mask) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-            // The network 0.0.0.0/0 of some servers stands for all.
-            add(&mut self.split_include, Some(ClientNetwork { address, mask }).filter(|_| !mask.is_unspecified()));
-        }
-    }
-
-    /// Writes the values of an attribute, of which there may be none.
-    fn write(&self, attribute: ConfigAttribute, list: &mut AttributeWriter<'_>) -> Result<(), NoSpace> {
-        let mut put = |octets: &[u8]| list.variable(attribute.0, octets);
-        let mut addresses =
-            |all: &[Option<Ipv4Addr>]| all.iter().flatten().try_for_each(|address| put(&address.octets()));
-        match attribute {
-            ConfigAttribute::IP4_ADDRESS => addresses(&[self.address]),
-            ConfigAttribute::IP4_NETMASK => addresses(&[self.netmask]),
-            ConfigAttribute::IP4_DNS => addresses(&self.dns),
-            ConfigAttribute::IP4_NBNS => addresses(&self.nbns),
-            ConfigAttribute::ADDRESS_EXPIRY => self.expiry.map_or(Ok(()), |seconds| put(&seconds.to_be_bytes())),
-            ConfigAttribute::UNITY_DEFAULT_DOMAIN if self.domain.len > 0 => put(self.domain.octets()),
-            ConfigAttribute::UNITY_BANNER if self.banner.len > 0 => put(self.banner.octets()),
-            ConfigAttribute::UNITY_SPLIT_INCLUDE => {
-                // Each network is an attribute of its own, as racoon sends them.
-                self.split_include.iter().flatten().try_for_each(|network| {
-                    let (address, mask) = (network.address.octets(), network.mask.octets());
-                    let mut octets = [0; UNITY_NETWORK];
-                    let values = address.iter().chain(&mask);
-                    octets.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
-                    put(&octets)
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Puts a value into the first free place, if there is one.
-fn add<T, const N: usize>(list: &mut [Option<T>; N], value: Option<T>) {
-    if let Some(slot) = list.iter_mut().find(|slot| slot.is_none()) {
-        *slot = value;
-    }
-}
-
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
-    /// Acts on LOAD-BALANCE of a server of Cisco, before IPsec SAs are negotiated: its data is the IPv4 address of
+    /// Processes LOAD-BALANCE of a server of Cisco, before IPsec SAs are negotiated: its data is the IPv4 address of
     /// another server, with which the requests that wait begin phase 1, on port 500.
     pub(super) fn take_load_balance(&mut self, sa_id: SlotId, notification: &Notification<'_>) {
         let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
@@ -241,7 +108,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-/// Client: requests the configuration.
+/// Requests the configuration as client.
 pub(crate) fn begin_request(step: &mut Step<'_>) -> Result<(), Stop> {
     let (chain, id) = (step.first_chain()?, identifier(step.state.message_id));
     let of_unity = if step.sa.quirks.unity { &REQUESTED_OF_UNITY[..] } else { &[] };
@@ -252,9 +119,10 @@ pub(crate) fn begin_request(step: &mut Step<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Client: takes the answer to its request. The exchange keeps it until the caller has fetched it.
+/// Processes the answer to the request of this client. The exchange keeps it until the caller has fetched it.
 pub(crate) fn take_reply(step: &mut Step<'_>, config: &Config<'_>) -> Result<Outcome, Stop> {
-    if ClientConfig::read(&config.attributes).address.is_none() {
+    let ClientConfig { address, address_v6, .. } = ClientConfig::read(&config.attributes);
+    if address.is_none() && address_v6.is_none() {
         step.sa.access = Access::Denied(Denied::NoAddress);
         return Ok(Outcome::Ended);
     }
@@ -264,10 +132,10 @@ pub(crate) fn take_reply(step: &mut Step<'_>, config: &Config<'_>) -> Result<Out
     Ok(Outcome::Ended)
 }
 
-/// Server: answers with the values of the attributes that the client has requested.
+/// Answers as server with the values of the attributes that the client has requested.
 pub(crate) fn answer(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> Result<Outcome, Stop> {
-    let address = ClientConfig::read(&config.attributes).address;
-    let request = ConfigRequest { sa: IsakmpSaId(step.sa.id), address };
+    let ClientConfig { address, address_v6, .. } = ClientConfig::read(&config.attributes);
+    let request = ConfigRequest { sa: IsakmpSaId(step.sa.id), address, address_v6 };
     let lease = answered(step.host.lease(step.state.peer, &request))?.unwrap_or_default();
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(next);
@@ -276,24 +144,31 @@ pub(crate) fn answer(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> 
         let all = REQUESTED.iter().chain(&REQUESTED_OF_UNITY).filter(requested);
         all.copied().try_for_each(|attribute| lease.write(attribute, list))
     })?;
+    let is_requested = |attribute: ConfigAttribute| config.attributes.find(attribute.0).is_some();
+    step.sa.lease.add(&ClientConfig {
+        address: lease.address.filter(|_| is_requested(ConfigAttribute::IP4_ADDRESS)),
+        address_v6: lease.address_v6.filter(|_| is_requested(ConfigAttribute::IP6_ADDRESS)),
+        ..ClientConfig::default()
+    });
     step.state.stage = Stage::Answers;
     Ok(Outcome::Sent)
 }
 
-/// Server: sets the configuration of the client.
+/// Sets the configuration of the client as server.
 pub(crate) fn begin_set(step: &mut Step<'_>) -> Result<(), Stop> {
-    let request = ConfigRequest { sa: IsakmpSaId(step.sa.id), address: None };
+    let request = ConfigRequest { sa: IsakmpSaId(step.sa.id), address: None, address_v6: None };
     let lease = answered(step.host.lease(step.state.peer, &request))?.ok_or(Refusal::NoAddress)?;
     let (chain, id) = (step.first_chain()?, identifier(step.state.message_id));
     let of_unity = if step.sa.quirks.unity { &REQUESTED_OF_UNITY[..] } else { &[] };
     step.send(&chain, ConfigKind::SET, id, &mut |list| {
         REQUESTED.iter().chain(of_unity).try_for_each(|attribute| lease.write(*attribute, list))
     })?;
+    step.sa.lease.add(&lease);
     step.state.stage = Stage::ConfigAwaitsAck;
     Ok(())
 }
 
-/// Client: takes what the server sets, and acknowledges it by empty attributes.
+/// Processes the attributes that the server sets, and acknowledges them with empty attributes.
 pub(crate) fn take_set(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> Result<Outcome, Stop> {
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(next);

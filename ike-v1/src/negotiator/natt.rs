@@ -91,8 +91,8 @@ pub(crate) fn read(
     }
 }
 
-/// Writes the NAT-OA payloads of transport mode in UDP: the addresses of the initiator and of the responder as this host
-/// knows them (RFC 3947 section 5.2).
+/// Writes the NAT-OA payloads of transport mode in UDP: the addresses of the initiator and of the responder as this
+/// host sees them (RFC 3947 section 5.2).
 pub(crate) fn write_originals(
     writer: &mut MessageWriter<'_>,
     pair: &IpsecSlot,
@@ -111,7 +111,7 @@ pub(crate) fn write_originals(
     Ok(())
 }
 
-/// Returns the NAT that a first message of quick mode asks transport mode through, if it does.
+/// Returns the NATs of a first message of quick mode that requests transport mode in UDP; `None` for other messages.
 pub(crate) fn transport_through(message: &Census<'_>, nat: &NatSituation) -> Option<NatDetection> {
     nat.in_udp()?;
     let (sa, _) = message.sa().ok()?;

@@ -94,7 +94,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(id) = pair
             && self.pair(id).is_some_and(|pair| pair.stage == Negotiation::InProgress && pair.gone.is_none())
         {
-            // A peer that installs its inbound SA behind message 3 may lose the first packets (RFC 2409 has no answer
+            // A peer that installs its inbound SA after message 3 may lose the first packets (RFC 2409 has no answer
             // to it, without the commit flag).
             self.complete_pair(id, now, false);
         }

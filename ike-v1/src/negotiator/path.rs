@@ -25,7 +25,7 @@ pub struct SpiPair {
 
 impl IsakmpSa {
     /// Returns whether a message of the peer may come from a path: that of the SA, or another one if the peer is behind
-    /// a NAT, or has just found out that there is one.
+    /// a NAT, or has just detected one.
     pub fn accepts(&self, path: &Path, nat_traversal_port: u16) -> bool {
         let is_same_host = self.path.local.ip() == path.local.ip();
         let Some(document) = self.nat.in_udp().filter(|_| is_same_host) else { return self.path == *path };
@@ -53,7 +53,7 @@ impl State {
 }
 
 impl IpsecSlot {
-    /// Changes the path. SAs that the caller knows are reported.
+    /// Changes the path. The change is reported for SAs that were announced.
     fn follow(&mut self, path: Path) {
         if self.path != path && self.gone.is_none() {
             self.moved_from.get_or_insert(self.path);
@@ -93,8 +93,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.follow((peer, identity), old, path);
     }
 
-    /// Changes the path of an ISAKMP SA to that of an authentic message, and the paths of the IPsec SAs of the peer. The
-    /// message must be one that was not recorded before: an answer to a value of this host, or a new query.
+    /// Changes the path of an ISAKMP SA to that of an authentic message, and the paths of the IPsec SAs of the peer.
+    /// The message must be one that was not recorded before: an answer to a value of this host, or a new query.
     pub(super) fn follow_message(&mut self, sa: SlotId, path: Path) {
         if !NAT_TRAVERSAL {
             return;

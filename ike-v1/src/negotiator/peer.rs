@@ -1,11 +1,13 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use ike_codec::{ExchangeKind, Group, Identification, NatTraversal, NatTraversals, ProtocolId};
+use ike_codec::{AuthMethod, ExchangeKind, Group, Identification, NatTraversal, NatTraversals, ProtocolId};
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
-use super::{DeadPeerDetection, ModeConfig};
+use super::features::XAUTH;
+use super::xauth::xauth_part;
+use super::{DeadPeerDetection, ModeConfig, Refusal, Role, XauthPart};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
 /// Local and remote address and UDP port of a message.
@@ -36,7 +38,7 @@ pub struct Peer<'a> {
     pub proposals: &'a [Phase1Choice],
     /// Identity of this host.
     pub local_identity: Identification<'a>,
-    /// Identity that the peer must have; `None` accepts every identity that holds the key.
+    /// Identity that the peer must have; `None` accepts every identity that is authenticated.
     pub remote_identity: Option<Identification<'a>>,
     /// Comparison of lifetimes and key lengths as responder.
     pub check: ProposalCheck,
@@ -52,12 +54,15 @@ pub struct Peer<'a> {
     /// Size in octets of the IP packets in which longer messages are sent in fragments to a peer that supports them; 0
     /// for none.
     pub fragment_size: u16,
-    /// Set if the NAT-D payloads of this host are wrong on purpose, so that ESP is sent in UDP without a NAT.
+    /// Set if the NAT-D payloads of this host are deliberately wrong, so that ESP is sent in UDP without a NAT.
     pub forces_nat_traversal: bool,
     /// Dead peer detection by this host; `None` for answers to the peer only (RFC 3706).
     pub dead_peer_detection: Option<DeadPeerDetection>,
-    /// Part of this host in Mode Config; `None` disables it. Extended authentication follows from the authentication
-    /// method of phase 1.
+    /// Part of this host in extended authentication; `None` disables it. The number of an authentication method says
+    /// whether the initiator or the responder of phase 1 is the client: a proposal that would give this host another
+    /// part is neither sent nor accepted.
+    pub xauth: Option<XauthPart>,
+    /// Part of this host in Mode Config; `None` disables it.
     pub mode_config: Option<ModeConfig>,
 }
 
@@ -85,8 +90,38 @@ impl<'a> Peer<'a> {
             fragment_size: 1280,
             forces_nat_traversal: false,
             dead_peer_detection: None,
+            xauth: None,
             mode_config: None,
         }
+    }
+
+    /// Returns the part that an authentication method gives this host in extended authentication.
+    ///
+    /// # Errors
+    /// That part, if it is another one than the configured one.
+    pub(crate) fn check_part(&self, method: AuthMethod, role: Role) -> Result<Option<XauthPart>, XauthPart> {
+        if !XAUTH {
+            // The methods are refused.
+            return Ok(None);
+        }
+        match xauth_part(method, role) {
+            Some(part) if self.xauth != Some(part) => Err(part),
+            part => Ok(part),
+        }
+    }
+
+    /// Iterates over the proposals of this host as initiator: those that give it its part in extended authentication.
+    pub(crate) fn offers(&self) -> impl Iterator<Item = Phase1Choice> + Clone {
+        let is_own = |offer: &Phase1Choice| self.check_part(offer.auth_method, Role::Initiator).is_ok();
+        self.proposals.iter().copied().filter(is_own)
+    }
+
+    /// Returns the first proposal of this host as initiator.
+    pub(crate) fn first_offer(&self) -> Result<Phase1Choice, Refusal> {
+        if self.proposals.is_empty() {
+            return Err(Refusal::Superseded);
+        }
+        self.offers().next().ok_or(Refusal::XauthPart)
     }
 }
 
@@ -105,7 +140,7 @@ pub struct IpsecPolicy<'a> {
 pub const MAX_BUNDLE: usize = 3;
 
 impl<'a> IpsecPolicy<'a> {
-    /// Policy without templates.
+    /// Creates a policy without templates.
     pub const fn new(number: u32, selector: Selector) -> Self {
         Self { number, selector, templates: [None; MAX_BUNDLE] }
     }
@@ -161,8 +196,8 @@ pub enum ProposalCheck {
     /// A lifetime of the peer must not be longer, and its key not shorter, than those configured.
     #[default]
     Strict,
-    /// Comparison as strict, but of a longer lifetime of quick mode the configured one is used, and the peer is told so
-    /// by RESPONDER-LIFETIME (RFC 2407 section 4.6.3.1).
+    /// Comparison as strict, but of a longer lifetime of quick mode the configured one is used, and the peer is
+    /// notified by RESPONDER-LIFETIME (RFC 2407 section 4.6.3.1).
     Claim,
     /// The values must be equal.
     Exact,

@@ -4,20 +4,27 @@ use ike_codec::{Cookie, ExchangeKind, Header, Identification, Message};
 use ipsec_packet::Instant;
 
 use super::census::Census;
-use super::event::{Failure, Phase};
+use super::counters::Counter;
+use super::event::{Failure, IsakmpSaId, Phase};
 use super::exchange::{Exchange, State};
-use super::features::{self, AGGRESSIVE, BASE, SIGNATURES};
+use super::features::{self, AGGRESSIVE, BASE, SIGNATURES, XAUTH};
 use super::inbound::{Opened, Received, not_zero};
 use super::informational::MAX_EARLY;
+use super::isakmp_sa::IsakmpSa;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::step::{Outcome, Step, check_identity, check_values};
 use super::suspend::{Stop, Taken, begin_step, end_step};
-use super::xauth::{LoginSide, login_side};
+use super::xauth::{XauthPart, xauth_part};
 use super::{
-    Host, Negotiator, PeerHint, PeerId, Refusal, Role, aggressive, base, identity, informational, main_mode, vendor,
+    CertificateRequests, Host, Negotiator, PeerHint, PeerId, Refusal, Role, aggressive, base, identity, informational,
+    main_mode, vendor,
 };
+use crate::method::authentication;
 use crate::{Cookies, NextIv};
+
+/// Index of a new ISAKMP SA, and the SA that is removed for it.
+type Place = (usize, Option<IsakmpSaId>);
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -56,7 +63,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
-    /// Ends an exchange whose peer sends one refused signature after another: each costs verifications.
+    /// Ends an exchange after several refused signatures: each costs verifications.
     fn bound_proofs(&mut self, index: usize, refusal: Refusal) -> Result<(), Refusal> {
         if SIGNATURES && matches!(refusal, Refusal::Certificate(_)) {
             let refused = &mut self.exchange_mut(index)?.state.refused_proofs;
@@ -68,7 +75,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Returns the exchange of phase 1 that a message belongs to.
+    /// Returns the exchange of phase 1 with the cookies of a message.
     //= RFC 2408 2.4/1
     //# MUST: cookies, message ID and SPI are there in each step that needs them
     pub(super) fn find_phase_1(&self, received: &Received) -> Option<usize> {
@@ -127,7 +134,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !features::has(kind) || !host.peer(peer).ok_or(Refusal::Superseded)?.exchanges.contains(&kind) {
             return Err(Refusal::ModeNotAllowed(kind));
         }
-        // Another exchange makes room only for an offer that is acceptable.
+        // Another exchange is evicted only for an offer that is acceptable.
         let choice = main_mode::check_offer(peer, census, host)?;
         let mut random = [0; 9];
         host.random(&mut random);
@@ -215,12 +222,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_new = state.suspended.is_none();
         let start = begin_step(state, &mut scratch);
         let quirks = vendor::collect(state.quirks, census);
+        let payloads = census.payloads();
+        let requests = CertificateRequests(&payloads);
+        let has_requests = SIGNATURES && requests.iter().next().is_some();
+        let credential = if has_requests { host.choose_certificate(state.peer, &requests) } else { state.credential };
         let path = received.path;
         state.arrived = path;
-        Ok((Step { state, scratch, host, quirks, path, is_new, is_first, nat_traversal_port }, start))
+        Ok((Step { state, scratch, host, quirks, credential, path, is_new, is_first, nat_traversal_port }, start))
     }
 
-    /// Decrypts a message of phase 1, if it is encrypted, and takes it.
+    /// Decrypts a message of phase 1, if it is encrypted, and processes it.
     fn open_phase_1(
         &mut self,
         index: usize,
@@ -240,7 +251,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.take_phase_1(index, row, received, (message, Some(next)), host)
     }
 
-    /// Takes a message of phase 1 behind the first one, in cleartext or decrypted.
+    /// Processes a message of phase 1 after the first one, in cleartext or decrypted.
     pub(super) fn take_phase_1(
         &mut self,
         index: usize,
@@ -267,14 +278,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR | Stage::BaseAwaitsKeyI) {
             self.exchange_mut(index)?.state.take_attempt()?;
         }
-        let place = match row.hash {
-            Some(_) => {
-                let State { peer, choice, role, .. } = &self.exchange(index)?.state;
-                let login = choice.and_then(|choice| login_side(choice.auth_method, *role));
-                Some(self.free_isakmp_sa(*peer, login == Some(LoginSide::Server))?)
-            }
-            None => None,
-        };
+        let place = row.hash.map(|_| self.place_for(index, received)).transpose()?;
+        if SIGNATURES && is_new && opened.unverified().signature().is_ok() {
+            self.permit_signature(index, received.now)?;
+        }
         let (mut step, start) = self.phase_1_step(index, received, &census, host)?;
         let responder = received.header.responder_cookie;
         let taken = take_step(&mut step, stage, responder, opened);
@@ -296,12 +303,31 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
+    /// Returns the place of the ISAKMP SA of an exchange.
+    fn place_for(&self, index: usize, received: &Received) -> Result<Place, Refusal> {
+        let State { peer, choice, role, .. } = &self.exchange(index)?.state;
+        let part = choice.and_then(|choice| xauth_part(choice.auth_method, *role));
+        let owes_login = XAUTH && part == Some(XauthPart::Server);
+        if owes_login && let Some((index, other)) = self.login_place(received.path.remote.ip())? {
+            return Ok((index, Some(other)));
+        }
+        self.free_isakmp_sa(*peer, owes_login)
+    }
+
+    /// Permits the verification of the signature of an initiator.
+    fn permit_signature(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
+        let state = &self.exchange(index)?.state;
+        let way = state.choice.and_then(|choice| authentication(choice.auth_method, &state.quirks));
+        let is_signed = way.is_some_and(|way| way.signs(Role::Initiator));
+        if is_signed && state.role == Role::Responder { self.take_verification(now) } else { Ok(()) }
+    }
+
     /// Establishes the ISAKMP SA of a peer that is authenticated.
     fn authenticated(
         &mut self,
         received: &Received,
         (index, stage): (usize, Stage),
-        (sa_index, replaced): (usize, Option<super::IsakmpSaId>),
+        (sa_index, replaced): Place,
         (peer, has_initial_contact): (PeerId, bool),
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
@@ -318,8 +344,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             state.path = received.path;
         }
         let (is_initiator, is_main) = (state.role == Role::Initiator, state.kind == ExchangeKind::MAIN);
-        let has_login = state.choice.is_some_and(|choice| login_side(choice.auth_method, state.role).is_some());
+        let has_login = state.choice.is_some_and(|choice| xauth_part(choice.auth_method, state.role).is_some());
         let is_first = is_initiator && !is_main && !has_login && !self.has_sas(peer);
+        if XAUTH && self.isakmp.get(sa_index).is_some_and(IsakmpSa::owes_login) {
+            self.counters.count(Counter::TooManyLogins);
+        }
         self.superseded = replaced.map(|sa| (peer, sa)).or(self.superseded.take());
         let sa = self.establish(received.now, index, sa_index, (peer, digest))?;
         if !stage.is_answered() {
@@ -370,7 +399,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         begun
     }
 
-    /// Takes the first step of phase 1 again, which had to wait for the host.
+    /// Repeats the first step of phase 1, which had to wait for the host.
     pub(super) fn begin_phase_1_again(
         &mut self,
         index: usize,
@@ -408,7 +437,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 /// Number of refused signatures that end an exchange.
 const MAX_REFUSED_PROOFS: u8 = 3;
 
-/// Takes the step of a stage.
+/// Performs the step of a stage.
 fn take_step(step: &mut Step<'_>, stage: Stage, responder: Cookie, message: Opened<'_>) -> Result<Outcome, Stop> {
     let values = message.unverified();
     match stage {

@@ -2,15 +2,16 @@
 
 use ike_codec::{ExchangeKind, Flags};
 
-use super::event::{Failure, Gone, Phase, SlotId};
+use super::event::{Failure, Gone, IsakmpSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
+use super::features::XAUTH;
 use super::inbound::{Authentic, Opened, Received, authenticate_first, decrypt_first};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::message::after_hash;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::suspend::{Start, Taken, begin_step, end_step};
-use super::{Host, Negotiator, Refusal, Refused, Role, Table, natt, quick, selectors};
+use super::{Host, Negotiator, PolicyRequest, Refusal, Refused, Role, Table, natt, quick, selectors};
 use crate::NextIv;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -39,7 +40,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
-    /// Takes a message of quick mode behind the first one.
+    /// Processes a message of quick mode after the first one.
     pub(super) fn continue_quick(
         &mut self,
         index: usize,
@@ -56,7 +57,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Takes a decrypted message of quick mode behind the first one (steps 9 to 12).
+    /// Processes a decrypted message of quick mode after the first one (steps 9 to 12).
     pub(super) fn take_quick(
         &mut self,
         index: usize,
@@ -138,6 +139,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !sa.access.permits_peer() {
             return Err(Refusal::XauthOwed);
         }
+        if XAUTH && sa.owes_address() {
+            return Err(Refusal::NoAddress);
+        }
         let next = decrypt_first(sa, &received.header, message)?;
         let authentic = authenticate_first(&sa.keys, &received.header, message, next)?;
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, (message, next), host);
@@ -145,7 +149,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.report_unanswered(sa_id, received, &authentic, answered, host)
     }
 
-    /// Remembers the message ID of a first message when its step has ended. Without a free place or an SPI the
+    /// Records the message ID of a first message when its step has ended. Without a free slot or an SPI the
     /// initiator may repeat the message.
     fn note_message_id(&mut self, sa_id: SlotId, message_id: u32, answered: Result<(), Refusal>) {
         let is_suspended = self.exchanges.values().any(|Exchange { state, .. }| {
@@ -208,11 +212,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
         let through = natt::transport_through(&message.census, &sa.nat);
         let selector = selectors::selector(ids, Role::Responder, &received.path, through)?;
-        let Some(policy) = host.find_policy(sa.peer, &selector) else {
-            host.refused(sa.peer, &Refused::Selectors(selector));
-            return Err(Refusal::NoPolicy);
-        };
-        pair.policy = policy.number;
+        let (offer, _) = message.census.sa()?;
+        let (id, path, identity) = (IsakmpSaId(sa_id), received.path, sa.identity);
+        let request = PolicyRequest { sa: id, path, identity, selector, offer };
+        pair.policy = self.policy_for(sa_id, &request, host)?;
         pair.selector = Some(selector);
         if self.has_too_many_siblings(received.now, &pair) {
             return Err(Refusal::TooManySas);
@@ -223,6 +226,19 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.set_pair(pair_index, pair)?;
         self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
         self.take_answer_step(index, received, message, plaintext, host)
+    }
+
+    /// Returns the number of the policy for selectors that a peer proposes.
+    fn policy_for(&self, sa_id: SlotId, request: &PolicyRequest<'_>, host: &mut dyn Host) -> Result<u32, Refusal> {
+        let (peer, selector) = (self.isakmp_sa(sa_id)?.peer, request.selector);
+        let found = self.check_lease(sa_id, &selector);
+        let found = found.and_then(|()| host.find_policy(peer, request).map_err(Refusal::from));
+        match found {
+            Err(Refusal::NotLeased) => host.refused(peer, &Refused::NotLeased(selector)),
+            Err(Refusal::NoPolicy) => host.refused(peer, &Refused::Selectors(selector)),
+            _ => {}
+        }
+        found
     }
 
     /// Answers a first message of quick mode again, which had to wait for the host.
@@ -240,7 +256,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.report_unanswered(sa_id, received, &authentic, answered, host)
     }
 
-    /// Takes the step that answers a first message. If it is refused, the exchange and its pair end.
+    /// Performs the step that answers a first message. If it is refused, the exchange and its pair end.
     fn take_answer_step(
         &mut self,
         index: usize,

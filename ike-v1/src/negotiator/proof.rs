@@ -36,6 +36,21 @@ impl<'a> SignedIdentity<'a> {
     }
 }
 
+/// Certificate requests of a message: the authorities whose certificates the peer would like to have (RFC 2408 section
+/// 3.10).
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateRequests<'a>(pub(crate) &'a Payloads<'a>);
+
+impl<'a> CertificateRequests<'a> {
+    /// Iterates over the requests in their order. The name of an authority may be empty, for any.
+    pub fn iter(&self) -> impl Iterator<Item = Certificate<'a>> + use<'a> {
+        self.0.clone().filter_map(|payload| match payload.view() {
+            Body::CertificateRequest(request) => Some(request),
+            _ => None,
+        })
+    }
+}
+
 /// Reason why a host refuses the signature of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,7 +59,7 @@ pub enum CertificateRefusal {
     Missing,
     /// A certificate cannot be decoded, or has an extension or algorithm that is not supported.
     Malformed,
-    /// The certificate leads to no trusted authority.
+    /// No certification path leads to a trusted CA.
     Untrusted,
     /// A certificate is not valid at this time.
     Validity,
@@ -54,7 +69,7 @@ pub enum CertificateRefusal {
     Usage,
     /// The identity is not one of those in the certificate.
     Identity,
-    /// The signature is not that of the key over the hash.
+    /// The signature over the hash does not verify with the key.
     Signature,
     /// Signatures are not supported.
     Unsupported,
@@ -81,7 +96,8 @@ impl core::error::Error for CertificateRefusal {}
 /// Proof of this host.
 pub(crate) enum OwnProof {
     Hash(PrfOutput),
-    Signature(Span),
+    /// Signature, and the number of the certificate of its key.
+    Signature(Span, u8),
 }
 
 /// Computes the proof of this host.
@@ -96,12 +112,14 @@ pub(crate) fn own(step: &mut Step<'_>, peer: PeerId, choice: &Phase1Choice, hash
     //# MUST: sending: signature function and use of its data are determined
     //= RFC 2409 4/15
     //# SHOULD: dss and rsa signatures are supported
+    // The number is one of the certificates for the peer that had sent the request.
+    let credential = if peer == step.state.peer { step.credential } else { 0 };
     let Step { scratch, host, .. } = step;
     let signature = scratch.store_with(|free, _| {
-        let signed = answered(host.sign(peer, choice.auth_method, hash.expose(), free))?;
+        let signed = answered(host.sign(peer, credential, choice.auth_method, hash.expose(), free))?;
         Ok::<usize, Stop>(signed.ok_or(Refusal::NoCredential)?)
     })?;
-    Ok(OwnProof::Signature(signature))
+    Ok(OwnProof::Signature(signature, credential))
 }
 
 /// Writes the certificates of this host and its signature, or its hash.
@@ -113,8 +131,8 @@ pub(crate) fn write(
 ) -> Result<(), NoSpace> {
     match proof {
         OwnProof::Hash(hash) => writer.bytes(PayloadKind::HASH, hash.expose()).map(drop),
-        OwnProof::Signature(signature) => {
-            let certificates = (0..MAX_CERTIFICATES).map_while(|index| host.certificate(peer, index));
+        OwnProof::Signature(signature, credential) => {
+            let certificates = (0..MAX_CERTIFICATES).map_while(|index| host.certificate(peer, *credential, index));
             for certificate in certificates {
                 writer.payload(PayloadKind::CERTIFICATE, |body| certificate.write(body))?;
             }

@@ -1,5 +1,5 @@
 //! Quick mode for SAs of ESP, AH and IPComp, with or without perfect forward secrecy (RFC 2409 section 5.5): one
-//! function for each message that is received, and one that begins. Each makes all checks before it changes anything.
+//! function for each message that is received, and one that begins. Each makes all checks before it changes a value.
 
 use ike_codec::{
     Attributes, Body, Doi, ExchangeKind, Group, IpsecAttributes, MessageWriter, NoSpace, Notification, NotifyKind,
@@ -76,7 +76,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Message 1, `HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]`: answers with the transforms that were chosen.
+/// Processes message 1, `HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]`: answers with the transforms that were chosen.
 pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Stop> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
@@ -151,8 +151,8 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     Ok(())
 }
 
-/// Message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`. With the commit flag, the outbound
-/// SA waits for message 4 (RFC 2408 section 3.1).
+/// Processes message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`. With the commit flag, the
+/// outbound SA waits for message 4 (RFC 2408 section 3.1).
 pub(crate) fn take_answer(
     step: &mut Step<'_>,
     message: &Authentic<'_>,
@@ -280,7 +280,7 @@ pub(crate) fn peer_hash(
     }
 }
 
-/// Refuses a step that is taken again after the policy has changed: SPIs and the private value belong to the former
+/// Refuses a step that is taken again after the policy has changed: SPIs and the private value are those of the former
 /// one.
 fn check_unchanged(
     state: &State,

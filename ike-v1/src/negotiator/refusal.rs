@@ -7,6 +7,7 @@ use ike_codec::{
 
 use super::counters::Counter;
 use super::proof::CertificateRefusal;
+use super::xauth::XauthPart;
 use crate::{DhError, ProposalError, ProtectError};
 
 /// Reason why a message is discarded or a negotiation fails. It carries numbers, never octets of the message.
@@ -40,7 +41,7 @@ pub enum Refusal {
     MissingPayload(PayloadKind),
     /// The message has more payloads of this kind than it may have.
     DuplicatePayload(PayloadKind),
-    /// A payload of this kind is not allowed in the message, or not in its place.
+    /// A payload of this kind is not allowed in the message, or not at its position.
     UnexpectedPayload(PayloadKind),
     /// The hash does not verify (RFC 2408 section 5.11).
     HashMismatch,
@@ -62,23 +63,25 @@ pub enum Refusal {
     Offer,
     /// No transform of the peer is acceptable.
     NoProposal(Mismatch),
-    /// The answer contains something else than one of the transforms that were offered (RFC 2409 section 5).
+    /// The answer is not one of the transforms that were offered (RFC 2409 section 5).
     ModifiedAnswer(Mismatch),
     /// The public value or the group is not acceptable (RFC 2408 section 5.7).
     KeyExchange(DhError),
     /// The length of the nonce in octets is not between 8 and 256 (RFC 2409 section 5).
     NonceLength(usize),
-    /// The cookie, nonce or public value of this host came back as that of the peer.
+    /// The peer reflected the cookie, nonce or public value of this host.
     Reflected,
     /// No pre-shared key is configured for the peer.
     NoKey,
-    /// The identity of the peer, of this type, is not the configured one.
+    /// The identity of the peer, of this type, differs from the configured one.
     IdentityMismatch(IdKind),
     /// The client identities cannot be selectors of an SA, or are not those of the policy (RFC 2409 section 5.5).
     Selectors,
     /// No policy has or contains the selectors.
     NoPolicy,
-    /// An IPsec SA of another identity behind the same NAT has the selectors: packets could be sent to either.
+    /// The selectors are not those of the address that is assigned to the client (draft-dukes-ike-mode-cfg-02).
+    NotLeased,
+    /// The selectors are those of another client or peer, for instance behind the same NAT: packets could be sent to either.
     SelectorTaken,
     /// No SPI is available.
     NoSpi,
@@ -88,9 +91,13 @@ pub enum Refusal {
     TooManyHalfOpen,
     /// Peers that are not authenticated have caused too many key exchanges in this second.
     TooManyKeyExchanges,
+    /// Initiators have caused too many verifications of signatures in this second.
+    TooManyVerifications,
+    /// Too many users of the source, or of all sources, are still to be authenticated.
+    TooManyLogins,
     /// Too many messages with the cookies of the ISAKMP SA were not authentic in this second.
     TooManyBadMessages,
-    /// The peer negotiates pair after pair for the same selectors.
+    /// The peer has reached the limit of pairs for the same selectors.
     TooManySas,
     /// A table is full.
     Full(Table),
@@ -103,6 +110,9 @@ pub enum Refusal {
     },
     /// The peer reported an error under the protection of the ISAKMP SA.
     PeerRefused(NotifyKind),
+    /// No proposal gives this host its part in extended authentication, or the peer that has the identity has another
+    /// part.
+    XauthPart,
     /// The user of the client is not authenticated (draft-beaulieu-ike-xauth-02).
     XauthOwed,
     /// The server has rejected the user, or there are no credentials for it.
@@ -121,22 +131,22 @@ pub enum Refusal {
     Expired,
     /// The caller deleted the SA.
     Deleted,
-    /// The host has not answered a question before the end of the exchange lifetime.
+    /// The host has not answered a query before the end of the exchange lifetime.
     HostTimeout,
     /// The back end did not install the inbound SA.
     NotInstalled,
-    /// A state that the negotiator excludes; a fault of this crate.
+    /// The negotiator has reached a state that it excludes, which is a fault of this crate.
     Internal,
 }
 
 /// Table of a negotiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// ISAKMP SAs.
+    /// Table of ISAKMP SAs.
     IsakmpSas,
-    /// Exchanges in progress.
+    /// Table of exchanges in progress.
     Exchanges,
-    /// Pairs of IPsec SAs.
+    /// Table of pairs of IPsec SAs.
     IpsecSas,
 }
 
@@ -145,7 +155,7 @@ pub enum Table {
 pub struct Mismatch {
     /// Number of the transform, 0 if there is none.
     pub transform: u8,
-    /// First difference.
+    /// First parameter that differs.
     pub difference: Difference,
 }
 
@@ -155,13 +165,23 @@ pub struct Mismatch {
 pub enum Difference {
     /// The SA payload has no proposal of the protocol.
     Protocol,
-    /// The transform cannot be used at all.
+    /// The transform is not supported or malformed.
     Unusable(ProposalError),
+    /// The authentication method gives this host another part in extended authentication than the configured one: it is
+    /// one in the wrong direction (draft-beaulieu-ike-xauth-02, draft-ietf-ipsec-isakmp-hybrid-auth-05).
+    XauthPart {
+        /// Method of the transform.
+        method: AuthMethod,
+        /// Part that this host would have.
+        part: XauthPart,
+        /// Configured part; `None` without extended authentication.
+        configured: Option<XauthPart>,
+    },
     /// The number of this parameter differs.
     Value {
         /// Parameter that differs.
         parameter: Parameter,
-        /// Value of the peer; the highest one stands for all above it.
+        /// Value of the peer; the highest one represents all above it.
         theirs: u32,
         /// Configured value.
         ours: u32,
@@ -248,6 +268,14 @@ impl fmt::Display for Mismatch {
         match self.difference {
             Difference::Protocol => f.write_str("no proposal of the protocol"),
             Difference::Unusable(why) => write!(f, "transform {}: {why}", self.transform),
+            Difference::XauthPart { method, part, configured } => {
+                let number = self.transform;
+                write!(f, "transform {number}: {method} makes this host the {part} of XAUTH, expected ")?;
+                match configured {
+                    Some(own) => write!(f, "the {own}"),
+                    None => f.write_str("no XAUTH"),
+                }
+            }
             Difference::Value { parameter, theirs, ours } => {
                 write!(f, "transform {} differs in {parameter}: got ", self.transform)?;
                 parameter.write_value(f, theirs)?;
@@ -259,7 +287,7 @@ impl fmt::Display for Mismatch {
 }
 
 impl Refusal {
-    /// Returns whether the refusal tells the operator why a negotiation does not succeed, rather than that a message is
+    /// Returns whether the refusal is the reason why a negotiation does not succeed, rather than that a message is
     /// not one of it.
     pub(crate) const fn concerns_negotiation(&self) -> bool {
         !matches!(
@@ -280,6 +308,8 @@ impl Refusal {
                 | Self::MessageIdReused(_)
                 | Self::TooManyHalfOpen
                 | Self::TooManyKeyExchanges
+                | Self::TooManyVerifications
+                | Self::TooManyLogins
                 | Self::TooManyBadMessages
                 | Self::ConfigKind(_)
                 | Self::ConfigIdentifier(_)
@@ -332,16 +362,20 @@ impl Refusal {
             Self::IdentityMismatch(_) => Counter::IdentityMismatch,
             Self::Selectors => Counter::Selectors,
             Self::NoPolicy => Counter::NoPolicy,
+            Self::NotLeased => Counter::NotLeased,
             Self::SelectorTaken => Counter::SelectorTaken,
             Self::NoSpi | Self::Spi => Counter::Spi,
             Self::TooManyHalfOpen => Counter::TooManyHalfOpen,
             Self::TooManyKeyExchanges => Counter::TooManyKeyExchanges,
+            Self::TooManyVerifications => Counter::TooManyVerifications,
+            Self::TooManyLogins => Counter::TooManyLogins,
             Self::TooManyBadMessages => Counter::TooManyBadMessages,
             Self::TooManySas => Counter::TooManySas,
             Self::Full(_) => Counter::Full,
             Self::BufferTooSmall => Counter::BufferTooSmall,
             Self::NoAnswer { .. } | Self::PeerDead => Counter::NoAnswer,
             Self::PeerRefused(_) => Counter::PeerRefused,
+            Self::XauthPart => Counter::XauthPart,
             Self::XauthOwed => Counter::XauthOwed,
             Self::XauthRejected => Counter::XauthRejected,
             Self::NoAddress => Counter::NoAddress,
@@ -377,7 +411,7 @@ impl fmt::Display for Refusal {
             Self::MessageIdReused(id) => write!(f, "message ID {id:#010x} was used before"),
             Self::NoPeer => f.write_str("no peer is configured for this address"),
             Self::Superseded => f.write_str("peer has been removed from the configuration"),
-            Self::Passive => f.write_str("peer has no address to initiate to"),
+            Self::Passive => f.write_str("no address to initiate phase 1 with the peer is configured"),
             Self::ModeNotAllowed(exchange) => write!(f, "exchange {exchange} is not configured for the peer"),
             Self::NoCredential => f.write_str("no certificate and private key are configured for the peer"),
             Self::Certificate(why) => write!(f, "signature of the peer is refused: {why}"),
@@ -386,18 +420,19 @@ impl fmt::Display for Refusal {
             Self::ModifiedAnswer(how) => write!(f, "answer is none of the transforms offered: {how}"),
             Self::KeyExchange(e) => write!(f, "key exchange: {e}"),
             Self::NonceLength(octets) => write!(f, "nonce length is {octets} octets, expected 8 to 256"),
-            Self::Reflected => f.write_str("peer sent the cookie, nonce or public value of this host"),
+            Self::Reflected => f.write_str("peer reflected the cookie, nonce or public value of this host"),
             Self::NoKey => f.write_str("no pre-shared key is configured for the peer"),
             Self::IdentityMismatch(kind) => write!(f, "identity of the peer ({kind}) is not the configured one"),
             Self::Selectors => f.write_str("client identities do not match the policy"),
             Self::NoPolicy => f.write_str("no policy for the client identities"),
-            Self::SelectorTaken => {
-                f.write_str("selectors are those of an SA with another identity behind the same NAT")
-            }
+            Self::NotLeased => f.write_str("client identities are not the address that is assigned to the client"),
+            Self::SelectorTaken => f.write_str("selectors share packets with those of another client or peer"),
             Self::NoSpi => f.write_str("no SPI is available"),
             Self::Spi => f.write_str("SPI in the proposal is not valid"),
             Self::TooManyHalfOpen => f.write_str("source has too many half-open exchanges"),
             Self::TooManyKeyExchanges => f.write_str("too many key exchanges in this second"),
+            Self::TooManyVerifications => f.write_str("too many signatures to verify in this second"),
+            Self::TooManyLogins => f.write_str("too many users are still to be authenticated"),
             Self::TooManyBadMessages => f.write_str("too many messages of the ISAKMP SA were not authentic"),
             Self::TooManySas => {
                 f.write_str("peer has negotiated 8 pairs of SAs for the same selectors, the last one within 10 s")
@@ -408,6 +443,7 @@ impl fmt::Display for Refusal {
             Self::BufferTooSmall => f.write_str("exchange buffer is too small"),
             Self::NoAnswer { sends } => write!(f, "no answer after sending {sends} times"),
             Self::PeerRefused(kind) => write!(f, "peer reported {kind}"),
+            Self::XauthPart => f.write_str("no proposal gives this host its part in extended authentication"),
             Self::XauthOwed => f.write_str("user of the client is not authenticated"),
             Self::XauthRejected => f.write_str("user was rejected, or has no credentials"),
             Self::NoAddress => f.write_str("no address is assigned to the client"),

@@ -27,7 +27,7 @@ pub(crate) struct Retry {
 const ANSWERS: u8 = 5;
 
 impl Retry {
-    /// Retransmission of a message that was not sent yet. `jitter` is random.
+    /// Creates the state of a message that was not sent yet. `jitter` is random.
     pub const fn new(settings: &Settings, jitter: u8) -> Self {
         Self {
             left: settings.sends,
@@ -45,7 +45,7 @@ impl Retry {
         self.jitter
     }
 
-    /// Begins with a new message.
+    /// Restarts the retransmission for a new message.
     pub const fn restart(&mut self, settings: &Settings) {
         *self = Self::new(settings, self.jitter);
     }

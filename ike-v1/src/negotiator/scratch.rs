@@ -9,7 +9,7 @@ pub(crate) struct Span {
 }
 
 /// Buffer of one exchange. Values that later messages need are stored from its front; the datagram that was sent last
-/// lies at its end. What is between them is free, and the next datagram is written there.
+/// is at its end. The octets between them are free, and the next datagram is written there.
 ///
 /// ```text
 /// | SAi_b, private value, public values, nonces, identities .. | free | datagram sent last |
@@ -53,7 +53,7 @@ impl<'b> Scratch<'b> {
         Stored(self.octets.get(..self.marks.front.into()).unwrap_or_default())
     }
 
-    /// Stores octets behind those stored before.
+    /// Stores octets after those stored before.
     pub fn store(&mut self, octets: &[u8]) -> Result<Span, NoSpace> {
         self.store_with(|free, _| {
             let target = free.get_mut(..octets.len()).ok_or(NoSpace)?;
@@ -62,8 +62,8 @@ impl<'b> Scratch<'b> {
         })
     }
 
-    /// Stores what `fill` writes to the free part, which returns its length. `fill` may read what was stored before. On
-    /// an error the free part is wiped.
+    /// Stores the octets that `fill` writes to the free part; `fill` returns their number. `fill` may read what was
+    /// stored before. On an error the free part is wiped.
     pub fn store_with<E: From<NoSpace>>(
         &mut self,
         fill: impl FnOnce(&mut [u8], Stored<'_>) -> Result<usize, E>,
@@ -95,12 +95,12 @@ impl<'b> Scratch<'b> {
         Ok((free, Stored(stored)))
     }
 
-    /// Position up to which values are stored, for [`truncate`](Self::truncate).
+    /// Returns the position up to which values are stored, for [`truncate`](Self::truncate).
     pub const fn position(&self) -> u16 {
         self.marks.front
     }
 
-    /// Wipes the values that were stored behind a position.
+    /// Wipes the values that were stored after a position.
     pub fn truncate(&mut self, position: u16) {
         if let Some(values) = self.octets.get_mut(position.into()..self.marks.front.into()) {
             values.zeroize();
@@ -158,13 +158,13 @@ impl<'b> Scratch<'b> {
         self.octets.get(start..).unwrap_or_default()
     }
 
-    /// Wipes a value and those that were stored behind it.
+    /// Wipes a value and those that were stored after it.
     pub fn remove(&mut self, span: Span) {
         self.truncate(span.start);
         self.marks.kept = self.marks.kept.min(span.start);
     }
 
-    /// Wipes everything but the datagram that was sent last.
+    /// Wipes all octets except the datagram that was sent last.
     //= RFC 2409 8/1
     //# MUST: for forward secrecy of keys the state of a quick mode is deleted
     pub fn wipe_stored(&mut self) {
@@ -172,7 +172,7 @@ impl<'b> Scratch<'b> {
     }
 }
 
-/// Values that an exchange buffer holds, while new ones are written.
+/// Values in an exchange buffer, while new ones are written.
 #[derive(Clone, Copy)]
 pub(crate) struct Stored<'b>(&'b [u8]);
 

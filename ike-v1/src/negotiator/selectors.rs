@@ -69,7 +69,7 @@ impl Client {
         Identification { kind, protocol: self.protocol, port: self.port, data: octets }.write(body)
     }
 
-    /// Reads a client identity. An end behind a NAT has this address.
+    /// Reads a client identity. A peer behind a NAT has this address.
     fn through(id: &Identification<'_>, nat: Option<IpAddr>) -> Result<Self, Refusal> {
         let Some(address) = nat else { return Self::read(id) };
         if id.kind == IdKind::FQDN && (id.protocol != 0 || id.port == 0) {
@@ -106,11 +106,11 @@ impl Client {
     }
 }
 
-/// Returns the selector of outbound packets that two client identities stand for. Without identities it is that of the
+/// Returns the selector of outbound packets of two client identities. Without identities it is that of the
 /// ends of the ISAKMP SA (RFC 2409 section 5.5).
 ///
 /// In transport mode through a NAT the identities are addresses before it, or, from some peers, a name: those of the
-/// path take their place (RFC 3947 section 5.2).
+/// path replace them (RFC 3947 section 5.2).
 pub(crate) fn selector(
     ids: Option<[Identification<'_>; 2]>,
     role: Role,

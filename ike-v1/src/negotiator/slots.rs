@@ -51,7 +51,7 @@ impl<T, const N: usize> Slots<T, N> {
         self.slots.iter_mut().filter_map(as_mut)
     }
 
-    /// Returns the index of the first entry for which this holds.
+    /// Returns the index of the first entry for which `is_it` returns true.
     pub fn position(&self, mut is_it: impl FnMut(&T) -> bool) -> Option<usize> {
         self.iter().find_map(|(index, entry)| is_it(entry).then_some(index))
     }
@@ -62,7 +62,7 @@ impl<T, const N: usize> Slots<T, N> {
         vacant.or_else(|| (self.slots.len() < N).then_some(self.slots.len()))
     }
 
-    /// Puts an entry into a slot, in the place of the one that it has. Returns the entry, `None` if there is no such
+    /// Stores an entry in a slot and drops the former one. Returns the entry, `None` if there is no such
     /// slot.
     pub fn put(&mut self, index: usize, entry: T) -> Option<&mut T> {
         #[cfg(feature = "alloc")]

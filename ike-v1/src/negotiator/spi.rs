@@ -20,7 +20,7 @@ impl Spi {
     /// SPI of phase 1, which has no octets.
     pub const NONE: Self = Self { value: 0, octets: [0; 4], len: 0 };
 
-    /// SPI of this host. `None` if the protocol cannot have it. A CPI has two octets.
+    /// Creates an SPI of this host; `None` if the protocol does not permit it. A CPI has two octets.
     pub fn of_host(protocol: ProtocolId, value: u32) -> Option<Self> {
         let [a, b, c, d] = value.to_be_bytes();
         match protocol {
@@ -30,7 +30,7 @@ impl Spi {
         }
     }
 
-    /// SPI that the peer has chosen in a proposal: four octets, or for IPComp two or four.
+    /// Returns the SPI that the peer has chosen in a proposal: four octets, or for IPComp two or four.
     pub fn of_peer(proposal: &Proposal<'_>) -> Result<Self, Refusal> {
         //= RFC 2408 5.5/5
         //# MUST: receiving: a proposal with an invalid SPI is discarded

@@ -13,9 +13,9 @@ pub(crate) enum Stage {
     MainAwaitsAuthI,
     /// Main mode, initiator: message 6 with the identity and hash of the responder.
     MainAwaitsAuthR,
-    /// Aggressive mode, responder: the host is to answer before message 2 can be sent.
+    /// Aggressive mode, responder: message 2 waits for an answer of the host.
     AggressiveBegins,
-    /// Aggressive mode, initiator: message 2 with everything of the responder.
+    /// Aggressive mode, initiator: message 2 with the SA, public value, identity and hash of the responder.
     AggressiveAwaitsAnswer,
     /// Aggressive mode, responder: message 3 with the hash of the initiator.
     AggressiveAwaitsProof,
@@ -42,6 +42,8 @@ pub(crate) enum Stage {
     ConfigAwaitsAck,
     /// Transaction exchange of the peer whose first message waits for the host.
     TransactionAwaitsHost,
+    /// Fragments of a first message; nothing is known of its exchange but what they say.
+    Reassembles,
     /// The exchange is complete; its last message is repeated for a duplicate of the message that it answers.
     Answers,
 }
@@ -108,7 +110,7 @@ const KE: PayloadKind = PayloadKind::KEY_EXCHANGE;
 const NONCE: PayloadKind = PayloadKind::NONCE;
 const HASH: PayloadKind = PayloadKind::HASH;
 
-/// Row of an encrypted message if it has a hash, else of one in cleartext.
+/// Creates the row of an encrypted message if it has a hash, otherwise of one in cleartext.
 const fn row(
     stage: Option<Stage>,
     exchange: ExchangeKind,
@@ -124,7 +126,7 @@ const fn row(
     Row { stage, exchange, is_encrypted: hash.is_some(), hash, required, optional, identities }
 }
 
-/// Row of a message in cleartext with a hash of phase 1.
+/// Creates the row of a message in cleartext with a hash of phase 1.
 const fn clear(stage: Stage, exchange: ExchangeKind, required: &'static [PayloadKind], identities: Identities) -> Row {
     let hash = Some(HashForm::Phase1);
     Row { stage: Some(stage), exchange, is_encrypted: false, hash, required, optional: &[], identities }
@@ -180,7 +182,7 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    /// Returns the message that a stage accepts in an exchange.
+    /// Returns the row of the message that a stage accepts in an exchange.
     pub fn find(stage: Option<Stage>, exchange: ExchangeKind, is_encrypted: bool) -> Option<&'static Self> {
         ROWS.iter().find(|row| (row.stage, row.exchange, row.is_encrypted) == (stage, exchange, is_encrypted))
     }
@@ -192,10 +194,10 @@ impl Row {
 }
 
 impl Stage {
-    /// Returns whether a timer repeats the message that was sent last. The responder of phase 1 repeats nothing before
-    /// the initiator is authenticated: an attacker with a forged address would use it as an amplifier.
+    /// Returns whether a timer repeats the message that was sent last. The responder of phase 1 does not repeat
+    /// messages before the initiator is authenticated: an attacker with a forged address would use it as an amplifier.
     pub const fn is_retransmitted(self) -> bool {
-        !matches!(self, Self::QuickAwaitsConnected | Self::TransactionAwaitsHost | Self::Answers)
+        !matches!(self, Self::QuickAwaitsConnected | Self::TransactionAwaitsHost | Self::Reassembles | Self::Answers)
             && !self.awaits_initiator()
     }
 
@@ -226,7 +228,7 @@ impl Stage {
     }
 
     /// Returns whether the initiator may change its address and port with the message that the stage waits for, as it
-    /// has found out that there is a NAT (RFC 3947 section 4).
+    /// has detected a NAT (RFC 3947 section 4).
     pub const fn may_change_path(self) -> bool {
         matches!(self, Self::MainAwaitsAuthI | Self::AggressiveAwaitsProof)
     }

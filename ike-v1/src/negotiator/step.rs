@@ -1,4 +1,4 @@
-//! Step of phase 1: an exchange, the message that it has received, and what the steps of all modes share (RFC 2409
+//! Step of phase 1: an exchange, the message that it has received, and the functions that all modes share (RFC 2409
 //! section 5). A step makes all checks before it changes the state of the exchange.
 
 use ike_codec::{AuthMethod, BodyWriter, Group, Identification, NoSpace, Quirks};
@@ -11,7 +11,7 @@ use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret
 use super::refusal::Mismatch;
 use super::scratch::{Scratch, Span, Stored};
 use super::suspend::{Stop, answered};
-use super::xauth::login_side;
+use super::xauth::xauth_part;
 use super::{Host, Path, Peer, PeerHint, PeerId, PreSharedKey, Refusal, Refused, Role, fragments, identity};
 use crate::method::{Authentication, authentication};
 use crate::{Cookies, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
@@ -23,6 +23,8 @@ pub(crate) struct Step<'a> {
     pub host: &'a mut dyn Host,
     /// Properties of the peer, from its vendor IDs up to the present message.
     pub quirks: Quirks,
+    /// Number of the certificate of this host that fits the requests of the peer up to the present message.
+    pub credential: u8,
     /// Addresses and ports of the present message.
     pub path: Path,
     /// Set unless the step is taken again after it had to wait for the host.
@@ -53,9 +55,10 @@ impl Step<'_> {
         self.host.peer(self.state.peer).ok_or(Refusal::Superseded)
     }
 
-    /// Keeps what the vendor IDs of the peer say.
+    /// Keeps what the vendor IDs and certificate requests of the peer say.
     pub fn learn(&mut self) {
         self.state.quirks = self.quirks;
+        self.state.credential = self.credential;
         let peer = self.host.peer(self.state.peer);
         self.state.fragment_data = peer.map_or(0, |peer| fragments::data_size(&peer, &self.quirks, &self.path));
     }
@@ -75,9 +78,9 @@ impl Step<'_> {
         store_id(scratch, &peer.local_identity)
     }
 
-    /// Returns the way in which the two ends prove their identities.
+    /// Returns the forms of authentication of both sides.
     pub fn authentication(&self, choice: &Phase1Choice) -> Result<Authentication, Refusal> {
-        let has_login = login_side(choice.auth_method, self.state.role).is_some();
+        let has_login = xauth_part(choice.auth_method, self.state.role).is_some();
         let is_supported =
             |way: &Authentication| (SIGNATURES || *way == Authentication::PreSharedKey) && (XAUTH || !has_login);
         authentication(choice.auth_method, &self.quirks).filter(is_supported).ok_or(Refusal::Internal)
@@ -119,12 +122,12 @@ impl Step<'_> {
         Ok(derived?)
     }
 
-    /// Permits a key exchange with a public value of a peer that is not authenticated yet.
+    /// Counts a key exchange with a public value of an unauthenticated peer against its limit.
     pub fn take_attempt(&mut self) -> Result<(), Refusal> {
         if self.is_new { self.state.take_attempt() } else { Ok(()) }
     }
 
-    /// Returns the identity that the peer claims, with what is known of the peer.
+    /// Returns the identity that the peer claims, with the known properties of the peer.
     pub fn claim<'i>(&self, choice: &Phase1Choice, id: Identification<'i>) -> Result<Claim<'i>, Refusal> {
         let State { kind: exchange, peer, role, .. } = *self.state;
         let hint = PeerHint { path: self.path, exchange, candidate: Some(peer), identity: Some(id) };
@@ -143,7 +146,7 @@ impl Step<'_> {
     }
 }
 
-/// Identity that the peer claims in a message, with the way in which it is proved.
+/// Identity that the peer claims in a message, with the form of its authentication.
 pub(crate) struct Claim<'a> {
     hint: PeerHint<'a>,
     pub id: Identification<'a>,
@@ -162,7 +165,7 @@ impl Claim<'_> {
     }
 }
 
-/// Checks that the peer to which an identity belongs allows what was negotiated before the identity was known.
+/// Checks that the peer with an identity allows the values that were negotiated before the identity was known.
 pub(crate) fn check_found(step: &Step<'_>, found: PeerId, choice: &Phase1Choice) -> Result<(), Refusal> {
     if found == step.state.peer {
         return Ok(());
@@ -175,6 +178,7 @@ pub(crate) fn check_found(step: &Step<'_>, found: PeerId, choice: &Phase1Choice)
     if !peer.exchanges.contains(&step.state.kind) {
         return Err(Refusal::ModeNotAllowed(step.state.kind));
     }
+    peer.check_part(choice.auth_method, step.state.role).map_err(|_| Refusal::XauthPart)?;
     if peer.proposals.iter().any(is_of) { Ok(()) } else { Err(Refusal::NoProposal(Mismatch::NONE)) }
 }
 
@@ -188,8 +192,8 @@ pub(crate) fn check_identity(host: &mut dyn Host, peer: PeerId, id: &Identificat
     checked
 }
 
-/// Checks the values of the peer as far as no computation is needed. Values of this host that come back are refused
-/// here, before the host is asked for anything.
+/// Checks the values of the peer as far as no computation is needed. Reflected values of this host are refused
+/// here, before the host is called.
 pub(crate) fn check_values(state: &State, stored: Stored<'_>, message: &Census<'_>) -> Result<(), Refusal> {
     // The responder of main mode has not drawn its values yet.
     let Spans { own_public, own_nonce, .. } = state.spans;

@@ -2,7 +2,7 @@
 //!
 //! A step asks before it changes anything but what the answers are for: the random values that it has drawn and the
 //! SPIs that it has reserved. They are kept with its message. When the host has an answer, the same step is taken
-//! again: it asks the same questions, and receives the answer.
+//! again: it repeats the same queries, and receives the answers.
 
 use core::task::Poll;
 
@@ -20,7 +20,7 @@ use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Refusal};
 use crate::{DhError, NextIv};
 
-/// Reason why a step is not taken.
+/// Reason why a step is not completed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stop {
     /// The message is refused, or the negotiation fails.
@@ -124,7 +124,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
     /// Continues the exchanges that wait for the host, which calls this when it has an answer that was
-    /// [`Poll::Pending`]. Each asks the same questions again. Events and datagrams are to be fetched afterwards.
+    /// [`Poll::Pending`]. Each repeats the same queries. Events and datagrams are to be fetched afterwards.
     ///
     /// A copy of one exchange buffer is on the stack.
     pub fn resume(&mut self, now: Instant, host: &mut dyn Host) {

@@ -1,4 +1,4 @@
-//! Slots of the tables: which are free, and which belong to a peer, to cookies or to an identifier.
+//! Look-up of slots in the tables: free ones, and those of a peer, of cookies or of an identifier.
 
 use crate::Cookies;
 
@@ -41,8 +41,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.pairs.get_mut(usize::from(id.index)).filter(|pair| pair.id == id)
     }
 
-    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is to make room. An SA
-    /// whose user is still to be authenticated takes the place of another such one only.
+    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is evicted. An SA
+    /// whose user is still to be authenticated replaces another such one only.
     pub(super) fn free_isakmp_sa(
         &self,
         peer: PeerId,
@@ -75,7 +75,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
     }
 
-    /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
+    /// Returns the index of the newest ISAKMP SA with a peer that can protect messages: a usable one, or one that is
     /// being deleted. Of SAs whose main modes have crossed, both ends use the one with the highest initiator cookie.
     pub(super) fn carrier(&self, peer: PeerId) -> Option<usize> {
         self.carrier_of(peer, None)
@@ -118,7 +118,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.exchanges.get_mut(index).ok_or(Refusal::Internal)
     }
 
-    /// Puts a new exchange into its slot and takes its first step. If it is refused, the slot is free again.
+    /// Stores a new exchange in its slot and performs its first step. If it is refused, the slot is free again.
     pub(super) fn put_exchange(
         &mut self,
         index: usize,

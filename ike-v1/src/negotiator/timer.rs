@@ -8,13 +8,13 @@ use super::exchange::{Output, State};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::IsakmpSa;
 use super::stage::Stage;
-use super::xauth::{Access, LoginSide, login_side};
-use super::{Host, Negotiator, Refusal};
+use super::xauth::{Access, XauthPart, xauth_part};
+use super::{Host, Negotiator, Refusal, fragments};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
-    /// Sends messages again, and ends exchanges and SAs whose time is over. It is called at the time that
+    /// Retransmits messages, and ends exchanges and SAs whose lifetime has ended. It is called at the time that
     /// [`poll_timeout`](Self::poll_timeout) returns, or later.
     pub fn handle_timeout(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..self.exchanges.len() {
@@ -24,7 +24,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.detect_dead_peers(now, host);
         self.change_over(now, host);
         for sa in self.isakmp.values_mut().filter(|sa| sa.is_usable() && sa.expires <= now) {
-            // No delete payload is sent: some peers remove the IPsec SAs, too.
+            // No delete payload is sent: some peers remove the IPsec SAs as well.
             sa.end(Gone::Expired);
             self.has_events = true;
         }
@@ -41,8 +41,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.start_wanted(now, host);
     }
 
-    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA lives until its end; IPsec
-    /// SAs use the newest.
+    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA exists until its lifetime
+    /// ends; IPsec SAs use the newest.
     fn renew(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..self.isakmp.len() {
             let Some(sa) = self.isakmp.get_mut(index) else { continue };
@@ -53,7 +53,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             sa.renew = sa.expires;
             let peer = sa.peer;
             // The client authenticates its user in phase 1 of its own.
-            if login_side(sa.choice.auth_method, sa.role) == Some(LoginSide::Server) {
+            if xauth_part(sa.choice.auth_method, sa.role) == Some(XauthPart::Server) {
                 continue;
             }
             let is_used = self.pairs.values().any(|pair| pair.peer == peer && pair.gone.is_none());
@@ -72,7 +72,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Ok(exchange) = self.exchange_mut(index) else { return };
         let state = &mut exchange.state;
         let is_over = now >= Self::end_of(state, &settings);
-        if is_over && state.stage == Stage::Answers && state.output != Output::Held {
+        let is_silent = matches!(state.stage, Stage::Answers | Stage::Reassembles);
+        if is_over && is_silent && state.output != Output::Held {
             self.exchanges.clear(index);
             return;
         }
@@ -98,7 +99,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Returns when the next call of [`handle_timeout`](Self::handle_timeout) is due, `None` if nothing waits.
+    /// Returns when the next call of [`handle_timeout`](Self::handle_timeout) is due, `None` if no timer runs.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let settings = &self.settings;
         let exchanges = self.exchanges.values().flat_map(|exchange| {
@@ -137,7 +138,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the end of an exchange: of a complete one, the time until which duplicates are answered.
     fn end_of(state: &State, settings: &super::Settings) -> Instant {
-        let lifetime = if state.stage == Stage::Answers { settings.keep_answer } else { settings.exchange_lifetime };
+        let lifetime = match state.stage {
+            Stage::Answers => settings.keep_answer,
+            Stage::Reassembles => fragments::LIFETIME,
+            _ => settings.exchange_lifetime,
+        };
         state.started.saturating_add(lifetime)
     }
 }

@@ -22,7 +22,7 @@ use super::retry::Retry;
 use super::scratch::Scratch;
 use super::stage::{Row, Stage};
 use super::suspend::{Start, Stop, Taken, begin_step, end_step};
-use super::xauth::{self, Access, Denied, LoginSide, is_xauth, login_side};
+use super::xauth::{self, Access, Denied, XauthPart, is_xauth, xauth_part};
 use super::{Host, Negotiator, Refusal, Role, Table};
 use crate::{IvChain, NextIv};
 
@@ -97,7 +97,7 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Takes a message in the present stage.
+    /// Processes a message in the present stage.
     fn take(&mut self, config: &Config<'_>, next: NextIv) -> Result<Outcome, Stop> {
         let expected = match self.state.stage {
             Stage::XauthAwaitsReply | Stage::ConfigAwaitsReply => ConfigKind::REPLY,
@@ -160,7 +160,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
-    /// Takes the answer to a message of this host, or a duplicate.
+    /// Processes the answer to a message of this host, or a duplicate.
     fn continue_transaction(
         &mut self,
         index: usize,
@@ -177,7 +177,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Takes the first message of an exchange of the peer.
+    /// Processes the first message of an exchange of the peer.
     fn take_first_transaction(
         &mut self,
         sa_id: SlotId,
@@ -225,7 +225,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         taken
     }
 
-    /// Takes an acknowledgement with a message ID of its own, as SSH Sentinel sends it.
+    /// Processes an acknowledgement with a new message ID, as SSH Sentinel sends it.
     fn take_late_ack(&mut self, sa_id: SlotId, message_id: u32, config: &Config<'_>) -> Result<(), Refusal> {
         let sa = self.isakmp_sa(sa_id)?;
         let is_it = |state: &State| {
@@ -246,7 +246,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Takes a message again, which had to wait for the host. A first message that is refused then ends its exchange.
+    /// Processes a message again, which had to wait for the host. A first message that is refused then ends its
+    /// exchange.
     pub(super) fn resume_transaction(
         &mut self,
         index: usize,
@@ -262,7 +263,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         taken
     }
 
-    /// Takes a decrypted message (steps 9 to 12).
+    /// Processes a decrypted message (steps 9 to 12).
     pub(super) fn take_transaction(
         &mut self,
         index: usize,
@@ -278,7 +279,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let expected = step.sa.keys.hash_1(received.header.message_id, after_hash(&chain));
         let authentic = opened.authenticate(&expected)?;
         let config = attribute_payload(&authentic.census)?;
-        // charon answers with 0 instead of the identifier. The authenticated message ID names the exchange, too.
+        // charon answers with 0 instead of the identifier. The authenticated message ID names the exchange as well.
         let expected = [0, identifier(step.state.message_id)];
         if stage.is_some() && !expected.contains(&config.identifier) {
             return Err(Refusal::ConfigIdentifier(config.identifier));
@@ -312,8 +313,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok((Step { state, scratch, sa, host, secret: &self.secret.0 }, start))
     }
 
-    /// Begins the transaction exchanges that ISAKMP SAs need before IPsec SAs are negotiated, and ends the SAs that do
-    /// not come to that.
+    /// Begins the transaction exchanges that ISAKMP SAs need before IPsec SAs are negotiated, and removes the SAs for
+    /// which they fail.
     pub(super) fn start_transactions(&mut self, now: Instant, host: &mut dyn Host) {
         if !XAUTH {
             // Methods with extended authentication are refused.
@@ -322,9 +323,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for index in 0..self.isakmp.len() {
             let Some(sa) = self.isakmp.get_mut(index).filter(|sa| sa.is_usable()) else { continue };
             if sa.access == Access::New {
-                let login = login_side(sa.choice.auth_method, sa.role);
+                let login = xauth_part(sa.choice.auth_method, sa.role);
                 sa.access = Access::first(login, host.peer(sa.peer).and_then(|peer| peer.mode_config));
-                let time = if login == Some(LoginSide::Server) { USER_TIME } else { CLIENT_TIME };
+                let time = if login == Some(XauthPart::Server) { USER_TIME } else { CLIENT_TIME };
                 sa.access_until = now.saturating_add(time);
             }
             if sa.access != Access::Open && sa.access_until <= now {
@@ -366,7 +367,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Takes the first step of an exchange of this host, for the first time or after it had to wait for the host.
+    /// Performs the first step of an exchange of this host, for the first time or after it had to wait for the host.
     pub(super) fn take_opening_step(&mut self, index: usize, host: &mut dyn Host) -> Result<(), Refusal> {
         let (mut step, start) = self.transaction_step(index, host)?;
         let begun = match step.state.stage {
@@ -389,15 +390,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-/// Refuses first messages that this host does not expect of its peer.
+/// Refuses first messages that this host does not expect from its peer.
 fn check_admission(sa: &IsakmpSa, config: &Config<'_>, host: &dyn Host) -> Result<(), Refusal> {
     let unexpected = Refusal::ConfigKind(config.kind);
-    let login = login_side(sa.choice.auth_method, sa.role);
+    let login = xauth_part(sa.choice.auth_method, sa.role);
     let mode = host.peer(sa.peer).ok_or(Refusal::Superseded)?.mode_config;
     let is_server = matches!(mode, Some(ModeConfig::Answer | ModeConfig::Assign));
     let is_client = matches!(mode, Some(ModeConfig::Request | ModeConfig::Accept));
     match (config.kind, is_xauth(&config.attributes)) {
-        (ConfigKind::REQUEST | ConfigKind::SET, true) if login == Some(LoginSide::Client) => Ok(()),
+        (ConfigKind::REQUEST | ConfigKind::SET, true) if login == Some(XauthPart::Client) => Ok(()),
         (ConfigKind::REQUEST, false) if is_server && !sa.access.permits_peer() => Err(Refusal::XauthOwed),
         (ConfigKind::REQUEST, false) if is_server => Ok(()),
         (ConfigKind::SET, false) if is_client && sa.access.permits_peer() => Ok(()),

@@ -1,13 +1,13 @@
-//! Vendor IDs of phase 1: what each end supports (RFC 2408 section 3.16).
+//! Vendor IDs of phase 1, which announce the extensions that a peer supports (RFC 2408 section 3.16).
 
 use ike_codec::{Body, MessageWriter, NatTraversal, NatTraversals, NoSpace, PayloadKind, Quirks, VendorIdMeaning};
 
 use super::census::Census;
 use super::features::{DEAD_PEER_DETECTION, FRAGMENTS, NAT_TRAVERSAL, VENDOR_IDS, XAUTH};
-use super::xauth::login_side;
 use super::{Peer, Role, natt};
+use crate::Phase1Choice;
 
-/// Writes the vendor IDs of a first message. The initiator names everything that it supports; the responder answers
+/// Writes the vendor IDs of a first message. The initiator announces all that it supports; the responder answers
 /// with the latest document for NAT traversal that both support, and with what the initiator has named.
 pub(crate) fn write(
     writer: &mut MessageWriter<'_>,
@@ -39,7 +39,8 @@ pub(crate) fn write(
     if FRAGMENTS && peer.fragment_size > 0 && (role == Role::Initiator || theirs.fragmentation.is_some()) {
         write_one(writer, VendorIdMeaning::Fragmentation, &IN_IDENTITY_PROTECTION)?;
     }
-    let has_login = peer.proposals.iter().any(|offer| login_side(offer.auth_method, role).is_some());
+    let has_part = |offer: &Phase1Choice| matches!(peer.check_part(offer.auth_method, role), Ok(Some(_)));
+    let has_login = peer.proposals.iter().any(has_part);
     if XAUTH && has_login && (role == Role::Initiator || theirs.xauth) {
         write_one(writer, VendorIdMeaning::Xauth, &[])?;
     }
@@ -49,7 +50,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Capabilities behind the vendor ID of fragmentation: fragments are accepted in main and aggressive mode.
+/// Capabilities after the vendor ID of fragmentation: fragments are accepted in main and aggressive mode.
 const IN_IDENTITY_PROTECTION: [u8; 4] = [0x80, 0, 0, 0];
 
 fn write_one(writer: &mut MessageWriter<'_>, meaning: VendorIdMeaning, version: &[u8]) -> Result<(), NoSpace> {
@@ -61,8 +62,8 @@ fn write_one(writer: &mut MessageWriter<'_>, meaning: VendorIdMeaning, version: 
     payload.map(drop)
 }
 
-/// Adds what the vendor IDs of a message say to what is known of its sender. Some peers send them in later messages of
-/// phase 1.
+/// Adds the properties that the vendor IDs of a message announce to those of its sender. Some peers send them in later
+/// messages of phase 1.
 pub(crate) fn collect(mut known: Quirks, message: &Census<'_>) -> Quirks {
     if !VENDOR_IDS {
         return known;

@@ -1,4 +1,4 @@
-//! Extended authentication (draft-beaulieu-ike-xauth-02): after phase 1, the server asks for the name and the password
+//! Extended authentication (draft-beaulieu-ike-xauth-02): after phase 1, the server requests the name and the password
 //! of a user. Until it has accepted them, it negotiates no IPsec SAs with the client.
 //!
 //! ```text
@@ -47,7 +47,7 @@ impl Credentials {
         Ok(Self { user: Secret::new(user)?, password: Secret::new(password)?, passcode: None })
     }
 
-    /// Adds the passcode of a token, for servers that ask for one.
+    /// Adds the passcode of a token, for servers that request one.
     ///
     /// # Errors
     /// [`KeyError::Length`] if it is longer than [`MAX_CREDENTIAL`] octets.
@@ -59,7 +59,7 @@ impl Credentials {
 /// Request of a server for the credentials of a user.
 #[derive(Clone, Copy, Debug)]
 pub struct XauthRequest<'a> {
-    /// ISAKMP SA in which the server asks.
+    /// ISAKMP SA of the request.
     pub sa: IsakmpSaId,
     attributes: Attributes<'a>,
 }
@@ -71,7 +71,7 @@ impl<'a> XauthRequest<'a> {
         found.and_then(|attribute| attribute.bytes()).unwrap_or_default()
     }
 
-    /// Returns whether the server asks for an attribute.
+    /// Returns whether the server requests an attribute.
     pub fn asks(&self, attribute: ConfigAttribute) -> bool {
         self.attributes.find(attribute.0).is_some()
     }
@@ -94,16 +94,27 @@ impl fmt::Debug for XauthAnswer<'_> {
     }
 }
 
-/// Side of a host in extended authentication.
+/// Part of a host in extended authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LoginSide {
+pub enum XauthPart {
+    /// The host asks for the user of the peer.
     Server,
+    /// The host sends name and password of its user.
     Client,
 }
 
-/// Returns the side of a host in extended authentication, `None` if the authentication method of phase 1 has none. The
+impl fmt::Display for XauthPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        })
+    }
+}
+
+/// Returns the part of a host in extended authentication, `None` if the authentication method of phase 1 has none. The
 /// name of a method says whether the initiator or the responder of phase 1 is the client.
-pub(crate) fn login_side(method: AuthMethod, role: Role) -> Option<LoginSide> {
+pub(crate) fn xauth_part(method: AuthMethod, role: Role) -> Option<XauthPart> {
     let client = match method {
         AuthMethod::XAUTH_INIT_PRE_SHARED
         | AuthMethod::XAUTH_INIT_DSS
@@ -121,10 +132,10 @@ pub(crate) fn login_side(method: AuthMethod, role: Role) -> Option<LoginSide> {
         | AuthMethod::HYBRID_RESP_DSS => Role::Responder,
         _ => return None,
     };
-    Some(if role == client { LoginSide::Client } else { LoginSide::Server })
+    Some(if role == client { XauthPart::Client } else { XauthPart::Server })
 }
 
-/// Progress of an ISAKMP SA from phase 1 to the negotiation of IPsec SAs, named after what it waits for.
+/// Progress of an ISAKMP SA from phase 1 to the negotiation of IPsec SAs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Phase 1 is complete, and the configuration of the peer was not read yet.
@@ -164,15 +175,15 @@ pub(crate) enum Denied {
 
 impl Access {
     /// First state of an SA.
-    pub fn first(login: Option<LoginSide>, config: Option<ModeConfig>) -> Self {
+    pub fn first(login: Option<XauthPart>, config: Option<ModeConfig>) -> Self {
         match login {
-            Some(LoginSide::Server) => Self::OwesLogin,
-            Some(LoginSide::Client) => Self::AwaitsLogin,
+            Some(XauthPart::Server) => Self::OwesLogin,
+            Some(XauthPart::Client) => Self::AwaitsLogin,
             None => Self::after_login(config),
         }
     }
 
-    /// State after extended authentication.
+    /// Returns the state after extended authentication.
     pub const fn after_login(config: Option<ModeConfig>) -> Self {
         match config {
             Some(ModeConfig::Request) => Self::RequestsConfig,
@@ -197,7 +208,7 @@ impl Access {
         }
     }
 
-    /// State after the acknowledgement of a transaction exchange.
+    /// Returns the state after the acknowledgement of a transaction exchange.
     pub const fn acknowledged(self, stage: Stage) -> Self {
         match (self, stage) {
             (Self::RefusesLogin, Stage::XauthAwaitsAck) => Self::Denied(Denied::Rejected),
@@ -206,8 +217,8 @@ impl Access {
         }
     }
 
-    /// State after a transaction exchange that has failed. A user that was accepted may have missed it, and a client
-    /// without an acknowledgement may have its configuration.
+    /// Returns the state after a transaction exchange that has failed. A user that was accepted may have missed it, and
+    /// a client without an acknowledgement may have its configuration.
     pub const fn failed(self, stage: Stage) -> Self {
         match (self, stage) {
             (Self::OwesLogin, Stage::XauthAwaitsReply)
@@ -273,7 +284,7 @@ pub(crate) fn is_xauth(attributes: &Attributes<'_>) -> bool {
     attributes.iter().any(|attribute| is_xauth_kind(attribute.kind))
 }
 
-/// Server: asks for name and password.
+/// Requests name and password as server.
 pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     let (chain, id) = (step.first_chain()?, identifier(step.state.message_id));
     step.send(&chain, ConfigKind::REQUEST, id, &mut |list| {
@@ -285,7 +296,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Server: verifies name and password, and sends the result in an exchange of its own.
+/// Verifies name and password as server, and sends the result in a new exchange.
 pub(crate) fn take_reply(step: &mut Step<'_>, config: &Config<'_>) -> Result<Outcome, Stop> {
     let find = |kind: ConfigAttribute| config.attributes.find(kind.0);
     let octets = |kind| find(kind).and_then(|attribute| attribute.bytes()).filter(|o| o.len() <= MAX_CREDENTIAL);
@@ -315,7 +326,7 @@ pub(crate) fn take_reply(step: &mut Step<'_>, config: &Config<'_>) -> Result<Out
     Ok(Outcome::Sent)
 }
 
-/// Client: sends name and password, or gives up.
+/// Sends name and password as client, or a failure if there are none.
 pub(crate) fn answer(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> Result<Outcome, Stop> {
     let request = XauthRequest { sa: IsakmpSaId(step.sa.id), attributes: config.attributes };
     let of_type = config.attributes.find(ConfigAttribute::XAUTH_TYPE.0);
@@ -344,7 +355,7 @@ pub(crate) fn answer(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> 
 }
 
 impl Credentials {
-    /// Returns the value of an attribute, which is empty for a domain, and `None` for what has no value.
+    /// Returns the value of an attribute, which is empty for a domain, and `None` for attributes without a value.
     fn value(&self, attribute: ConfigAttribute) -> Option<&[u8]> {
         match attribute {
             ConfigAttribute::XAUTH_USER_NAME => Some(self.user.expose()),
@@ -355,7 +366,7 @@ impl Credentials {
         }
     }
 
-    /// Returns whether there is a value of everything that the server asks for.
+    /// Returns whether there is a value of every attribute that the server requests.
     fn satisfy(&self, request: &XauthRequest<'_>) -> bool {
         let is_told = |attribute: Attribute<'_>| {
             matches!(
@@ -373,7 +384,7 @@ fn is_xauth_kind(kind: u16) -> bool {
     (ConfigAttribute::XAUTH_TYPE.0..=ConfigAttribute::XAUTH_ANSWER.0).contains(&kind)
 }
 
-/// Client: acknowledges the result.
+/// Acknowledges the result as client.
 pub(crate) fn take_status(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> Result<Outcome, Stop> {
     let status = config.attributes.find(ConfigAttribute::XAUTH_STATUS.0).ok_or(Refusal::ConfigKind(config.kind))?;
     let mode = step.host.peer(step.state.peer).ok_or(Refusal::Superseded)?.mode_config;
