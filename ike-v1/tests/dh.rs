@@ -150,6 +150,52 @@ fn values_keep_leading_zeros() {
     assert_eq!(failed_rows(values::LEADING_ZERO), []);
 }
 
+/// Values of group 2 of which the public value (first row) or the shared value (second row) begins with a zero octet:
+/// private value, public value, shared value with [`PEER`].
+const ZERO_IN_ONE: [(&str, &str, &str); 2] = [
+    (
+        "7a8f3d15c88351b482b38e5864b05ae012023ae93f935be18b973911903a8375",
+        "\
+         00a4576cac2fa2f428994b49d7641da17861ecced68a13a11af345b6cd8e473e2d073fc5bef83dbae5679059fc677482c8369e8b3ff4b2\
+         9b1914322cc40652b735e75efb166a80ed5748cd856edd9050387a178e43af93d146ce8c4a9c93d130d54acb874b9985efad7f88b9b420\
+         1add5a975e7e08c50aa28da31942a01b506b",
+        "\
+         190c7844d2d18b6ea830f20c53af17b55277daafa53cff6c38922376f92c23a337851e5dde0f87497dbadc87c33c8638f808f707cabac4\
+         71b156a3608d094b8b3f526f48ff02c58fb123730130c4d9410094c620c1ef0a81cd8f6fd531c3352debb78bf4856de952a2f400988c63\
+         d50088a353e08f3657afc94403599d7eda4e",
+    ),
+    (
+        "20c4b486b60105aca7e55caaf7479fbf65cb86bc5bbfae3aca56089d9f54ccf4",
+        "\
+         7654cdcb247674354d99a37c869b7aad4625e5428c42668b641700dd60ef881dc7e173051e58ffc93311782d2328530dbb08de2a2ad5fc\
+         6b79631aee3eb994a2b1363b7db06064107a4a954d58ab1065b889b29060b886fea53f96b2a173541cdef6ab9f6b6f50408be45a25dab3\
+         fcbce63c6a0395540a0b00cf83f19638132f",
+        "\
+         00afc2ad84faa36ba704ec5487a24ba7fed656c26de0b0ebeb6dde0f169e487dea2b127e071d405749319d10cafcb5423fcdf8e4f3f0bc\
+         d1f9c96091ca21fc9d3a6f0cce4a25b60c657b7894d9126209dba32e6bc251984533df8aad9c3a8db44795728606bf58a7a42aa801d95e\
+         048c96a87bdc0ed0980bbabc95367714829b",
+    ),
+];
+
+/// Public value of a peer in group 2.
+const PEER: &str = "\
+    5581d2099ebed189b24257e7fa774374bbd74237e5bb7967de618c3b0a02324ff32e92d441bfc9d2a937839bfe4c1888e035b609bb2397\
+    60eb2f874a216d751f5352a1eef1bda11753289d5ec033b55b286a5155052b96c98bfef8332f1cb58e9caaa0f457b9dca3c1366ba48412\
+    c4e747b1067dfbff8e8e612d192d5bb59a71";
+
+//= RFC 2409 5/7
+//# MUST: a public value has the length of its group, with zeros in front
+#[test]
+fn either_value_may_begin_with_a_zero_octet() {
+    let peer = from_hex(PEER).unwrap();
+    let starts_with_zero = ZERO_IN_ONE.map(|(_, public, shared)| [public, shared].map(|value| value.starts_with("00")));
+    assert_eq!(starts_with_zero, [[true, false], [false, true]]);
+    for row in ZERO_IN_ONE {
+        let [a, g_a, g_ab] = [row.0, row.1, row.2].map(|text| from_hex(text).unwrap());
+        assert_eq!((public(2, &a), shared(2, &a, &peer)), (Ok(g_a), Ok(g_ab)));
+    }
+}
+
 #[test]
 fn group_lengths_match_rfcs_and_max_public() {
     for (group, bits, private, _) in MODP {
@@ -250,7 +296,8 @@ fn ecp_refuses_points_not_on_the_curve() {
             ("y = all ones", [&x[..], &ones].concat()),
         ];
         if group == 21 {
-            invalid.push(("y + p for y", [&x[..], &add(&y, &p)].concat())); // a coordinate of 66 octets holds more than 521 bits
+            // A coordinate of 66 octets has space for more than 521 bits.
+            invalid.push(("y + p for y", [&x[..], &add(&y, &p)].concat()));
         }
         let one = number(size, 1);
         assert_eq!(shared(group, &one, &[&x[..], &y].concat()), Ok(x.clone()), "the point itself must be accepted");
@@ -293,7 +340,7 @@ fn private_values_of_curves_are_refused_outside_1_to_n_minus_1() {
 }
 
 #[test]
-fn dh_error_messages() {
+fn dh_errors_name_group_and_lengths() {
     let texts = [
         (DhError::Unsupported(Group(31)), "group curve25519 is not supported"),
         (DhError::Unsupported(Group(999)), "group 999 is not supported"),

@@ -169,7 +169,7 @@ fn follow_with_any(
 //= RFC 2408 5.11/4
 //# MUST: receiving: the hash is computed, and the message discarded if it is wrong
 #[test]
-fn conversations_of_daemons_are_opened_and_every_hash_is_good() {
+fn exchanges_of_recorded_daemons_are_decrypted_and_every_hash_verifies() {
     let (mut opened, mut verdicts) = (0, BTreeMap::new());
     for record in &*CONVERSATIONS {
         let mut followers: BTreeMap<Cookie, Follower> = BTreeMap::new();
@@ -207,7 +207,7 @@ fn secrets(record: &ConversationRecord) -> Secrets<'_> {
 //= RFC 2409 10/3
 //# SHOULD NOT: the running IV does not move before a message is found to be good and new
 #[test]
-fn retransmissions_and_forged_messages_advance_nothing() {
+fn retransmissions_and_forged_messages_do_not_advance_the_iv_chain() {
     for id in ["isakmpd-isakmpd-mm-psk-3des-sha", "racoon-racoon-base-psk-3des-sha1"] {
         let record = conversation(id);
         let mut follower = Follower::new();
@@ -245,7 +245,7 @@ fn retransmissions_and_forged_messages_advance_nothing() {
 }
 
 #[test]
-fn wrong_secrets_are_replaced_by_those_that_open_a_message() {
+fn wrong_secrets_are_replaced_by_those_that_decrypt_a_message() {
     let record = conversation("isakmpd-isakmpd-mm-psk-3des-sha");
     let mut follower = Follower::new();
     let right = secrets(record);
@@ -279,7 +279,7 @@ fn from_the_right_secrets(record: &ConversationRecord) -> Vec<u8> {
 }
 
 #[test]
-fn values_of_phase_1_in_cleartext_do_not_replace_those_that_opened_a_message() {
+fn cleartext_values_do_not_replace_values_that_have_decrypted_a_message() {
     let record = conversation("isakmpd-isakmpd-mm-psk-3des-sha");
     let mut follower = Follower::new();
     for (index, entry) in record.messages.iter().enumerate() {
@@ -295,7 +295,7 @@ fn values_of_phase_1_in_cleartext_do_not_replace_those_that_opened_a_message() {
 }
 
 #[test]
-fn values_that_are_longer_than_the_memory_are_refused() {
+fn values_longer_than_their_buffer_are_refused() {
     let record = conversation("isakmpd-isakmpd-mm-psk-3des-sha");
     let mut follower = ike_v1::Follower::<1, 16>::new();
     let first = &record.messages[0];
@@ -369,7 +369,7 @@ impl Sa {
 }
 
 #[test]
-fn a_message_after_phase_1_without_a_hash_advances_nothing() {
+fn a_message_without_a_hash_does_not_advance_the_iv_chain() {
     let sa = Sa::new();
     let mut follower = sa.follower::<4>();
     let mut chain = sa.protection.phase_2(&sa.phase_1, 7);
@@ -417,7 +417,7 @@ fn a_transaction_exchange_has_any_number_of_messages_and_may_reuse_a_message_id(
 }
 
 #[test]
-fn the_oldest_exchange_is_replaced() {
+fn the_oldest_exchange_is_replaced_when_the_table_is_full() {
     let sa = Sa::new();
     let mut follower = sa.follower::<2>();
     let mut chains = BTreeMap::new();
@@ -462,7 +462,7 @@ fn no_secret_is_printed() {
 }
 
 #[test]
-fn reasons_name_the_missing_value() {
+fn error_messages_name_the_missing_value() {
     let reasons = [
         (NotVerified::Missing, "hash payload is missing"),
         (NotVerified::Signature, "signature is not verified"),
@@ -471,6 +471,6 @@ fn reasons_name_the_missing_value() {
     for (reason, text) in reasons {
         assert_eq!(reason.to_string(), text);
     }
-    assert_eq!(FollowError::NoKey.to_string(), "no key given");
+    assert_eq!(FollowError::NoKey.to_string(), "encryption key is not known");
     assert!(FollowError::NoKey.is_incomplete() && !FollowError::TooLong { octets: 1 }.is_incomplete());
 }

@@ -114,7 +114,7 @@ fn phase_1_keys_match_python_for_every_prf_method_and_key_length() {
     }
 }
 
-/// Computes and compares KEYMAT of both directions of a record. Returns the number of octets compare. With PFS, the
+/// Computes and compares KEYMAT of both directions of a record. Returns the number of octets compared. With PFS, the
 /// first 128 octets of the seeds are g(qm)^xy.
 fn check_keymat(r: &KeymatRecord) -> usize {
     let keys = Phase1Keys::import(prf(&r.prf), &r.skeyid_d, &[0], &[0]).unwrap();
@@ -230,7 +230,7 @@ fn des_cipher_key_is_first_eight_octets_if_strong() {
     }
 }
 
-/// Reference implementation of Ka (RFC 2409 appendix B): concatenates blocks and truncates the result.
+/// Computes Ka as RFC 2409 appendix B describes it: concatenates blocks and truncates the result.
 fn reference_ka(prf: Prf, e: &[u8], octets: usize) -> Vec<u8> {
     if octets <= e.len() {
         return e[..octets].to_vec();
@@ -243,7 +243,7 @@ fn reference_ka(prf: Prf, e: &[u8], octets: usize) -> Vec<u8> {
     blocks.concat()[..octets].to_vec()
 }
 
-/// Reference implementation of KEYMAT (RFC 2409 section 5.5).
+/// Computes KEYMAT as RFC 2409 section 5.5 describes it.
 fn reference_keymat(prf: Prf, d: &[u8], seed: &[u8], octets: usize) -> Vec<u8> {
     let (mut keymat, mut last) = (Vec::new(), Vec::new());
     while keymat.len() < octets {

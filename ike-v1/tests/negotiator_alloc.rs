@@ -7,7 +7,7 @@ use std::task::Poll;
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
     DhError, DiffieHellman, Event, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
-    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, Settings, Software, Target,
+    Phase1Choice, Phase2Choice, Phase2Suite, PolicyRefusal, PolicyRequest, PreSharedKey, Settings, Software, Target,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -81,8 +81,9 @@ impl Host for FirmwareHost {
         IpsecPolicy::new(number, self.selector).with(template)
     }
 
-    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        self.policy(1).filter(|policy| policy.selector == *selector)
+    fn find_policy(&mut self, _: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        let found = self.policy(1).filter(|policy| policy.selector == request.selector);
+        found.map(|policy| policy.number).ok_or(PolicyRefusal::NoPolicy)
     }
 
     fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Poll<Option<u32>> {
@@ -101,7 +102,7 @@ impl Host for FirmwareHost {
     }
 }
 
-/// Handles the events of one side. Returns how many SAs were announced and how many are gone.
+/// Handles the events of one side. Returns how many SAs were announced and how many were removed.
 fn events(negotiator: &mut Firmware, now: Instant) -> (usize, usize) {
     let (mut ready, mut gone) = (0, 0);
     while let Some(event) = negotiator.poll_event() {
@@ -144,7 +145,7 @@ fn carry(sides: &mut [(Firmware, FirmwareHost); 2], now: Instant) -> (usize, usi
     (ready, gone)
 }
 
-/// Negotiates a pair and deletes all. Returns how many SAs were announced and how many are gone.
+/// Negotiates a pair and deletes all. Returns how many SAs were announced and how many were removed.
 fn negotiate() -> (usize, usize) {
     let (a, b) = ([192, 0, 2, 1], [192, 0, 2, 2]);
     let side = |local, remote| (Negotiator::new(Settings::FIRMWARE, [7; 16]), FirmwareHost::new(local, remote));

@@ -385,7 +385,7 @@ fn wrong_key_or_iv_gives_no_valid_payloads() {
 }
 
 #[test]
-fn protect_error_messages() {
+fn protection_errors_name_field_and_values() {
     let error = ProtectError::Length { body: 9, block: 8 };
     assert_eq!(error.to_string(), "body of 9 octets is empty or not a multiple of the block size 8");
     assert_eq!(ProtectError::Flag.to_string(), "encryption flag is missing or already set");

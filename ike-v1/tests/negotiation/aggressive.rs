@@ -32,7 +32,7 @@ fn messages(link: &Link, exchange: ExchangeKind) -> Vec<(usize, bool)> {
 }
 
 #[test]
-fn aggressive_fqdn() {
+fn aggressive_mode_negotiates_with_fqdn_identities() {
     for seed in 0..20 {
         let link = negotiated(with_exchange(ExchangeKind::AGGRESSIVE), seed);
         assert_eq!(link.agreed(), 1, "{:?}", link.counts());
@@ -61,7 +61,7 @@ fn aggressive_mode_offers_transforms_of_one_group() {
 }
 
 #[test]
-fn each_identity_type_in_aggressive_mode() {
+fn aggressive_and_base_mode_accept_every_identity_type() {
     let identities: [(IdKind, &[u8]); 5] = [
         (IdKind::IPV4, &[192, 0, 2, 1]),
         (IdKind::FQDN, b"client.example"),
@@ -91,7 +91,7 @@ fn a_wrong_identity_is_refused_before_the_key_exchange() {
 }
 
 #[test]
-fn a_wrong_key_in_aggressive_mode_costs_the_initiator_no_key_exchange() {
+fn initiator_computes_no_shared_secret_with_a_wrong_key_in_aggressive_mode() {
     let [a, mut b] = with_exchange(ExchangeKind::AGGRESSIVE);
     b.key = Some(b"another key".to_vec());
     let mut link = Link::new([a, b], 4);
@@ -105,7 +105,7 @@ fn a_wrong_key_in_aggressive_mode_costs_the_initiator_no_key_exchange() {
 }
 
 #[test]
-fn a_wrong_key_in_base_mode_costs_the_responder_no_key_exchange() {
+fn responder_computes_no_shared_secret_with_a_wrong_key_in_base_mode() {
     let [a, mut b] = with_exchange(ExchangeKind::BASE);
     b.key = Some(b"another key".to_vec());
     let mut link = Link::new([a, b], 5);
@@ -118,7 +118,7 @@ fn a_wrong_key_in_base_mode_costs_the_responder_no_key_exchange() {
 }
 
 #[test]
-fn base_mode_encrypts_nothing_and_agrees() {
+fn base_mode_completes_in_cleartext() {
     for seed in 0..20 {
         let link = negotiated(with_exchange(ExchangeKind::BASE), seed);
         assert_eq!(link.agreed(), 1, "{:?}", link.counts());
@@ -128,7 +128,7 @@ fn base_mode_encrypts_nothing_and_agrees() {
 }
 
 #[test]
-fn an_exchange_that_is_not_configured_is_refused_by_name() {
+fn refusal_names_the_exchange_that_is_not_configured() {
     for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE, ExchangeKind::MAIN] {
         let [a, mut b] = with_exchange(exchange);
         let all = [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE, ExchangeKind::MAIN];
@@ -140,7 +140,7 @@ fn an_exchange_that_is_not_configured_is_refused_by_name() {
 }
 
 #[test]
-fn a_lost_message_of_each_mode_is_healed() {
+fn a_lost_message_of_each_mode_is_retransmitted() {
     for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
         for lost in 0..8 {
             let mut link = Link::new(with_exchange(exchange), 7);
@@ -164,7 +164,7 @@ fn the_last_message_of_aggressive_mode_precedes_quick_mode() {
 }
 
 #[test]
-fn am1_flood_costs_bounded_dh() {
+fn many_first_messages_of_aggressive_mode_cost_a_bounded_number_of_key_exchanges() {
     let mut link = Link::new(with_exchange(ExchangeKind::AGGRESSIVE), 9);
     for seed in 0..200u8 {
         let config = with_exchange(ExchangeKind::AGGRESSIVE)[0].clone();
@@ -177,7 +177,7 @@ fn am1_flood_costs_bounded_dh() {
 }
 
 #[test]
-fn aggressive_answers_have_every_payload_of_the_mode() {
+fn aggressive_mode_message_2_has_every_payload_of_the_mode() {
     let link = negotiated(with_exchange(ExchangeKind::AGGRESSIVE), 10);
     let kinds = |index: usize| -> Vec<PayloadKind> {
         Message::parse(&link.sent[index].1).unwrap().payloads().map(|payload| payload.kind).collect()
@@ -198,14 +198,14 @@ fn initial_contact_follows_aggressive_and_base_mode() {
         link.ends[0].initiate(now).unwrap();
         link.run(Duration::from_secs(20));
         assert_eq!(link.agreed(), 1, "{:?}", link.counts());
-        // The SAs of before are gone.
+        // The former SAs are removed.
         assert_eq!(link.ends[1].phase_1_gone, [ike_v1::Gone::PeerRestarted], "{exchange}");
         assert_eq!(link.ends[1].inbound.len(), 1);
     }
 }
 
 #[test]
-fn initial_contact_in_informational_before_am3() {
+fn initial_contact_before_aggressive_mode_message_3_is_processed_once() {
     // Message 3 is overtaken by the informational message, which is not sent again.
     let configs = with_exchange(ExchangeKind::AGGRESSIVE);
     let mut link = negotiated(configs.clone(), 12);
@@ -256,7 +256,7 @@ fn hashes(link: &Link, exchange: ExchangeKind) -> Vec<HashForm> {
 
 /// The follower verifies the recordings of racoon with the same code.
 #[test]
-fn base_psk_against_racoon_vectors() {
+fn follower_verifies_the_hashes_of_base_and_aggressive_mode() {
     for exchange in [ExchangeKind::BASE, ExchangeKind::AGGRESSIVE] {
         let link = negotiated(with_exchange(exchange), 13);
         let forms = hashes(&link, exchange);
@@ -267,7 +267,7 @@ fn base_psk_against_racoon_vectors() {
 }
 
 #[test]
-fn base_rsa_nonce_order() {
+fn follower_verifies_the_signed_hashes_of_every_mode() {
     for exchange in [ExchangeKind::BASE, ExchangeKind::AGGRESSIVE, ExchangeKind::MAIN] {
         let link = negotiated(signing(exchange, AuthMethod::RSA_SIGNATURE), 14);
         let forms = hashes(&link, exchange);
@@ -278,7 +278,7 @@ fn base_rsa_nonce_order() {
 }
 
 #[test]
-fn aggressive_clear_am3() {
+fn aggressive_mode_message_3_in_cleartext_is_accepted() {
     let mut link = Link::new(with_exchange(ExchangeKind::AGGRESSIVE), 15);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();

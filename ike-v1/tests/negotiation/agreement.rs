@@ -1,4 +1,4 @@
-//! Negotiations that succeed.
+//! Negotiations that succeed, in every suite, group, mode and identity type.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn the_responder_may_initiate_the_next_quick_mode() {
 }
 
 #[test]
-fn both_may_initiate_at_once() {
+fn both_sides_may_initiate_at_the_same_time() {
     let mut link = Link::new(configs(), 4);
     let now = link.now;
     for end in &mut link.ends {
@@ -73,7 +73,7 @@ fn both_may_initiate_at_once() {
 }
 
 #[test]
-fn main_psk_all_suites() {
+fn main_mode_with_pre_shared_keys_negotiates_every_cipher_and_hash() {
     let ciphers = [
         CipherAlgorithm::DesCbc,
         CipherAlgorithm::TripleDesCbc,
@@ -90,7 +90,7 @@ fn main_psk_all_suites() {
 }
 
 #[test]
-fn every_key_length_of_phase_1() {
+fn every_key_length_of_phase_1_is_negotiated() {
     for octets in [16, 24, 32] {
         let offers =
             vec![phase_1(CipherAlgorithm::AesCbc, HashFunction::Sha1, Group::MODP_768).with_cipher_key(octets)];
@@ -99,7 +99,7 @@ fn every_key_length_of_phase_1() {
 }
 
 #[test]
-fn every_suite_of_esp() {
+fn every_esp_suite_is_negotiated() {
     let ciphers = [
         CipherAlgorithm::DesCbc,
         CipherAlgorithm::TripleDesCbc,
@@ -138,7 +138,7 @@ fn every_suite_of_esp() {
 }
 
 #[test]
-fn every_group() {
+fn every_group_of_phase_1_is_negotiated() {
     let groups = [
         Group::MODP_768,
         Group::MODP_1024,
@@ -156,7 +156,7 @@ fn every_group() {
 }
 
 #[test]
-fn perfect_forward_secrecy_with_every_group() {
+fn perfect_forward_secrecy_is_negotiated_with_every_group() {
     for group in [Group::MODP_768, Group::MODP_1536, Group::MODP_2048, Group::ECP_256, Group::ECP_521] {
         let plain = esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96);
         let offers = vec![plain.with_group(group)];
@@ -199,7 +199,7 @@ fn the_first_acceptable_transform_of_the_initiator_is_chosen() {
 }
 
 #[test]
-fn transport_mode_between_the_ends() {
+fn transport_mode_is_negotiated_between_the_two_hosts() {
     let [path, _] = paths();
     let (a, b) = (AddressRange::host(path.local.ip()), AddressRange::host(path.remote.ip()));
     let ports = Upper::Ports(Some(IpProto::UDP), PortRange::one(1701), PortRange::ANY);
@@ -218,7 +218,7 @@ fn transport_mode_between_the_ends() {
 }
 
 #[test]
-fn selectors_of_every_form_are_the_same_at_both_ends() {
+fn selectors_of_every_form_are_equal_at_both_peers() {
     let v4 = |text: &str, length| AddressRange::prefix(text.parse().unwrap(), length).unwrap();
     let ranges = [
         (v4("10.0.0.0", 8), v4("10.1.2.3", 32)),
@@ -239,7 +239,7 @@ fn selectors_of_every_form_are_the_same_at_both_ends() {
 }
 
 #[test]
-fn identities_of_every_kind() {
+fn identities_of_every_type_are_accepted_in_main_mode() {
     let identities = [
         (IdKind::IPV4, vec![192, 0, 2, 1]),
         (IdKind::FQDN, b"Gateway.Example".to_vec()),
@@ -257,7 +257,7 @@ fn identities_of_every_kind() {
 }
 
 #[test]
-fn the_shorter_lifetime_counts_and_ends_the_sas() {
+fn sas_expire_after_the_shorter_of_the_two_lifetimes() {
     let [mut a, mut b] = configs();
     a.esp[0] = a.esp[0].with_lifetimes(seconds(300));
     b.esp[0] = b.esp[0].with_lifetimes(seconds(600));
@@ -284,7 +284,7 @@ fn obey_accepts_longer_lifetimes_and_shorter_keys() {
 }
 
 #[test]
-fn messages_on_port_4500_have_a_marker() {
+fn messages_on_port_4500_begin_with_the_non_esp_marker() {
     let mut link = Link::new(configs(), 15);
     for end in &mut link.ends {
         end.host.path.local.set_port(4500);
@@ -311,7 +311,7 @@ fn the_message_that_announces_an_inbound_sa_waits_for_its_installation() {
         link.run(Duration::from_millis(1500));
         let (_, inbound) = link.ends[side].inbound.iter().next().expect("the event came");
         let (sa, other) = (inbound.sa, 1 - side);
-        assert_eq!(link.sent.len(), 7 + (1 - side), "neither message 2 nor message 3 of quick mode is on the wire");
+        assert_eq!(link.sent.len(), 7 + (1 - side), "neither message 2 nor message 3 of quick mode is sent");
         assert!(link.ends[side].outbound.is_empty());
         assert!(link.ends[other].outbound.is_empty());
         let now = link.now;
@@ -338,7 +338,7 @@ fn exchange(configs: [Config; 2], seed: u64, alter: impl Fn(usize, Vec<u8>) -> V
 }
 
 #[test]
-fn responder_echoes_numbers_of_a_pix() {
+fn responder_returns_the_proposal_and_transform_numbers_of_the_initiator() {
     // Offsets of the numbers of the first proposal and the first transform in messages 1 and 2.
     let (proposal, transform) = (44, 52);
     let mut link = Link::new(configs(), 19);
@@ -369,7 +369,7 @@ fn with_vendor_id<'b>(buf: &'b mut [u8], header: &Header, payloads: ike_codec::P
 }
 
 #[test]
-fn vendor_ids_in_any_phase_1_message() {
+fn vendor_ids_are_accepted_in_any_phase_1_message() {
     for with_id in 1..=4 {
         let link = exchange(configs(), 21, |number, message| {
             let parsed = Message::parse(&message).unwrap();
@@ -391,7 +391,7 @@ fn vendor_ids_in_any_phase_1_message() {
 }
 
 #[test]
-fn commit_bit_in_phase_1() {
+fn commit_bit_in_phase_1_is_ignored() {
     let link = exchange(configs(), 22, |number, mut message| {
         message[19] |= if number <= 6 { 2 } else { 0 };
         message
@@ -401,7 +401,7 @@ fn commit_bit_in_phase_1() {
 }
 
 #[test]
-fn obey_takes_their_blowfish_length() {
+fn obey_accepts_the_blowfish_key_length_of_the_peer() {
     for (theirs, ours) in [(16, 56), (56, 16)] {
         let [mut a, mut b] = configs();
         let blowfish = phase_1(CipherAlgorithm::BlowfishCbc, HashFunction::Sha1, Group::MODP_768);

@@ -25,7 +25,7 @@ pub fn agreed() -> Link {
     link
 }
 
-/// Message 3 with a public value and a nonce, for the exchange of message 2.
+/// Returns message 3 with a public value and a nonce, for the exchange of message 2.
 pub fn message_3(message_2: &[u8], public: &[u8]) -> Vec<u8> {
     let header = Header::parse(message_2).unwrap().0;
     let header = Header::new(header.initiator_cookie, header.responder_cookie, ExchangeKind::MAIN, 0);
@@ -60,7 +60,7 @@ fn a_lost_isakmp_sa_is_replaced_when_quick_mode_has_no_answer() {
 }
 
 #[test]
-fn a_pair_that_is_deleted_before_message_3_is_sent_does_not_stay() {
+fn a_pair_deleted_before_message_3_is_sent_is_removed_at_both_peers() {
     let mut link = Link::new(configs(), 707);
     link.ends[0].confirms = false;
     let now = link.now;
@@ -77,7 +77,7 @@ fn a_pair_that_is_deleted_before_message_3_is_sent_does_not_stay() {
 }
 
 #[test]
-fn delete_before_qm3() {
+fn quick_mode_message_3_after_the_deletion_installs_no_outbound_sa() {
     let mut link = Link::new(configs(), 708);
     let now = link.now;
     let sa = link.ends[0].initiate(now).unwrap();
@@ -95,7 +95,7 @@ fn delete_before_qm3() {
 }
 
 #[test]
-fn a_responder_that_deletes_before_message_3_tells_the_peer() {
+fn a_responder_that_deletes_before_message_3_notifies_the_peer() {
     let mut link = Link::new(configs(), 709);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -110,7 +110,7 @@ fn a_responder_that_deletes_before_message_3_tells_the_peer() {
 }
 
 #[test]
-fn a_request_that_is_deleted_while_it_waits_has_an_event() {
+fn deletion_of_a_waiting_request_is_reported_as_an_event() {
     let mut link = Link::new(configs(), 713);
     let now = link.now;
     let sa = link.ends[0].initiate(now).unwrap();
@@ -179,7 +179,7 @@ fn a_deletion_while_connected_is_awaited_is_not_forgotten() {
 }
 
 #[test]
-fn a_responder_that_gives_up_tells_the_peer() {
+fn a_responder_that_gives_up_notifies_the_peer() {
     let mut link = Link::new(configs(), 724);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -217,7 +217,7 @@ fn a_forged_answer_of_quick_mode_does_not_shorten_the_retransmission() {
 }
 
 #[test]
-fn a_forged_third_message_is_no_failure_of_a_negotiation_that_succeeds() {
+fn a_forged_message_3_does_not_fail_a_quick_mode_that_completes() {
     let mut link = Link::new(configs(), 711);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -278,7 +278,7 @@ fn a_quick_mode_that_had_no_free_slot_is_answered_when_it_is_repeated() {
 }
 
 #[test]
-fn no_isakmp_sa_is_reported_gone_for_a_phase_1_that_is_refused() {
+fn a_refused_phase_1_reports_no_removed_isakmp_sa() {
     let [a, mut b] = configs();
     b.remote_identity = Some(a.local_identity.clone());
     let mut link = Link::new([a, b], 706);
@@ -305,7 +305,7 @@ fn no_isakmp_sa_is_reported_gone_for_a_phase_1_that_is_refused() {
 }
 
 #[test]
-fn the_identity_of_a_peer_is_its_type_and_data() {
+fn identities_are_equal_in_type_and_data_only() {
     let mut link = agreed();
     let [mut config, _] = configs();
     // The same FQDN in upper case, with UDP and port 500 instead of 0 and 0 (RFC 2407 section 4.6.2).
@@ -319,7 +319,7 @@ fn the_identity_of_a_peer_is_its_type_and_data() {
 }
 
 #[test]
-fn a_stranger_is_not_reported_as_a_peer_that_has_lost_its_sas() {
+fn a_message_from_an_unconfigured_address_is_not_reported_as_a_restarted_peer() {
     let mut link = agreed();
     let header = Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0);
     let mut buf = [0; 64];
@@ -350,14 +350,14 @@ fn refused_message_5(kind: NotifyKind) -> (Link, Vec<u8>) {
 }
 
 #[test]
-fn a_refusal_of_message_5_under_the_same_key_is_named() {
+fn a_refusal_of_message_5_reports_the_notification_of_the_peer() {
     let (mut link, message) = refused_message_5(NotifyKind::INVALID_ID_INFORMATION);
     link.inject(0, message);
     assert_eq!(link.ends[0].last_reason(), Some(Refusal::PeerRefused(NotifyKind::INVALID_ID_INFORMATION)));
 }
 
 #[test]
-fn a_message_that_does_not_decrypt_in_the_place_of_message_6_is_a_hint_only() {
+fn an_undecryptable_message_6_does_not_end_the_exchange() {
     for answers in [false, true] {
         let (mut link, mut message) = refused_message_5(NotifyKind::AUTHENTICATION_FAILED);
         message[30] ^= 1;

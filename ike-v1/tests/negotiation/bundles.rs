@@ -17,7 +17,7 @@ use crate::wire::Link;
 
 type Template = (ProtocolId, Mode, Vec<Phase2Choice>);
 
-fn ah(integrity: IntegrityAlgorithm) -> Phase2Choice {
+pub fn ah(integrity: IntegrityAlgorithm) -> Phase2Choice {
     let integrity_key = integrity.row().unwrap().default_key;
     let suite = Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key };
     Phase2Choice::new(ProtocolId::AH, suite, EncapsulationMode::TUNNEL)
@@ -28,7 +28,7 @@ fn ipcomp() -> Phase2Choice {
     Phase2Choice::new(ProtocolId::IPCOMP, suite, EncapsulationMode::TUNNEL)
 }
 
-/// IPComp, ESP and AH in this mode, in the order in which they are applied.
+/// Returns templates of IPComp, ESP and AH in this mode, in the order in which they are applied.
 pub fn templates(mode: Mode) -> [Template; 3] {
     [
         (ProtocolId::IPCOMP, mode, vec![ipcomp()]),
@@ -37,7 +37,7 @@ pub fn templates(mode: Mode) -> [Template; 3] {
     ]
 }
 
-/// Both configurations with these templates. In transport mode the policy is for the packets of both ends.
+/// Returns both configurations with these templates. In transport mode the policy is for the packets of both ends.
 pub fn both(bundle: &[Template]) -> [Config; 2] {
     let mut configs = configs();
     let is_transport = bundle.iter().all(|(_, mode, _)| *mode == Mode::Transport);
@@ -84,7 +84,7 @@ fn protocol(id: ProtocolId) -> Protocol {
 }
 
 #[test]
-fn esp_ah_ipcomp_bundles() {
+fn every_combination_of_esp_ah_and_ipcomp_is_negotiated() {
     for mode in [Mode::Tunnel, Mode::Transport] {
         for set in 1..8 {
             let all = templates(mode).into_iter().enumerate();
@@ -105,14 +105,14 @@ fn esp_ah_ipcomp_bundles() {
 }
 
 #[test]
-fn keys_of_the_protocols_differ() {
+fn esp_and_ah_of_a_bundle_have_different_keys() {
     let link = agree(both(&templates(Mode::Tunnel)));
     let keys: Vec<_> = link.ends[0].inbound.values().map(|installed| installed.integrity_key.clone()).collect();
     assert_eq!(keys.iter().map(Vec::len).collect::<std::collections::BTreeSet<_>>().len(), 3, "{keys:?}");
 }
 
 #[test]
-fn keymat_of_no_octets() {
+fn ipcomp_is_negotiated_without_keys() {
     let link = agree(both(&templates(Mode::Transport)[..1]));
     for installed in link.ends.iter().flat_map(|end| end.inbound.values().chain(end.outbound.values())) {
         assert_eq!(installed.protocol, Protocol::Ipcomp);
@@ -126,7 +126,7 @@ fn keymat_of_no_octets() {
 }
 
 #[test]
-fn the_order_of_the_proposals_has_no_meaning() {
+fn the_order_of_the_proposals_of_a_bundle_is_ignored() {
     let mut configs = both(&templates(Mode::Tunnel));
     configs[1].bundle.reverse();
     let link = agree(configs);
@@ -134,7 +134,7 @@ fn the_order_of_the_proposals_has_no_meaning() {
 }
 
 #[test]
-fn tunnel_mode_is_that_of_every_protocol_or_of_the_outermost() {
+fn tunnel_mode_is_accepted_for_every_protocol_or_for_the_outermost_only() {
     let mut configs = both(&templates(Mode::Tunnel));
     // ESP in tunnel mode, and AH around it in transport mode: some peers write tunnel mode for both.
     configs[0].bundle = configs[0].bundle.split_off(1);
@@ -157,7 +157,7 @@ fn tunnel_mode_is_that_of_every_protocol_or_of_the_outermost() {
 }
 
 #[test]
-fn perfect_forward_secrecy_is_that_of_all_protocols() {
+fn all_protocols_of_a_bundle_have_the_same_group() {
     for group in [Group::MODP_768, Group::MODP_1024] {
         let mut bundle = templates(Mode::Tunnel).to_vec();
         for (protocol, _, offers) in &mut bundle {
@@ -175,7 +175,7 @@ fn perfect_forward_secrecy_is_that_of_all_protocols() {
 }
 
 #[test]
-fn a_bundle_is_accepted_as_a_whole_only() {
+fn a_bundle_is_accepted_completely_or_refused() {
     let all = templates(Mode::Tunnel);
     for (ours, theirs) in
         [(&all[..], &all[1..]), (&all[1..], &all[..]), (&all[1..2], &all[2..]), (&all[1..], &all[1..2])]
@@ -184,7 +184,7 @@ fn a_bundle_is_accepted_as_a_whole_only() {
         configs[1].bundle = theirs.to_vec();
         let reasons = refused(configs);
         assert!(matches!(reasons[1], Some(Refusal::NoProposal(_))), "{reasons:?}");
-        assert!(reasons[0].is_some(), "the initiator is told");
+        assert!(reasons[0].is_some(), "the initiator is notified");
     }
     // One transform of the bundle that is not acceptable.
     let mut configs = both(&all);
@@ -202,7 +202,7 @@ fn a_missing_spi_releases_those_that_were_reserved() {
 }
 
 #[test]
-fn the_shortest_lifetime_is_that_of_the_bundle() {
+fn a_bundle_has_the_shortest_lifetime_of_its_protocols() {
     let mut configs = both(&templates(Mode::Tunnel)[1..]);
     for config in &mut configs {
         config.check = ProposalCheck::Obey;
@@ -253,7 +253,7 @@ fn a_delete_payload_of_another_protocol_removes_nothing() {
 }
 
 #[test]
-fn ipcomp_cpi_2_and_4() {
+fn ipcomp_cpi_of_2_or_4_octets_is_accepted_and_other_lengths_are_refused() {
     let table: [(&[u8], bool); 6] = [
         (&[0x12, 0x34], true),
         (&[0, 0, 0x12, 0x34], true),

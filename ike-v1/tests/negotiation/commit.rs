@@ -9,7 +9,7 @@ use ike_v1::{Counter, Gone, ProposalCheck, Refusal};
 use ipsec_packet::Instant;
 
 use crate::endpoint::{Config, configs, seconds};
-use crate::spy::Spy;
+use crate::spy::{Spy, notification};
 use crate::wire::Link;
 
 /// Offset of the flags in a message, and the commit flag.
@@ -38,7 +38,7 @@ fn connected() -> Notification<'static> {
 }
 
 #[test]
-fn connected_installs_outbound() {
+fn connected_notification_installs_the_outbound_sa() {
     for exchange in [ExchangeKind::QUICK, ExchangeKind::INFORMATIONAL] {
         let mut link = with_commit_flag();
         let spy = Spy::new(&link);
@@ -57,7 +57,7 @@ fn connected_installs_outbound() {
 }
 
 #[test]
-fn the_outbound_sa_does_not_wait_for_ever() {
+fn the_outbound_sa_is_installed_without_a_connected_notification() {
     let mut link = with_commit_flag();
     link.run(Duration::from_secs(3));
     assert_eq!(link.agreed(), 1);
@@ -71,7 +71,7 @@ fn the_outbound_sa_does_not_wait_for_ever() {
 }
 
 #[test]
-fn claim_sends_responder_lifetime() {
+fn claim_sends_a_responder_lifetime_notification() {
     let [mut a, mut b] = configs();
     a.esp[0] = a.esp[0].with_lifetimes(seconds(9000));
     b.esp[0] = b.esp[0].with_lifetimes(seconds(600));
@@ -93,7 +93,7 @@ fn claim_sends_responder_lifetime() {
 }
 
 #[test]
-fn claim_does_not_shorten_phase_1() {
+fn claim_refuses_a_longer_lifetime_of_phase_1() {
     let [mut a, mut b] = configs();
     a.proposals[0] = a.proposals[0].with_lifetimes(seconds(9000));
     b.proposals[0] = b.proposals[0].with_lifetimes(seconds(600));
@@ -138,14 +138,35 @@ fn deletion_is_idempotent_and_ignores_unknown_spis() {
     for message_id in [5, 6] {
         delete(&mut link, &spy, message_id, &Delete { doi: Doi::ISAKMP, spi_bytes: &spi, ..base });
     }
-    assert_eq!((link.ends[1].outbound.len(), link.ends[1].inbound.len()), (0, 1), "packets may be under way");
+    assert_eq!((link.ends[1].outbound.len(), link.ends[1].inbound.len()), (0, 1), "packets may be in transit");
     link.run(Duration::from_secs(5));
     assert_eq!((link.ends[1].inbound.len(), link.ends[1].gone.len()), (0, 2));
     assert_eq!(link.ends[1].negotiator.sas().count(), 1);
 }
 
 #[test]
-fn identities_that_are_no_addresses_are_no_selectors() {
+fn new_group_mode_is_refused_by_a_notification() {
+    let (mut link, spy) = agreed();
+    // DOI and situation, a proposal for ISAKMP, and a transform KEY_IKE of the private group 32769.
+    let body = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 20, 1, 1, 0, 1, 0, 0, 0, 12, 1, 1, 0, 0, 0x80, 4, 0x80, 1];
+    let chain = spy.chain(1, []);
+    let message = spy.message((ExchangeKind::NEW_GROUP, 1), &chain, |writer| {
+        writer.payload(PayloadKind::SA, |payload| payload.put(&body)).map(drop)
+    });
+    let (sent, sas) = (link.sent.len(), link.ends[1].negotiator.sas().count());
+    let mut forged = message.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    link.inject(1, forged);
+    assert_eq!(link.sent.len(), sent, "a message that is not authentic has no answer");
+    link.inject(1, message.clone());
+    let [(_, 1, answer)] = &spy.informational(&link)[..] else { panic!("one notification") };
+    assert_eq!(notification(answer).unwrap().kind, NotifyKind::ATTRIBUTES_NOT_SUPPORTED);
+    link.inject(1, message);
+    assert_eq!((link.sent.len(), link.ends[1].negotiator.sas().count()), (sent + 1, sas), "it is answered once");
+}
+
+#[test]
+fn client_identities_that_are_not_addresses_are_refused() {
     let (mut link, spy) = agreed();
     let exponentiations = link.ends[1].host.exponentiations;
     // IDcr is an FQDN; then protocol 0 with a port; then an unspecified host.
@@ -181,7 +202,7 @@ fn identities_that_are_no_addresses_are_no_selectors() {
 }
 
 #[test]
-fn forged_qm_leaves_chain() {
+fn a_forged_quick_mode_message_does_not_change_the_iv_chain() {
     let mut link = Link::new(configs(), 505);
     let now: Instant = link.now;
     link.ends[0].initiate(now).unwrap();

@@ -28,7 +28,8 @@ fn agreed(configs: [Config; 2], seed: u64) -> Link {
     link
 }
 
-/// Reports a packet of each of these sides, which the other one receives if the wire carries it, and runs for a time.
+/// Reports a packet of each of these sides, which the other one receives if the network delivers it, and runs for a
+/// time.
 fn traffic(link: &mut Link, sides: &[usize], is_received: bool, seconds: u64) {
     for _ in 0..seconds {
         let now = link.now;
@@ -50,7 +51,7 @@ fn count(link: &Link, side: usize, counter: Counter) -> u32 {
 //# SHOULD: a query is sent only by a peer that is interested in the liveliness of the other one
 //# MUST: later queries increment the number by one
 #[test]
-fn dpd_asks_only_when_packets_went_out() {
+fn dpd_query_is_sent_only_after_outbound_packets_without_an_answer() {
     let mut link = agreed(detecting(), 2000);
     link.run(Duration::from_secs(500));
     assert_eq!(seen(&link), [], "nothing was sent");
@@ -62,11 +63,11 @@ fn dpd_asks_only_when_packets_went_out() {
     assert_eq!([Counter::DpdSent, Counter::DpdAnswered].map(|counter| count(&link, 0, counter)), [1, 1]);
     assert_eq!([Counter::DpdSent, Counter::DpdAnswersSent].map(|counter| count(&link, 1, counter)), [0, 1]);
     link.run(Duration::from_secs(500));
-    assert_eq!(seen(&link).len(), 2, "the answer was a sign of life, and nothing was sent after it");
+    assert_eq!(seen(&link).len(), 2, "the answer proves liveliness, and no query was sent after it");
     traffic(&mut link, &[0], false, DELAY + 3);
     let all = seen(&link);
     let numbers: Vec<_> = all.iter().filter(|seen| seen.is_query).map(|seen| seen.number - query.number).collect();
-    assert_eq!(numbers, [0, 1, 2], "at once, as the last sign of life is long ago, and again after the delay");
+    assert_eq!(numbers, [0, 1, 2], "at once, as the last proof of liveliness is long ago, and again after the delay");
     assert_eq!((link.agreed(), link.ends[0].dead), (1, 0));
 }
 
@@ -82,7 +83,7 @@ fn dpd_is_disabled_without_configuration() {
 //# MUST: a peer that takes part sends the vendor ID
 //# MUST: an entity that has sent the vendor ID answers a query
 #[test]
-fn a_peer_without_the_vendor_id_is_not_asked() {
+fn no_query_is_sent_to_a_peer_without_the_vendor_id() {
     let mut link = Link::new(detecting(), 2020);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -109,7 +110,7 @@ fn a_peer_without_the_vendor_id_is_not_asked() {
 //# SHOULD: traffic is used as proof of liveliness
 //# SHOULD NOT: with regular traffic no exchange is initiated
 #[test]
-fn dpd_counts_esp_as_life() {
+fn inbound_esp_packets_postpone_dpd_queries() {
     let mut link = agreed(detecting(), 2002);
     traffic(&mut link, &[0, 1], true, 200);
     assert_eq!(seen(&link), [], "packets are received");
@@ -123,7 +124,7 @@ fn dpd_counts_esp_as_life() {
 //# SHOULD: a query without an answer is retransmitted
 //# MUST: later queries increment the number by one
 #[test]
-fn dpd_same_number_on_retry() {
+fn a_retransmitted_dpd_query_has_the_same_sequence_number() {
     let mut link = agreed(detecting(), 2003);
     link.run(Duration::from_secs(DELAY));
     link.faults.lost = 100;
@@ -143,7 +144,7 @@ fn dpd_same_number_on_retry() {
 //= RFC 3706 5.4/6
 //# SHOULD: after some retransmissions the peer is unreachable, and its SAs are deleted
 #[test]
-fn both_ends_find_a_dead_peer_over_a_cut_wire() {
+fn both_peers_report_a_dead_peer_when_all_messages_are_lost() {
     let mut link = agreed(detecting(), 2004);
     let now = link.now;
     link.ends[1].initiate_policy(now, 2).unwrap();
@@ -172,9 +173,9 @@ fn both_ends_find_a_dead_peer_over_a_cut_wire() {
     assert_eq!(link.agreed(), 1);
 }
 
-/// A quick mode is in progress when the peer is found dead; a request that has sent nothing begins phase 1 again.
+/// A quick mode is in progress when the peer is declared dead; a request without a message sent begins phase 1 again.
 #[test]
-fn negotiations_with_a_dead_peer_end() {
+fn negotiations_with_a_dead_peer_are_ended() {
     let mut link = agreed(detecting(), 2005);
     link.run(Duration::from_secs(DELAY));
     link.faults.lost = 100;
@@ -188,7 +189,7 @@ fn negotiations_with_a_dead_peer_end() {
 }
 
 #[test]
-fn dpd_during_rekey() {
+fn dead_peer_is_found_while_phase_1_is_renewed() {
     let start = || {
         let configs = detecting().map(|mut config| {
             config.proposals[0] = config.proposals[0].with_lifetimes(seconds(400));
@@ -211,7 +212,7 @@ fn dpd_during_rekey() {
         // The last query is sent 40 seconds later, and the renewal has no answer for 60 seconds.
         traffic(&mut link, &[0], false, 65);
         let queries = seen(&link).len();
-        assert_eq!((link.ends[0].dead, queries), (0, 5), "the verdict waits for the end of phase 1");
+        assert_eq!((link.ends[0].dead, queries), (0, 5), "the peer is not declared dead before the end of phase 1");
         if is_restored {
             link.faults.lost = 0;
         }
@@ -226,7 +227,7 @@ fn dpd_during_rekey() {
 
 /// Queries are sent in the newest ISAKMP SA only.
 #[test]
-fn the_newest_isakmp_sa_carries_the_queries() {
+fn dpd_queries_are_sent_in_the_newest_isakmp_sa() {
     let configs = detecting().map(|mut config| {
         config.proposals[0] = config.proposals[0].with_lifetimes(seconds(600));
         config
@@ -242,7 +243,7 @@ fn the_newest_isakmp_sa_carries_the_queries() {
 
 /// Peers with other identities behind the same address are not dead with it.
 #[test]
-fn a_dead_peer_spares_other_identities() {
+fn other_identities_at_the_address_of_a_dead_peer_keep_their_sas() {
     let mut link = agreed(detecting(), 2008);
     let first = *link.ends[1].outbound.keys().next().unwrap();
     let [mut other, _] = detecting();
@@ -274,7 +275,7 @@ type Row<'a> = (NotifyKind, &'a [[u8; 8]; 2], &'a [u8], Counter);
 //# SHOULD: each entity keeps the sequence number of its peer
 //# SHOULD: a query without the expected number is rejected
 #[test]
-fn dpd_replay() {
+fn replayed_dpd_queries_are_answered_five_times_and_then_refused() {
     let mut link = agreed(detecting(), 2009);
     let spy = Spy::new(&link);
     let cookies = [spy.cookies.initiator, spy.cookies.responder];
@@ -326,9 +327,9 @@ fn dpd_replay() {
     assert_eq!(link.sent.len(), sent);
 }
 
-/// Answers that an attacker has recorded are no sign of life.
+/// Answers that an attacker has recorded do not prove liveliness.
 #[test]
-fn a_replayed_answer_is_no_sign_of_life() {
+fn a_replayed_dpd_answer_does_not_postpone_the_detection() {
     let mut link = agreed(detecting(), 2010);
     let before = link.sent.len();
     traffic(&mut link, &[0], false, 20 * (DELAY + 1));
@@ -366,9 +367,9 @@ fn queries_in_cleartext_are_not_answered() {
     assert_eq!((link.sent.len(), count(&link, 1, Counter::ClearNotify)), (sent, 2));
 }
 
-/// The peer has restarted: its answer to a query is none, but it knows the address, and begins phase 1.
+/// The peer has restarted: it does not answer a query of an unknown SA, but begins phase 1 with the configured address.
 #[test]
-fn stranger_knows_us_after_reboot() {
+fn a_restarted_peer_that_receives_a_dpd_query_begins_phase_1() {
     let mut link = agreed(detecting(), 2012);
     let [config, _] = detecting();
     link.restart(0, config);
@@ -385,9 +386,9 @@ fn stranger_knows_us_after_reboot() {
     seen(&link);
 }
 
-/// An attacker cannot keep a dead peer alive by first messages with its address.
+/// An attacker cannot conceal a dead peer by first messages with its address.
 #[test]
-fn half_open_exchanges_of_forged_addresses_do_not_postpone_the_verdict() {
+fn forged_first_messages_do_not_postpone_the_detection_of_a_dead_peer() {
     let mut link = agreed(detecting(), 2013);
     link.run(Duration::from_secs(DELAY));
     let mut attacker = Link::new(configs(), 2014);
@@ -401,7 +402,7 @@ fn half_open_exchanges_of_forged_addresses_do_not_postpone_the_verdict() {
 }
 
 #[test]
-fn dead_peer_detection_over_faulty_wires() {
+fn live_peers_are_not_reported_dead_over_a_lossy_network() {
     let mut queries = 0;
     for seed in 0..60 {
         let mut link = agreed(detecting(), 2100 + seed);

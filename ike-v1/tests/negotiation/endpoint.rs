@@ -1,4 +1,4 @@
-//! Endpoint of a test: a negotiator, its configuration, and the SAs that it was told to install.
+//! Endpoint of a test: a negotiator, its configuration, and the SAs that it has to install.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,10 +10,11 @@ use ike_codec::{
     Lifetimes, NatTraversals, ProtocolId,
 };
 use ike_v1::{
-    CertificateRefusal, ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError, DiffieHellman, Event,
-    Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, ModeConfig, NatSituation, NegotiatedSa, Negotiator,
-    Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Refusal,
-    Refused, Settings, SignedIdentity, Software, XauthAnswer, XauthRequest,
+    CertificateRefusal, CertificateRequests, ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError,
+    DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId, ModeConfig,
+    NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
+    PolicyRefusal, PolicyRequest, PreSharedKey, ProposalCheck, Refusal, Refused, Settings, SignedIdentity, Software,
+    XauthAnswer, XauthPart, XauthRequest,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -36,9 +37,9 @@ pub struct Config {
     pub identity_port: (u8, u16),
     pub policy: Option<Selector>,
     pub mode: Mode,
-    /// Templates of the policy in the place of that of ESP, if there are any.
+    /// Templates of the policy that replace that of ESP, if there are any.
     pub bundle: Vec<(ProtocolId, Mode, Vec<Phase2Choice>)>,
-    /// Set if groups are computed as specified. Otherwise a small group is used in the place of each.
+    /// Set if groups are computed as specified. Otherwise a small group replaces each.
     pub has_real_groups: bool,
     pub spis: u32,
     /// Exchanges of phase 1.
@@ -48,12 +49,39 @@ pub struct Config {
     pub fragment_size: u16,
     /// Certificate with which the endpoint signs.
     pub certificate: Option<Vec<u8>>,
+    /// Certificates of other authorities.
+    pub further_certificates: Vec<Vec<u8>>,
+    /// Name of the authority whose certificates are requested.
+    pub authority: &'static [u8],
     pub dead_peer_detection: Option<DeadPeerDetection>,
+    pub xauth: Option<XauthPart>,
     pub mode_config: Option<ModeConfig>,
     /// Name and password: of the user of a client, or of the only user of a server.
     pub user: Option<(Vec<u8>, Vec<u8>)>,
     /// Configuration that a server assigns.
     pub lease: Option<ClientConfig>,
+    /// Set if a server refuses clients without an assigned address.
+    pub refuses_unleased: bool,
+    /// Set if the policies are made for the selectors of the initiator.
+    pub generates: bool,
+}
+
+/// Policy that was made for the selectors of an initiator.
+pub struct Generated {
+    pub number: u32,
+    pub owner: (PeerId, u64),
+    pub selector: Selector,
+    pub protocol: ProtocolId,
+    pub mode: Mode,
+    pub proposals: Vec<Phase2Choice>,
+}
+
+impl Config {
+    /// Returns a certificate of the endpoint by its number.
+    fn own_certificate(&self, number: u8) -> Option<&[u8]> {
+        let further = self.further_certificates.iter();
+        self.certificate.iter().chain(further).nth(number.into()).map(Vec::as_slice)
+    }
 }
 
 /// Services of an endpoint.
@@ -73,29 +101,64 @@ pub struct TestHost {
     pub is_passive: bool,
     /// Identities of further peers at the address of the first one.
     pub further_peers: Vec<(IdKind, Vec<u8>)>,
-    /// Pre-shared keys by the address of the peer, `None` for every other address, in the place of the only one.
+    /// Pre-shared keys by the address of the peer, `None` for every other address, instead of a single one.
     pub keys: Vec<(Option<IpAddr>, Vec<u8>)>,
-    /// Questions that are answered later.
+    /// Queries that are answered later.
     pub later: Later,
     /// Values of the peer that were refused.
     pub refused: Vec<String>,
+    /// Certificates of the peer.
+    pub seen_certificates: Vec<Vec<u8>>,
+    /// ISAKMP SAs in which a configuration was assigned.
+    pub leased: Vec<IsakmpSaId>,
+    /// Policies that were made for initiators.
+    pub generated: Vec<Generated>,
 }
 
-/// Questions that a host does not answer at once.
+impl TestHost {
+    /// Returns the number of a policy with the protocol and mode that a peer proposes. The remote selector is the address
+    /// of the peer, or the one that is assigned to it; one selector is for one identity.
+    fn generate(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        let (selector, owner) = (request.selector, (peer, request.identity));
+        if let Some(known) = self.generated.iter().find(|own| own.selector == selector) {
+            return if known.owner == owner { Ok(known.number) } else { Err(PolicyRefusal::SelectorTaken) };
+        }
+        let lease = self.config.lease.and_then(|lease| lease.address).map(IpAddr::V4);
+        let is_lease = lease.is_some_and(|lease| selector.destination == AddressRange::host(lease));
+        let is_peer = selector.destination == AddressRange::host(request.path.remote.ip());
+        let [(protocol, mode)] = request.bundle().collect::<Vec<_>>()[..] else { return Err(PolicyRefusal::NoPolicy) };
+        let mode = match mode {
+            Some(EncapsulationMode::TUNNEL | EncapsulationMode::UDP_TUNNEL) => Mode::Tunnel,
+            Some(EncapsulationMode::TRANSPORT | EncapsulationMode::UDP_TRANSPORT) => Mode::Transport,
+            _ => return Err(PolicyRefusal::NoPolicy),
+        };
+        if !is_lease && !is_peer {
+            return Err(PolicyRefusal::NoPolicy);
+        }
+        let number = 1_000 + self.generated.len() as u32;
+        let encapsulation = if mode == Mode::Tunnel { EncapsulationMode::TUNNEL } else { EncapsulationMode::TRANSPORT };
+        let mut proposals = self.config.esp.clone();
+        proposals.iter_mut().for_each(|choice| choice.encapsulation = Some(encapsulation));
+        self.generated.push(Generated { number, owner, selector, protocol, mode, proposals });
+        Ok(number)
+    }
+}
+
+/// Queries that a host does not answer at once.
 #[derive(Default)]
 pub struct Later {
-    /// Which questions are answered later, counted from 0.
+    /// Selects the queries that are answered later, counted from 0.
     pub questions: Option<fn(usize) -> bool>,
     /// Time until the answer.
     pub delay: Duration,
-    /// Number of questions so far.
+    /// Number of queries so far.
     pub count: usize,
-    /// Questions that wait for an answer, with their values.
+    /// Queries that wait for an answer, with their values.
     pub waiting: Vec<Vec<u8>>,
 }
 
 impl Later {
-    /// Returns an answer, unless the question is asked for the first time and is one that is answered later.
+    /// Returns an answer, unless the query is the first of its kind and is one that is answered later.
     fn answer<T>(&mut self, question: &[&[u8]], answer: impl FnOnce() -> T) -> Poll<T> {
         let question = question.concat();
         match self.waiting.iter().position(|waiting| *waiting == question) {
@@ -160,7 +223,7 @@ pub struct Endpoint {
     pub deaf: bool,
     /// Set if an outbound SA was removed before its successor was installed.
     pub has_gap: bool,
-    /// Time at which the questions that wait are answered.
+    /// Time at which the pending queries are answered.
     pub resume_at: Option<Instant>,
 }
 
@@ -178,7 +241,7 @@ pub fn network(third: u8) -> AddressRange {
     AddressRange::prefix(IpAddr::from([192, 168, third, 0]), 24).unwrap()
 }
 
-/// ESP with a cipher and an integrity algorithm, with their default key lengths.
+/// Returns an offer of ESP with a cipher and an integrity algorithm, with their default key lengths.
 pub fn esp(cipher: CipherAlgorithm, integrity: IntegrityAlgorithm) -> Phase2Choice {
     let cipher_key = cipher.row().unwrap().default_key;
     let integrity_key = integrity.row().map_or(0, |row| row.default_key);
@@ -216,10 +279,15 @@ pub fn configs() -> [Config; 2] {
         forces_nat_traversal: false,
         fragment_size: 1280,
         certificate: None,
+        further_certificates: Vec::new(),
+        authority: b"authority",
         dead_peer_detection: None,
+        xauth: None,
         mode_config: None,
         user: None,
         lease: None,
+        refuses_unleased: false,
+        generates: false,
     };
     [config(selector(1, 2)), config(selector(2, 1))]
 }
@@ -254,6 +322,9 @@ impl Endpoint {
                 keys: Vec::new(),
                 later: Later::default(),
                 refused: Vec::new(),
+                seen_certificates: Vec::new(),
+                leased: Vec::new(),
+                generated: Vec::new(),
             },
             inbound: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -321,7 +392,7 @@ impl Endpoint {
         datagrams
     }
 
-    /// Answers the questions that wait.
+    /// Answers the pending queries.
     pub fn resume(&mut self, now: Instant) {
         self.resume_at = None;
         self.negotiator.resume(now, &mut self.host);
@@ -387,7 +458,7 @@ impl Endpoint {
     }
 }
 
-/// Signature of the tests: a digest that is as long as one of a key of 1024 bits.
+/// Returns the signature of the tests: a digest with the length of a signature with a key of 1024 bits.
 pub fn signature_of(certificate: &[u8], method: AuthMethod, hash: &[u8]) -> Vec<u8> {
     let parts = (0..4u8).map(|n| HashFunction::Sha2_256.digest(&[&[n], certificate, &method.0.to_be_bytes(), hash]));
     parts.flat_map(|part| part.expose().to_vec()).collect()
@@ -441,6 +512,7 @@ impl Host for TestHost {
             forces_nat_traversal: self.config.forces_nat_traversal,
             fragment_size: self.config.fragment_size,
             dead_peer_detection: self.config.dead_peer_detection,
+            xauth: self.config.xauth,
             mode_config: self.config.mode_config,
             ..Peer::new(local_identity, &self.config.proposals)
         })
@@ -452,10 +524,25 @@ impl Host for TestHost {
         self.later.answer(&[b"pre-shared key"], || PreSharedKey::new(key?).ok())
     }
 
-    fn sign(&mut self, _: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
+    fn choose_certificate(&self, _: PeerId, requests: &CertificateRequests<'_>) -> u8 {
+        // The name of the authority follows the name of the identity.
+        let is_of = |own: &Vec<u8>, authority: &[u8]| own.ends_with(authority);
+        let fits = |own: &&Vec<u8>| requests.iter().any(|request| is_of(own, request.data));
+        let further = self.config.further_certificates.iter();
+        self.config.certificate.iter().chain(further).position(|own| fits(&own)).unwrap_or(0) as u8
+    }
+
+    fn sign(
+        &mut self,
+        _: PeerId,
+        certificate: u8,
+        method: AuthMethod,
+        hash: &[u8],
+        signature: &mut [u8],
+    ) -> Poll<Option<usize>> {
         let Self { later, config, .. } = self;
         later.answer(&[b"sign", hash], || {
-            let signed = signature_of(config.certificate.as_ref()?, method, hash);
+            let signed = signature_of(config.own_certificate(certificate)?, method, hash);
             signature[..signed.len()].copy_from_slice(&signed);
             Some(signed.len())
         })
@@ -467,6 +554,7 @@ impl Host for TestHost {
         method: AuthMethod,
         signed: &SignedIdentity<'_>,
     ) -> Poll<Result<(), CertificateRefusal>> {
+        self.seen_certificates.extend(signed.certificates().map(|certificate| certificate.data.to_vec()));
         self.later.answer(&[b"verify", signed.hash, signed.signature], || {
             let certificate = signed.certificates().next().ok_or(CertificateRefusal::Missing)?;
             if !certificate.data.starts_with(signed.identity.data) {
@@ -477,17 +565,24 @@ impl Host for TestHost {
         })
     }
 
-    fn certificate(&self, _: PeerId, index: usize) -> Option<Certificate<'_>> {
-        let data = self.config.certificate.as_deref().filter(|_| index == 0)?;
+    fn certificate(&self, _: PeerId, certificate: u8, index: usize) -> Option<Certificate<'_>> {
+        let data = self.config.own_certificate(certificate).filter(|_| index == 0)?;
         Some(Certificate { encoding: CertificateEncoding::X509_SIGNATURE, data })
     }
 
     fn certificate_request(&self, _: PeerId, index: usize) -> Option<Certificate<'_>> {
-        let request = Certificate { encoding: CertificateEncoding::X509_SIGNATURE, data: b"authority" };
+        let request = Certificate { encoding: CertificateEncoding::X509_SIGNATURE, data: self.config.authority };
         (index == 0 && self.config.certificate.is_some()).then_some(request)
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
+        if let Some(own) = self.generated.iter().find(|own| own.number == policy) {
+            let (policy, reqid) = (IpsecPolicy::new(policy, own.selector), own.number);
+            let proposals = &own.proposals;
+            let template =
+                |protocol| IpsecTemplate { protocol, mode: own.mode, reqid, inbound_reqid: reqid, proposals };
+            return policy.with(template(own.protocol));
+        }
         let steps = policy.checked_sub(1).filter(|steps| *steps < POLICIES)?;
         let selector = moved(self.config.policy?, steps as u8);
         let policy = IpsecPolicy::new(policy, selector);
@@ -501,8 +596,16 @@ impl Host for TestHost {
             .try_fold(policy, |policy, (protocol, mode, proposals)| policy.with(template(*protocol, *mode, proposals)))
     }
 
-    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        (1..=POLICIES).filter_map(|number| self.policy(number)).find(|policy| policy.selector.contains(selector))
+    fn find_policy(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        if self.config.refuses_unleased && !self.leased.contains(&request.sa) {
+            return Err(PolicyRefusal::NotLeased);
+        }
+        if self.config.generates {
+            return self.generate(peer, request);
+        }
+        let mut policies = (1..=POLICIES).filter_map(|number| self.policy(number));
+        let found = policies.find(|policy| policy.selector.contains(&request.selector));
+        found.map(|policy| policy.number).ok_or(PolicyRefusal::NoPolicy)
     }
 
     fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Poll<Option<u32>> {
@@ -566,6 +669,7 @@ impl Host for TestHost {
 
     fn lease(&mut self, _: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
         let lease = self.config.lease;
+        self.leased.push(request.sa);
         self.later.answer(&[b"lease", format!("{:?}", request.sa).as_bytes()], || lease)
     }
 
@@ -573,6 +677,7 @@ impl Host for TestHost {
         self.refused.push(match what {
             Refused::Identity(identity) => format!("{} {}", identity.kind, identity.data.escape_ascii()),
             Refused::Selectors(selector) => format!("{} {}", selector.source, selector.destination),
+            Refused::NotLeased(selector) => format!("not leased: {}", selector.destination),
             _ => "unknown".to_owned(),
         });
     }

@@ -11,11 +11,11 @@ use crate::endpoint::{Config, configs, first_message, phase_1};
 use crate::wire::Link;
 
 #[test]
-fn four_spoofed_first_messages_lock_a_peer_out() {
+fn four_spoofed_first_messages_do_not_lock_a_peer_out() {
     let mut link = Link::new(configs(), 701);
     for seed in 0..4 {
         let [config, _] = configs();
-        // Blind: nothing of what the peer has sent is known.
+        // The attacker is off-path: it has received no message of the peer.
         let message = first_message(config, 9000 + seed);
         link.inject(1, message);
     }
@@ -26,7 +26,7 @@ fn four_spoofed_first_messages_lock_a_peer_out() {
 }
 
 #[test]
-fn a_refused_first_message_sheds_nothing() {
+fn a_refused_first_message_replaces_no_half_open_exchange() {
     let mut link = Link::new(configs(), 702);
     for last in 10..14 {
         let [config, _] = configs();
@@ -40,7 +40,7 @@ fn a_refused_first_message_sheds_nothing() {
 }
 
 #[test]
-fn an_initiator_that_has_returned_the_cookie_is_not_shed_for_one_that_has_not() {
+fn exchange_of_an_initiator_that_has_returned_the_cookie_is_not_replaced() {
     let mut link = Link::new(configs(), 703);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -54,7 +54,7 @@ fn an_initiator_that_has_returned_the_cookie_is_not_shed_for_one_that_has_not() 
 }
 
 #[test]
-fn a_malformed_public_value_takes_no_token_of_the_key_exchanges() {
+fn malformed_public_values_do_not_count_as_key_exchanges() {
     let mut link = Link::new(configs(), 704);
     let [config, _] = configs();
     link.inject(1, first_message(config, 9300));
@@ -145,7 +145,7 @@ fn forged_messages_5_are_decrypted_fifty_times_a_second() {
 }
 
 #[test]
-fn answer_is_not_larger() {
+fn answers_to_first_messages_are_not_larger_than_the_messages() {
     let mut link = Link::new(configs(), 721);
     let [a, b] = configs();
     let mut offers = vec![first_message(a.clone(), 1)];

@@ -1,4 +1,4 @@
-//! Negotiation between two endpoints with a clock of the test, over wires without and with faults.
+//! Negotiation between two endpoints with a clock of the test, over a network without and with faults.
 
 mod aggressive;
 mod agreement;
@@ -10,7 +10,11 @@ mod dpd;
 mod endpoint;
 mod faults;
 mod fragments;
+mod generated;
+mod habits;
+mod lease;
 mod limits;
+mod login_limits;
 mod nat;
 mod order;
 mod quick;
@@ -27,3 +31,4 @@ mod states;
 mod suspension;
 mod wire;
 mod xauth;
+mod xauth_direction;

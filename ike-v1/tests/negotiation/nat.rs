@@ -35,7 +35,7 @@ fn negotiated(configs: [Config; 2], nat: Nat) -> Link {
     link
 }
 
-/// UDP encapsulation of the only outbound and inbound SA of an endpoint.
+/// Returns the UDP encapsulation of the only outbound and inbound SA of an endpoint.
 fn encaps(link: &Link, side: usize) -> [Option<UdpEncap>; 2] {
     let one = |sas: &std::collections::BTreeMap<u32, crate::endpoint::Installed>| sas.values().next().unwrap().encap;
     [one(&link.ends[side].outbound), one(&link.ends[side].inbound)]
@@ -46,7 +46,7 @@ fn ports(source: u16, destination: u16) -> Option<UdpEncap> {
 }
 
 #[test]
-fn nat_here() {
+fn nat_in_front_of_the_initiator_is_detected() {
     for mode in MODES {
         let link = negotiated(with_exchange(mode), nat(7, 10_000));
         assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
@@ -72,7 +72,7 @@ fn negotiate_to_nat(link: &mut Link) {
 }
 
 #[test]
-fn nat_there() {
+fn nat_in_front_of_the_responder_is_detected() {
     for mode in MODES {
         let mut link = Link::new(with_exchange(mode), 2);
         negotiate_to_nat(&mut link);
@@ -86,7 +86,7 @@ fn nat_there() {
 }
 
 #[test]
-fn nat_both() {
+fn nat_in_front_of_both_peers_is_detected() {
     for mode in MODES {
         let mut link = Link::new(with_exchange(mode), 3).behind_nat(nat(7, 20_000));
         negotiate_to_nat(&mut link);
@@ -97,7 +97,7 @@ fn nat_both() {
 }
 
 #[test]
-fn nat_forced() {
+fn forced_nat_traversal_uses_esp_in_udp() {
     for mode in MODES {
         for side in 0..2 {
             let mut configs = with_exchange(mode);
@@ -114,7 +114,7 @@ fn nat_forced() {
 }
 
 #[test]
-fn without_a_nat_the_port_stays() {
+fn port_500_is_used_without_a_nat() {
     let mut link = Link::new(configs(), 5);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -138,7 +138,7 @@ fn a_peer_without_nat_traversal_is_sent_no_nat_d() {
 }
 
 #[test]
-fn nat_d_of_three_drafts() {
+fn nat_d_payloads_of_several_drafts_are_accepted() {
     use NatTraversal::{Draft00, Draft02, Draft02Newline, Draft03, Draft05, Rfc3947};
     for document in [Draft00, Draft02, Draft02Newline, Draft03, Draft05, Rfc3947] {
         let mut configs = configs();
@@ -154,7 +154,7 @@ fn nat_d_of_three_drafts() {
 }
 
 #[test]
-fn nat_draft_00_no_float() {
+fn draft_00_stays_on_port_500() {
     let mut configs = configs();
     configs[1].nat_traversal = NatTraversals::NONE.with(NatTraversal::Draft00);
     configs[0].nat_traversal = NatTraversals::ALL;
@@ -165,7 +165,7 @@ fn nat_draft_00_no_float() {
 }
 
 #[test]
-fn keepalive_only_when_idle() {
+fn nat_keepalives_are_sent_only_without_other_traffic() {
     let mut link = negotiated(configs(), nat(7, 1_000));
     let before = link.sent.len();
     link.run(Duration::from_secs(100));
@@ -181,11 +181,11 @@ fn keepalive_only_when_idle() {
 }
 
 #[test]
-fn port_moves_after_reboot_of_nat() {
+fn sas_follow_the_new_port_of_a_rebooted_nat() {
     let mut link = negotiated(configs(), nat(7, 1_000));
     link.nats[0] = Some(nat(8, 3_000));
     let now = link.now;
-    // The address that the responder knows is gone; a message of the initiator shows the new one.
+    // The former address of the initiator is no longer valid; one of its messages shows the new one.
     link.ends[0].initiate(now).unwrap();
     link.run(Duration::from_secs(15));
     let end = &link.ends[1];
@@ -195,7 +195,7 @@ fn port_moves_after_reboot_of_nat() {
 }
 
 #[test]
-fn port_move_needs_authenticity() {
+fn only_authentic_messages_change_the_port_of_a_peer() {
     let mut link = negotiated(configs(), nat(7, 1_000));
     let before = link.sent.len();
     let now = link.now;
@@ -212,7 +212,7 @@ fn port_move_needs_authenticity() {
 }
 
 #[test]
-fn an_end_behind_a_nat_does_not_follow() {
+fn a_host_behind_a_nat_does_not_follow_address_changes_of_its_peer() {
     let mut link = negotiated(configs(), nat(7, 1_000));
     let before = link.sent.len();
     let now = link.now;
@@ -227,7 +227,7 @@ fn an_end_behind_a_nat_does_not_follow() {
 }
 
 #[test]
-fn the_engine_reports_a_move() {
+fn address_changes_reported_by_the_engine_apply_to_the_negotiator() {
     let mut link = negotiated(configs(), nat(7, 1_000));
     let sa = link.ends[1].outbound.values().next().unwrap().sa;
     let (path, _) = link.ends[1].last_nat.unwrap();
@@ -237,7 +237,7 @@ fn the_engine_reports_a_move() {
     assert_eq!(link.ends[1].moves, [(path, to)]);
 }
 
-/// Transport mode between endpoint 0 behind a NAT and endpoint 1, agreed.
+/// Returns a link with SAs in transport mode between endpoint 0 behind a NAT and endpoint 1.
 fn transport() -> (Link, Spy) {
     let host = |address: IpAddr| ipsec_packet::AddressRange::host(address);
     let [path_a, path_b] = paths();
@@ -282,11 +282,11 @@ fn udp_transport(mode: EncapsulationMode) -> Phase2Choice {
 }
 
 #[test]
-fn transport_nat_oa() {
+fn nat_oa_payloads_contain_the_original_addresses_in_transport_mode() {
     let (link, spy) = transport();
     let destination = link.ends[1].outbound.values().next().unwrap().selector.destination;
     assert_eq!(destination, ipsec_packet::AddressRange::host(nat(7, 0).outer));
-    // Both addresses, as each end knows them.
+    // Both addresses, as each peer sees them.
     let originals = |index: usize| -> Vec<IpAddr> {
         let message = without_marker(&link.sent[index].1);
         let opened = spy.open(0, &[&message]);
@@ -303,7 +303,7 @@ fn transport_nat_oa() {
 }
 
 #[test]
-fn quick_ms818043() {
+fn fqdn_client_identity_behind_a_nat_is_replaced_by_the_address() {
     // Windows renews SAs in transport mode with its name as client identity.
     let (mut link, spy) = transport();
     let [_, path_b] = paths();
@@ -321,7 +321,7 @@ fn quick_ms818043() {
 }
 
 #[test]
-fn udp_modes_of_another_document() {
+fn encapsulation_modes_of_another_nat_traversal_document_are_accepted() {
     let (mut link, spy) = transport();
     let before = link.ends[1].inbound.len();
     ask(&mut link, &spy, 93, &udp_transport(EncapsulationMode::UDP_TRANSPORT_DRAFT), &client_ids());
@@ -334,16 +334,16 @@ fn udp_modes_of_another_document() {
     assert_eq!(link.ends[1].inbound.len(), before + 1);
 }
 
-/// Client identities of endpoint 0 in transport mode: its private address, and that of endpoint 1.
+/// Returns the client identities of endpoint 0 in transport mode: its private address, and that of endpoint 1.
 fn client_ids() -> [Identification<'static>; 2] {
     let id = |data| Identification { kind: IdKind::IPV4, protocol: 0, port: 0, data };
     [id(&[192, 0, 2, 1]), id(&[198, 51, 100, 1])]
 }
 
 #[test]
-fn two_clients_behind_one_nat_same_selector() {
-    // Another client behind the NAT has another identity, and asks for the same selectors: packets to it and to the
-    // first one could not be told apart.
+fn a_second_client_behind_one_nat_with_the_same_selectors_is_refused() {
+    // Another client behind the NAT has another identity, and proposes the same selectors: packets to it and to the
+    // first one could not be distinguished.
     let (mut link, _) = transport();
     let [mut config, _] = [link.ends[0].host.config.clone(), link.ends[1].host.config.clone()];
     config.local_identity = (IdKind::FQDN, b"another.example".to_vec());
@@ -356,7 +356,7 @@ fn two_clients_behind_one_nat_same_selector() {
 }
 
 #[test]
-fn nat_02n_only() {
+fn draft_02_with_newline_is_negotiated_alone() {
     let mut configs = configs();
     configs[1].nat_traversal = NatTraversals::NONE.with(NatTraversal::Draft02Newline);
     let link = negotiated(configs, nat(7, 1_000));
@@ -365,7 +365,7 @@ fn nat_02n_only() {
 }
 
 #[test]
-fn a_copied_message_does_not_move_an_sa_without_a_nat() {
+fn a_copied_message_does_not_change_the_address_of_an_sa_without_a_nat() {
     for (mode, number) in [(ExchangeKind::MAIN, 5), (ExchangeKind::AGGRESSIVE, 3)] {
         let mut link = Link::new(with_exchange(mode), 31);
         let now = link.now;
@@ -386,7 +386,7 @@ fn a_copied_message_does_not_move_an_sa_without_a_nat() {
 }
 
 #[test]
-fn a_recorded_query_does_not_move_an_sa() {
+fn a_recorded_dpd_query_does_not_change_the_address_of_an_sa() {
     // Of dead peer detection: its message ID is forgotten after sixteen others.
     let mut configs = configs();
     configs[0].dead_peer_detection = Some(DeadPeerDetection::after(Duration::from_secs(1)));
@@ -410,7 +410,7 @@ fn a_recorded_query_does_not_move_an_sa() {
 }
 
 #[test]
-fn answers_of_the_host_that_come_later_through_a_nat() {
+fn nat_is_detected_if_the_host_answers_later() {
     for mode in MODES {
         let mut link = Link::new(signing(mode, AuthMethod::RSA_SIGNATURE), 32).behind_nat(nat(7, 1_000));
         for end in &mut link.ends {

@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::renewal::{agreed, initiate, senders};
 use crate::wire::{Faults, Link};
 
-/// Questions that a host answers later.
+/// Queries that a host answers later.
 type Questions = fn(usize) -> bool;
 
 /// Runs for a time. Returns the times without an outbound SA, by endpoint.
@@ -41,19 +41,19 @@ fn gaps(link: &mut Link, time: Duration) -> [Duration; 2] {
 
 /// strongSwan with `delete_rekeyed` and Windows delete the old pair as soon as the new one is complete.
 #[test]
-fn a_peer_that_deletes_the_old_pair_at_once_causes_no_gap() {
+fn traffic_continues_if_the_peer_deletes_the_old_pair_at_once() {
     let mut link = agreed(1);
     let old = link.ends[1].inbound.values().next().unwrap().sa;
     initiate(&mut link, 0);
     link.run(Duration::from_millis(100));
     let (now, end) = (link.now, &mut link.ends[1]);
-    assert!(end.outbound.values().all(|installed| installed.sa != old), "the responder has changed over");
+    assert!(end.outbound.values().all(|installed| installed.sa != old), "the responder uses the new pair");
     end.negotiator.delete(now, Target::IpsecSa(old), &mut end.host);
     assert_eq!(gaps(&mut link, Duration::from_secs(10)), [Duration::ZERO; 2]);
 }
 
 #[test]
-fn an_old_pair_that_expires_during_the_changeover_causes_no_gap() {
+fn traffic_continues_if_the_old_pair_expires_during_the_changeover() {
     let mut found = Vec::new();
     for life in [2, 4, 10, 100] {
         let mut configs = configs();
@@ -67,16 +67,16 @@ fn an_old_pair_that_expires_during_the_changeover_causes_no_gap() {
         let gaps = gaps(&mut link, Duration::from_millis(1800));
         found.extend((gaps != [Duration::ZERO; 2]).then_some((life, gaps)));
     }
-    assert!(found.is_empty(), "lives with gaps at each end: {found:?}");
+    assert!(found.is_empty(), "lifetimes with gaps at each peer: {found:?}");
 }
 
 /// Request of this host that `initiate` leaves to a negotiation of the peer, which then fails.
 #[test]
-fn a_request_left_to_a_peer_that_fails_is_reported() {
+fn a_request_that_waits_for_a_failed_negotiation_of_the_peer_is_reported() {
     let mut link = agreed(3);
     initiate(&mut link, 0);
     let [config, _] = configs();
-    // Message 1 arrives, and the peer is gone.
+    // Message 1 arrives, and the peer does not answer.
     link.run(Duration::from_millis(25));
     link.restart(0, config);
     link.ends[0].deaf = true;
@@ -94,7 +94,7 @@ fn a_request_left_to_a_peer_that_fails_is_reported() {
 
 /// A peer may decide otherwise which of two crossing pairs it keeps.
 #[test]
-fn a_deleted_winner_of_a_crossing_leaves_an_outbound_sa() {
+fn an_outbound_sa_remains_if_the_preferred_of_two_crossing_pairs_is_deleted() {
     let mut link = agreed(4);
     initiate(&mut link, 0);
     initiate(&mut link, 1);
@@ -103,13 +103,13 @@ fn a_deleted_winner_of_a_crossing_leaves_an_outbound_sa() {
     let winner = end.outbound.values().next().unwrap().sa;
     end.negotiator.delete(now, Target::IpsecSa(winner), &mut end.host);
     link.run(Duration::from_secs(30));
-    assert!(!link.ends[1].inbound.is_empty(), "the loser still receives at the peer");
-    assert!(!link.ends[0].outbound.is_empty(), "and this host has an SA to send");
+    assert!(!link.ends[1].inbound.is_empty(), "the redundant pair still receives at the peer");
+    assert!(!link.ends[0].outbound.is_empty(), "this host has an outbound SA");
 }
 
 /// Kilobyte lifetimes: the responder of the first pair renews it within half a minute.
 #[test]
-fn an_early_renewal_by_the_other_end_is_used() {
+fn an_early_renewal_by_the_peer_is_used() {
     let mut ignored = 0;
     for seed in 0..40 {
         let mut configs = configs();
@@ -171,7 +171,7 @@ fn a_request_that_waits_for_the_only_exchange_begins_when_it_is_free() {
     assert!(ready.len() == 2 && ready[1].1 < Duration::from_secs(5), "{ready:?}");
 }
 
-/// SPIs of a bundle whose installation failed are released, even if nothing else happens.
+/// SPIs of a bundle whose installation failed are released without a further event.
 #[test]
 fn an_installation_that_failed_leaves_no_reserved_spi() {
     let configs = bundles::both(&bundles::templates(Mode::Tunnel));
@@ -190,7 +190,7 @@ fn an_installation_that_failed_leaves_no_reserved_spi() {
     check_spis(&link);
 }
 
-/// Every reserved SPI was announced, as those that were not are released.
+/// Asserts that every reserved SPI was announced: others are released.
 pub fn check_spis(link: &Link) {
     for (side, end) in link.ends.iter().enumerate() {
         for spi in &end.host.reserved {
@@ -201,9 +201,9 @@ pub fn check_spis(link: &Link) {
     }
 }
 
-/// Anything at any time: the endpoints come to rest, and nothing is left.
+/// Random operations at random times: in the end both endpoints are idle and have no state left.
 #[test]
-fn random_operations_leave_nothing() {
+fn random_operations_leave_no_state() {
     for seed in 0..400 {
         let mut random = Random(77_000 + seed);
         let mut configs = if seed % 3 == 0 { bundles::both(&bundles::templates(Mode::Tunnel)) } else { configs() };
@@ -278,7 +278,7 @@ fn random_operations_leave_nothing() {
 }
 
 #[test]
-fn hostile_lifetimes_do_no_harm() {
+fn extreme_lifetimes_of_the_peer_do_not_overflow() {
     for life in [0, 1, 2, u64::from(u32::MAX), u64::MAX / 1000, u64::MAX - 1, u64::MAX] {
         for kilobytes in [None, Some(0), Some(1), Some(u64::MAX)] {
             let lifetimes = ike_codec::Lifetimes { kilobytes, ..seconds(life) };
@@ -307,7 +307,7 @@ fn hostile_lifetimes_do_no_harm() {
 
 /// The last message of a renewal is lost and there are no packets: the responder gives up and deletes the new pair.
 #[test]
-fn a_renewal_that_the_responder_gives_up_leaves_the_old_pair() {
+fn a_renewal_given_up_by_the_responder_keeps_the_old_pair() {
     let mut link = agreed(15);
     initiate(&mut link, 0);
     let end = link.now + Duration::from_millis(25);
@@ -317,12 +317,12 @@ fn a_renewal_that_the_responder_gives_up_leaves_the_old_pair() {
     link.ends[1].deaf = false;
     link.run(Duration::from_secs(30));
     assert!(!link.ends[1].outbound.is_empty(), "the responder sends with the old pair");
-    assert!(!link.ends[0].outbound.is_empty(), "and so does the initiator: {:?}", link.ends[0].gone);
+    assert!(!link.ends[0].outbound.is_empty(), "the initiator sends with the old pair: {:?}", link.ends[0].gone);
 }
 
-/// Times without an outbound SA while packets flow in one direction only, over wires that lose messages.
+/// Times without an outbound SA while packets flow in one direction only, over a lossy network.
 #[test]
-fn renewals_with_packets_of_one_side_have_no_gap() {
+fn traffic_of_one_direction_continues_during_renewals() {
     let mut found = [[0; 2]; 3];
     for seed in 0..600 {
         let mode = seed as usize % 3;
@@ -357,7 +357,7 @@ fn renewals_with_packets_of_one_side_have_no_gap() {
 /// A pair of the other end begins 29 seconds after a first one; its first message is lost, so that it begins after 31
 /// seconds at the responder. There are no packets.
 #[test]
-fn pairs_that_have_crossed_at_one_end_only_leave_both_ends_an_outbound_sa() {
+fn an_outbound_sa_remains_at_both_peers_if_pairs_cross_at_one_only() {
     let mut lost = Vec::new();
     for seed in 0..20 {
         let mut link = Link::new(configs(), 40_000 + seed);
@@ -372,9 +372,9 @@ fn pairs_that_have_crossed_at_one_end_only_leave_both_ends_an_outbound_sa() {
     assert!(lost.is_empty(), "outbound SAs of both ends: {lost:?}");
 }
 
-/// Ten policies in a table of sixteen pairs: retired pairs make room for the renewal of others.
+/// Ten policies in a table of sixteen pairs: retired pairs are evicted for the renewal of others.
 #[test]
-fn retired_pairs_make_room_for_renewals() {
+fn replaced_pairs_are_evicted_for_renewals() {
     let mut link = Link::new(configs(), 19);
     for policy in 1..11 {
         let now = link.now;
@@ -391,10 +391,10 @@ fn retired_pairs_make_room_for_renewals() {
     }
 }
 
-/// Both ends renew at any time over faulty wires, with packets now and then: in the end both have an outbound SA whose
-/// inbound SA exists at the other end.
+/// Both ends renew at any time over a faulty network, with occasional packets: in the end both have an outbound SA
+/// whose inbound SA exists at the other end.
 #[test]
-fn renewals_at_any_time_leave_both_ends_an_outbound_sa() {
+fn an_outbound_sa_remains_at_both_peers_after_renewals_at_any_time() {
     for (traffic, interval) in [("both", 1), ("both", 20), ("side 0", 1), ("side 0", 20), ("none", 1000)] {
         let mut lost = Vec::new();
         for seed in 0..200 {
@@ -461,7 +461,7 @@ fn one_peer_does_not_fill_the_table_of_pairs() {
 
 /// One authenticated peer begins quick modes and does not complete them.
 #[test]
-fn one_peer_does_not_hold_every_exchange() {
+fn one_peer_does_not_occupy_every_exchange() {
     let mut link = agreed(16);
     link.ends[0].deaf = true;
     let now = link.now;

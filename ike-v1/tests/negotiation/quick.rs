@@ -1,4 +1,4 @@
-//! Messages of quick mode that another implementation would write, and what the peer makes of them.
+//! Messages of quick mode as other implementations write them, and the reaction of the peer.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn ask_for(link: &mut Link, spy: &Spy, message_id: u32, offer: &Phase2Choice, id
     })
 }
 
-/// Negotiates up to message 2 of quick mode, and sends another message 2 in its place: `write` writes each of its
+/// Negotiates up to message 2 of quick mode, and sends another message 2 instead: `write` writes each of its
 /// payloads, which are numbered from 0.
 fn answered(configs: [Config; 2], write: impl Fn(usize, &Payload<'_>, &mut MessageWriter<'_>) -> Written) -> Link {
     let mut link = Link::new(configs, 1101);
@@ -114,7 +114,7 @@ fn answered_with(ids: &[Identification<'_>; 2]) -> Link {
 }
 
 #[test]
-fn quick_no_ids() {
+fn quick_mode_without_client_identities_uses_the_peer_addresses() {
     let hosts = configs().map(|config| config.policy.unwrap());
     let mut configs = configs();
     for ((config, policy), path) in configs.iter_mut().zip(hosts).zip(paths()) {
@@ -136,7 +136,7 @@ fn quick_no_ids() {
 }
 
 #[test]
-fn quick_ids_as_32_and_as_host() {
+fn host_and_32_bit_prefix_identities_are_equal() {
     let hosts = [AddressRange::host([192, 168, 1, 7].into()), AddressRange::host([192, 168, 2, 7].into())];
     let [mut a, mut b] = configs();
     a.policy = Some(Selector { source: hosts[0], destination: hosts[1], upper: Upper::Any });
@@ -163,7 +163,7 @@ fn quick_ids_as_32_and_as_host() {
 }
 
 #[test]
-fn quick_ids_swapped_refused() {
+fn swapped_client_identities_are_refused() {
     let [first, second] = NETWORKS.each_ref().map(|network| id(IdKind::IPV4_SUBNET, network));
     let (mut link, spy) = agreed(configs());
     ask_for(&mut link, &spy, 9, &configs()[0].esp[0], &[second, first]);
@@ -172,11 +172,11 @@ fn quick_ids_swapped_refused() {
     assert_eq!(link.ends[0].negotiator.counters().get(Counter::Selectors), 1);
     assert!(link.ends[0].inbound.is_empty());
     let link = answered_with(&[first, second]);
-    assert_eq!(link.ends[0].inbound.len(), 1, "those that were sent are accepted");
+    assert_eq!(link.ends[0].inbound.len(), 1, "the identities that were sent are accepted");
 }
 
 #[test]
-fn quick_idcr_as_fqdn_refused() {
+fn fqdn_as_client_identity_of_the_responder_is_refused() {
     let (first, name) = (id(IdKind::IPV4_SUBNET, &NETWORKS[0]), id(IdKind::FQDN, b"example"));
     let (mut link, spy) = agreed(configs());
     ask_for(&mut link, &spy, 9, &configs()[0].esp[0], &[first, name]);
@@ -187,19 +187,19 @@ fn quick_idcr_as_fqdn_refused() {
 }
 
 #[test]
-fn quick_wider_than_policy() {
+fn client_identities_wider_than_the_policy_are_refused() {
     let (mut link, spy) = agreed(configs());
     let second = id(IdKind::IPV4_SUBNET, &NETWORKS[1]);
     for (message_id, wider) in (9..).zip([[192, 168, 0, 0, 255, 255, 254, 0], [0; 8]]) {
         let before = link.sent.len();
         ask_for(&mut link, &spy, message_id, &configs()[0].esp[0], &[id(IdKind::IPV4_SUBNET, &wider), second]);
         assert_eq!((link.ends[1].last_reason(), link.ends[1].inbound.len()), (Some(Refusal::NoPolicy), 1));
-        assert_eq!(link.sent.len() - before, 1, "the initiator is told");
+        assert_eq!(link.sent.len() - before, 1, "the initiator is notified");
     }
 }
 
 #[test]
-fn quick_inside_policy() {
+fn client_identities_narrower_than_the_policy_are_accepted() {
     let (mut link, spy) = agreed(configs());
     let (inside, host) = ([192, 168, 1, 64, 255, 255, 255, 192], [192, 168, 2, 9]);
     let ids = [id(IdKind::IPV4_SUBNET, &inside), Identification { protocol: 6, ..id(IdKind::IPV4, &host) }];
@@ -216,7 +216,7 @@ fn quick_inside_policy() {
 }
 
 #[test]
-fn quick_range_equals_prefix() {
+fn an_address_range_identity_equals_its_prefix() {
     let range = [192, 168, 1, 0, 192, 168, 1, 255];
     let ids = [id(IdKind::IPV4_RANGE, &range), id(IdKind::IPV4_SUBNET, &NETWORKS[1])];
     let (mut link, spy) = agreed(configs());
@@ -230,7 +230,7 @@ fn quick_range_equals_prefix() {
 }
 
 #[test]
-fn pfs_wanted_not_offered() {
+fn missing_perfect_forward_secrecy_is_refused() {
     let mut configs = configs();
     let plain = configs[0].esp[0];
     configs[1].esp[0] = plain.with_group(Group::MODP_768);
@@ -238,7 +238,7 @@ fn pfs_wanted_not_offered() {
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
     link.run(Duration::from_secs(5));
-    assert_eq!((link.agreed(), link.ends[1].host.exponentiations), (0, 2), "those of phase 1");
+    assert_eq!((link.agreed(), link.ends[1].host.exponentiations), (0, 2), "the exponentiations of phase 1 only");
     let text = link.ends[1].failures.last().unwrap().to_string();
     assert!(text.contains("differs in group: got none, expected modp768"), "{text}");
     // The initiator offers it, and the answer has a transform without the group and no key exchange payload.
@@ -253,7 +253,7 @@ fn pfs_wanted_not_offered() {
 }
 
 #[test]
-fn ke_without_group() {
+fn key_exchange_payload_without_a_group_is_refused() {
     let ids = NETWORKS.each_ref().map(|network| id(IdKind::IPV4_SUBNET, network));
     let (mut link, spy) = agreed(configs());
     let exponentiations = link.ends[1].host.exponentiations;
@@ -277,7 +277,7 @@ fn ke_without_group() {
 }
 
 #[test]
-fn several_sa_payloads() {
+fn several_sa_payloads_are_refused() {
     let ids = NETWORKS.each_ref().map(|network| id(IdKind::IPV4_SUBNET, network));
     let (mut link, spy) = agreed(configs());
     ask(&mut link, &spy, 9, |writer| {
@@ -291,7 +291,7 @@ fn several_sa_payloads() {
 }
 
 #[test]
-fn unexpected_transform_chosen() {
+fn a_chosen_transform_that_was_not_offered_is_refused() {
     let des = esp(CipherAlgorithm::DesCbc, IntegrityAlgorithm::HmacSha1_96).with_lifetimes(seconds(28_800));
     let longer = configs()[0].esp[0].with_lifetimes(seconds(28_800)).with_group(Group::MODP_768);
     for transform in [des, longer] {
@@ -305,7 +305,7 @@ fn unexpected_transform_chosen() {
 }
 
 #[test]
-fn message_id_reuse() {
+fn a_reused_message_id_is_refused() {
     let ids = NETWORKS.each_ref().map(|network| id(IdKind::IPV4_SUBNET, network));
     let (mut link, spy) = agreed(configs());
     let offer = configs()[0].esp[0];
@@ -330,7 +330,7 @@ fn message_id_reuse() {
 }
 
 #[test]
-fn fourth_message_ignored() {
+fn a_fourth_message_of_quick_mode_is_ignored() {
     let (mut link, spy) = agreed(configs());
     let message_id = Header::parse(&link.sent[6].1).unwrap().0.message_id;
     let chain = spy.chain(message_id, link.sent[6..9].iter().map(|(_, message)| message));
@@ -367,7 +367,7 @@ fn phase_2_lifetime_absent_means_28800() {
 }
 
 #[test]
-fn kilobyte_life_of_windows() {
+fn lifetimes_in_kilobytes_and_seconds_both_apply() {
     let mut configs = configs();
     let life = Lifetimes { seconds: Some(3600), kilobytes: Some(100_000), ..Lifetimes::default() };
     configs[0].esp[0] = configs[0].esp[0].with_lifetimes(life);

@@ -1,6 +1,6 @@
 //! Random numbers of a seed.
 
-/// SplitMix64.
+/// Pseudo-random numbers of SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 
@@ -17,7 +17,7 @@ impl Random {
         self.next() % limit
     }
 
-    /// True with this probability in percent.
+    /// Returns true with this probability in percent.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

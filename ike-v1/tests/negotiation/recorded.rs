@@ -8,7 +8,9 @@ use ike_codec::{
     Body, EncapsulationMode, ExchangeKind, Header, IdKind, Identification, Message, MessageWriter, NotifyKind,
     PayloadKind, SecurityAssociation,
 };
-use ike_v1::{Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, plaintext};
+use ike_v1::{
+    Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, XauthPart, plaintext,
+};
 use ipsec_packet::{AddressRange, Selector, Upper};
 use ipsec_sa::Mode;
 use test_vectors::{ConversationRecord, conversations};
@@ -37,7 +39,7 @@ fn with_sa<T>(message: &[u8], read: impl FnOnce(&SecurityAssociation<'_>) -> T) 
     Some(read(&sa))
 }
 
-/// Returns what an answer has chosen, without its SPIs: number and protocol of each proposal, number and ID of its
+/// Returns the choice of an answer, without its SPIs: number and protocol of each proposal, number and ID of its
 /// transform, and its attributes, which some daemons return in another order.
 fn chosen(message: &[u8]) -> Vec<String> {
     let chosen = |sa: &SecurityAssociation<'_>| {
@@ -82,7 +84,7 @@ fn phase_1_modes(record: &ConversationRecord) -> Vec<Exchange> {
 }
 
 #[test]
-fn first_messages_of_phase_1_are_answered_as_in_the_recording() {
+fn first_messages_of_phase_1_are_answered_as_by_the_recorded_daemons() {
     let mut answered = BTreeMap::new();
     for record in conversations() {
         for exchange in phase_1_modes(&record) {
@@ -100,6 +102,7 @@ fn first_messages_of_phase_1_are_answered_as_in_the_recording() {
             (configs[1].proposals, configs[1].check) = (vec![choice], ProposalCheck::Obey);
             configs[1].exchanges = PHASE_1.to_vec();
             configs[1].has_real_groups = true;
+            configs[1].xauth = Some(XauthPart::Server);
             configs[1].certificate = Some(b"certificate".to_vec());
             let mut link = Link::new(configs, 990);
             link.inject(1, first.clone());
@@ -230,7 +233,7 @@ fn first_messages_of_quick_mode_are_answered_as_in_the_recording() {
 }
 
 #[test]
-fn dead_peer_detection_has_the_form_of_the_recording() {
+fn dead_peer_detection_matches_the_recording() {
     let record = conversations().into_iter().find(|record| record.id == "racoon-isakmpd-dpd-30s").unwrap();
     let recorded: Vec<_> = exchanges(&record, ExchangeKind::INFORMATIONAL).into_iter().flatten().collect();
     let read = |message: &Vec<u8>| {
@@ -265,7 +268,7 @@ fn dead_peer_detection_has_the_form_of_the_recording() {
 
 /// Plays the part of one side of recorded transaction exchanges, with an endpoint as the other side.
 #[test]
-fn extended_authentication_is_that_of_the_recording() {
+fn extended_authentication_matches_the_recording() {
     let mut exchanged = 0;
     for id in ["strongswan-main-xauth-psk", "vpnc-strongswan-aggressive-xauth-psk", "vpnc-none-3des-md5-modp1024"] {
         let record = conversations().into_iter().find(|record| record.id == id).unwrap();
@@ -275,7 +278,7 @@ fn extended_authentication_is_that_of_the_recording() {
         let mut configs = xauth::pull();
         let user = Some((b"alice".to_vec(), b"wonder-land".to_vec()));
         configs.iter_mut().for_each(|config| config.user = user.clone());
-        // The server of the recording asks the client of the test.
+        // The server of the recording sends its request to the client of the test.
         let mut link = xauth::until_asked(configs, 993);
         let spy = Spy::new(&link);
         for (message_id, exchange) in (8000..).zip([login, status]) {

@@ -54,7 +54,7 @@ fn reasons(link: &Link, side: usize, direction: Direction) -> Vec<Gone> {
 }
 
 #[test]
-fn the_old_outbound_sa_is_used_until_the_peer_shows_the_new_one() {
+fn the_old_outbound_sa_is_used_until_the_peer_sends_on_the_new_one() {
     for shows in [false, true] {
         let mut link = agreed(500);
         let old = senders(&link);
@@ -62,8 +62,8 @@ fn the_old_outbound_sa_is_used_until_the_peer_shows_the_new_one() {
         // Three messages of 10 to 19 milliseconds.
         run_without_loss(&mut link, Duration::from_millis(100));
         let new = senders(&link);
-        assert_eq!(new[0], old[0], "the initiator has no sign of the peer");
-        assert_ne!(new[1], old[1], "message 3 is one for the responder");
+        assert_eq!(new[0], old[0], "the initiator has no confirmation of the peer");
+        assert_ne!(new[1], old[1], "message 3 confirms the pair to the responder only");
         assert!(link.ends.iter().all(|end| end.inbound.len() == 2));
         if shows {
             let (now, end) = (link.now, &mut link.ends[0]);
@@ -97,7 +97,7 @@ fn the_initiator_deletes_the_old_pair_after_two_minutes() {
 }
 
 #[test]
-fn an_old_pair_that_ends_before_is_not_deleted() {
+fn an_old_pair_that_expires_earlier_is_not_deleted() {
     let mut configs = configs();
     for config in &mut configs {
         config.esp[0] = config.esp[0].with_lifetimes(seconds(100));
@@ -124,7 +124,7 @@ fn a_pair_of_another_policy_stays_in_use() {
 }
 
 #[test]
-fn rekey_of_both_sides_at_once() {
+fn simultaneous_renewals_leave_one_pair_in_use() {
     let mut winners = [0; 2];
     for seed in 0..200 {
         let mut link = agreed(600 + seed);
@@ -152,11 +152,11 @@ fn rekey_of_both_sides_at_once() {
         winners[1 - deletions[0].0] += 1;
         assert!(link.ends.iter().all(|end| end.inbound.len() == 2));
     }
-    assert!(winners.iter().all(|count| *count > 60), "the nonces decide: {winners:?}");
+    assert!(winners.iter().all(|count| *count > 60), "the nonces select the redundant pair: {winners:?}");
 }
 
 #[test]
-fn rekey_crossing_main_modes() {
+fn crossing_main_modes_leave_one_isakmp_sa_in_use() {
     for seed in 0..50 {
         let mut link = Link::new(configs(), 700 + seed);
         initiate(&mut link, 0);
@@ -177,7 +177,7 @@ fn rekey_crossing_main_modes() {
 }
 
 #[test]
-fn a_renewal_waits_for_that_of_the_peer() {
+fn a_renewal_waits_for_the_renewal_of_the_peer() {
     let mut link = agreed(504);
     initiate(&mut link, 0);
     link.run(Duration::from_millis(60));
@@ -189,11 +189,11 @@ fn a_renewal_waits_for_that_of_the_peer() {
     link.run(Duration::from_secs(2));
     initiate(&mut link, 1);
     link.run(Duration::from_secs(1));
-    assert_eq!(link.sent.len() - before, 3, "five seconds later it is an own renewal");
+    assert_eq!(link.sent.len() - before, 3, "five seconds later this host renews the SA itself");
 }
 
 #[test]
-fn pair_after_pair_is_refused() {
+fn quick_modes_beyond_the_limit_of_pairs_are_refused() {
     let mut link = agreed(505);
     let refused = |link: &Link| link.ends[1].negotiator.counters().get(Counter::TooManySas);
     for _ in 0..7 {
@@ -219,7 +219,7 @@ fn pair_after_pair_is_refused() {
 }
 
 #[test]
-fn changeover_without_loss_1000_runs() {
+fn renewals_over_a_lossy_network_drop_no_packets() {
     for seed in 0..1000 {
         let mut link = agreed(10_000 + seed);
         link.faults = Faults { lost: seed % 4 * 10, repeated: 20, delayed: seed % 3 * 10, ..Faults::default() };
@@ -262,7 +262,7 @@ fn with_lifetime(life: u64) -> [Config; 2] {
 }
 
 #[test]
-fn soft_limit_spread() {
+fn soft_lifetimes_are_random_and_shorter_for_the_initiator() {
     // Parts of the lifetime in permille: of the initiator, and of the responder.
     let (mut least, mut most) = ([u128::MAX; 2], [0; 2]);
     for seed in 0..100 {
@@ -282,7 +282,7 @@ fn soft_limit_spread() {
 }
 
 #[test]
-fn life_of_two_seconds() {
+fn sas_with_a_lifetime_of_two_seconds_are_renewed_in_time() {
     let mut link = Link::new(with_lifetime(2), 1300);
     initiate(&mut link, 0);
     link.run(Duration::from_millis(200));
@@ -298,18 +298,18 @@ fn life_of_two_seconds() {
     }
     run_without_loss(&mut link, Duration::from_secs(1));
     assert!(link.ends.iter().all(|end| end.failures.is_empty()), "{:?}", link.counts());
-    // Without a renewal nothing is left.
+    // Without a renewal no SA is left.
     link.run(Duration::from_secs(5));
     assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.outbound.is_empty()));
 }
 
 #[test]
-fn a_new_pair_is_used_when_the_old_one_ends_before_the_peer_has_shown_it() {
+fn a_new_pair_is_used_when_the_old_one_expires_before_the_peer_sends_on_it() {
     let mut link = agreed(506);
     let old = senders(&link)[0][0];
     initiate(&mut link, 0);
     link.run(Duration::from_millis(100));
-    assert_eq!(senders(&link)[0], [old], "the change waits for the peer");
+    assert_eq!(senders(&link)[0], [old], "the old SA is used until the peer sends on the new one");
     let (now, sa) = (link.now, link.ends[0].inbound[&senders(&link)[1][0]].sa);
     let of_old = link.ends[0].outbound[&old].sa;
     assert_ne!(of_old, sa);
@@ -320,7 +320,7 @@ fn a_new_pair_is_used_when_the_old_one_ends_before_the_peer_has_shown_it() {
 }
 
 #[test]
-fn redundant_sa_is_not_renewed() {
+fn a_redundant_pair_is_not_renewed() {
     let lifetime = |mut config: Config| {
         config.proposals[0] = config.proposals[0].with_lifetimes(seconds(600));
         config
@@ -334,7 +334,7 @@ fn redundant_sa_is_not_renewed() {
         link.run(Duration::from_secs(550));
         assert!(link.ends.iter().all(|end| end.phase_1_up == 3), "one of them is renewed: {:?}", link.counts());
         assert_eq!(link.agreed(), 1);
-        // The redundant pair was deleted, and no other one was negotiated in its place.
+        // The redundant pair was deleted, and was not replaced by another negotiation.
         let deleted = [Gone::Redundant, Gone::DeletedByPeer];
         for (side, end) in link.ends.iter().enumerate() {
             assert_eq!(end.inbound.len(), 1);
@@ -355,7 +355,7 @@ fn run_with_oldest_sa(link: &mut Link, time: u64) {
 }
 
 #[test]
-fn old_sa_preferred_by_kame() {
+fn the_old_pair_is_deleted_for_peers_that_send_on_the_oldest_sa() {
     for deletes in [true, false] {
         let mut link = Link::new(with_lifetime(1000), 1500);
         let settings = Settings { delete_renewed: deletes, ..Settings::DAEMON };
@@ -372,13 +372,17 @@ fn old_sa_preferred_by_kame() {
         assert!(link.ends[1].gone.contains(&(Direction::Outbound, old[0], Gone::Renewed)));
         link.run(Duration::from_secs(850));
         let why = if deletes { Gone::Renewed } else { Gone::Expired };
-        assert_eq!(reasons(&link, 0, Direction::Inbound), [why], "without it the old SA exists until its end");
+        assert_eq!(
+            reasons(&link, 0, Direction::Inbound),
+            [why],
+            "without the deletion, the old SA exists until its lifetime ends"
+        );
         assert_eq!(link.agreed(), 1);
     }
 }
 
 #[test]
-fn rekey_every_second_under_loss() {
+fn renewals_every_second_over_a_lossy_network_leave_one_pair() {
     for seed in 0..20 {
         let mut link = agreed(20_000 + seed);
         link.faults = Faults { lost: 20, repeated: 10, delayed: 10, ..Faults::default() };

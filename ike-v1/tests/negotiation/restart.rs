@@ -20,7 +20,7 @@ fn agreed(configs: [Config; 2]) -> Link {
 }
 
 #[test]
-fn initial_contact_removes_the_sas_of_before() {
+fn initial_contact_removes_the_former_sas_of_the_peer() {
     let mut link = agreed(configs());
     let [config, _] = configs();
     link.restart(0, config);
@@ -35,7 +35,7 @@ fn initial_contact_removes_the_sas_of_before() {
 }
 
 #[test]
-fn initial_contact_spares_neighbours_behind_nat() {
+fn initial_contact_keeps_the_sas_of_other_peers_behind_the_nat() {
     let mut link = agreed(configs());
     let [mut config, _] = configs();
     config.local_identity.1 = b"other.example".to_vec();
@@ -48,7 +48,7 @@ fn initial_contact_spares_neighbours_behind_nat() {
 }
 
 #[test]
-fn initial_contact_once() {
+fn initial_contact_is_sent_once() {
     let mut link = agreed(configs());
     let sa = link.ends[0].negotiator.sas().next().unwrap().id();
     let (now, end) = (link.now, &mut link.ends[0]);
@@ -57,7 +57,7 @@ fn initial_contact_once() {
     let now = link.now;
     link.ends[0].initiate_policy(now, 2).unwrap();
     link.run(Duration::from_secs(5));
-    assert_eq!(link.agreed(), 2, "the pair of before is still in use");
+    assert_eq!(link.agreed(), 2, "the former pair is still in use");
 }
 
 #[test]
@@ -92,19 +92,19 @@ fn an_unused_isakmp_sa_is_not_renewed() {
 }
 
 #[test]
-fn one_source_has_four_half_open_exchanges() {
+fn one_source_has_at_most_four_half_open_exchanges() {
     let mut link = Link::new(configs(), 401);
     for seed in 0..10 {
         link.inject(1, first_message(configs()[0].clone(), seed));
     }
     let counters = link.ends[1].negotiator.counters();
-    assert_eq!(counters.get(Counter::Shed), 6, "the oldest ones make room");
+    assert_eq!(counters.get(Counter::Shed), 6, "the oldest ones are evicted");
     assert_eq!(link.sent.len(), 10, "each first message has one answer");
     assert_eq!(link.ends[1].failures, []);
 }
 
 #[test]
-fn mm1_flood_keeps_old_sas() {
+fn many_first_messages_of_main_mode_keep_established_sas() {
     let mut link = agreed(configs());
     let exponentiations = link.ends[1].host.exponentiations;
     // Four addresses with one exchange each fill the table of four.
@@ -153,7 +153,7 @@ fn key_exchanges_are_bounded() {
         }
         let count = end.negotiator.counters().get(Counter::TooManyKeyExchanges);
         refused = count;
-        // The exchange is over, so that the table has room for the next one.
+        // The exchange is over, so that the table has a free slot for the next one.
         end.negotiator.delete(now, ike_v1::Target::All, &mut end.host);
         while end.negotiator.poll_event().is_some() {}
     }
@@ -162,14 +162,14 @@ fn key_exchanges_are_bounded() {
 }
 
 #[test]
-fn second_main_mode_while_first_half_open() {
+fn a_restarted_initiator_completes_while_its_first_exchange_is_half_open() {
     let mut link = Link::new(configs(), 403);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
     while link.sent.len() < 2 {
         assert!(link.step(now + Duration::from_secs(1)));
     }
-    // The initiator restarts before it has received message 2, which belongs to no exchange of it.
+    // The initiator restarts before it has received message 2, which is then part of none of its exchanges.
     let [config, _] = configs();
     link.restart(0, config);
     let now = link.now;
@@ -183,18 +183,22 @@ fn second_main_mode_while_first_half_open() {
 }
 
 #[test]
-fn ike_scan_probe_leaves_no_state() {
+fn first_messages_without_continuation_leave_no_state() {
     let [accepted, mut refused] = configs();
     refused.proposals = vec![phase_1(CipherAlgorithm::DesCbc, HashFunction::Md5, Group::MODP_1024)];
     let mut link = Link::new(configs(), 404);
     link.inject(1, first_message(refused, 1));
-    assert!(link.ends[1].negotiator.poll_timeout().is_none(), "an offer that is refused leaves nothing");
+    assert!(link.ends[1].negotiator.poll_timeout().is_none(), "a refused offer leaves no state");
     link.inject(1, first_message(accepted, 2));
     assert_eq!(link.sent.len(), 2, "each probe has one answer");
     link.run(Duration::from_secs(121));
     let end = &link.ends[1];
     assert!(end.negotiator.poll_timeout().is_none() && end.negotiator.is_idle());
-    assert_eq!((link.sent.len(), end.failures.len(), end.host.exponentiations), (2, 1, 0), "that of the first probe");
+    assert_eq!(
+        (link.sent.len(), end.failures.len(), end.host.exponentiations),
+        (2, 1, 0),
+        "the failure of the first probe only"
+    );
 }
 
 /// Lets side 0 initiate from this address.
@@ -212,7 +216,7 @@ fn from_address(key: &[u8], keys: &[(Option<IpAddr>, &[u8])], address: [u8; 4]) 
 }
 
 #[test]
-fn main_psk_by_star_key() {
+fn the_key_for_any_address_is_used_without_a_key_for_the_address() {
     let known = [192, 0, 2, 1];
     let keys: [(Option<IpAddr>, &[u8]); 2] = [(None, b"for all"), (Some(known.into()), b"for one")];
     let table = [
@@ -228,7 +232,7 @@ fn main_psk_by_star_key() {
 }
 
 #[test]
-fn identity_by_address_then_by_id() {
+fn several_peers_at_one_address_are_distinguished_by_identity() {
     for (name, number) in [("second.example", 1), ("third.example", 2), ("gateway.example", 0)] {
         let [mut a, b] = configs();
         a.local_identity = (IdKind::FQDN, name.into());
@@ -243,7 +247,7 @@ fn identity_by_address_then_by_id() {
 }
 
 #[test]
-fn phase_1_gone_children_live() {
+fn ipsec_sas_remain_after_the_isakmp_sa_expires() {
     let lifetime = |mut config: Config| {
         config.proposals[0] = config.proposals[0].with_lifetimes(seconds(100));
         config
@@ -265,7 +269,7 @@ fn phase_1_gone_children_live() {
 }
 
 #[test]
-fn clock_jumps_forward() {
+fn a_forward_jump_of_the_clock_ends_exchanges_without_error() {
     for jump in [86_400, 3_000_000_000] {
         for messages in 0..=9 {
             let mut link = Link::new(configs(), 407);

@@ -1,4 +1,4 @@
-//! Secrets of a negotiator: in its memory, from which they are wiped when they are not needed any more, and in the text
+//! Secrets of a negotiator: in its memory, from which they are wiped when they are no longer needed, and in the text
 //! of `Debug`.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::endpoint::configs;
 use crate::wire::Link;
 use crate::xauth;
 
-/// A link whose initiator has sent its public value: its private value is in memory.
+/// Returns a link whose initiator has sent its public value: its private value is in memory.
 fn with_private_value() -> Link {
     let mut configs = configs();
     for config in &mut configs {
@@ -24,7 +24,7 @@ fn with_private_value() -> Link {
     link
 }
 
-/// A link whose server waits for the result of a login: the password is in its memory.
+/// Returns a link whose server waits for the result of a login: the password is in its memory.
 fn with_password() -> Link {
     let mut link = Link::new(xauth::pull(), 1601);
     let now = link.now;
@@ -39,7 +39,7 @@ fn with_password() -> Link {
 }
 
 #[test]
-fn debug_shows_no_password() {
+fn debug_output_hides_passwords() {
     let link = with_password();
     let password = link.ends[0].host.config.user.clone().unwrap().1;
     for end in &link.ends {
@@ -53,7 +53,7 @@ fn debug_shows_no_password() {
 }
 
 #[test]
-fn debug_shows_no_secret() {
+fn debug_output_of_the_negotiator_hides_secrets() {
     let link = with_private_value();
     let text = format!("{:?}", link.ends[0].negotiator);
     let private = format!("{:?}", link.ends[0].host.secrets[0]);
@@ -103,7 +103,7 @@ mod memory {
     }
 
     #[test]
-    fn passwords_wiped() {
+    fn passwords_are_wiped_after_use() {
         let mut link = with_password();
         let password = link.ends[0].host.config.user.clone().unwrap().1;
         assert!(contains(&memory(&link.ends[1]), &password), "the host has not verified it");
@@ -116,7 +116,7 @@ mod memory {
     }
 
     #[test]
-    fn secrets_wiped() {
+    fn secrets_are_wiped_after_use() {
         let mut link = with_private_value();
         assert!(contains(&memory(&link.ends[0]), &link.ends[0].host.secrets[0]), "it is needed");
         link.run(Duration::from_secs(5));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ike_codec::{AuthMethod, ExchangeKind, IdKind, Message, PayloadKind};
-use ike_v1::{CertificateRefusal, Counter, Refusal};
+use ike_v1::{CertificateRefusal, Counter, Refusal, XauthPart};
 
 use crate::endpoint::{Config, configs};
 use crate::wire::{Faults, Link};
@@ -35,7 +35,7 @@ fn kinds(datagram: &[u8]) -> Vec<PayloadKind> {
 }
 
 #[test]
-fn main_rsa_both_ways() {
+fn rsa_signatures_authenticate_both_roles_in_every_mode() {
     for mode in MODES {
         for side in 0..2 {
             let mut link = Link::new(signing(mode, AuthMethod::RSA_SIGNATURE), 1);
@@ -48,7 +48,7 @@ fn main_rsa_both_ways() {
 }
 
 #[test]
-fn signatures_come_with_certificates_and_requests() {
+fn signatures_are_sent_with_certificates_and_certificate_requests() {
     let link = negotiated(signing(ExchangeKind::AGGRESSIVE, AuthMethod::RSA_SIGNATURE), 2);
     assert!(kinds(&link.sent[0].1).contains(&PayloadKind::CERTIFICATE_REQUEST));
     let answer = kinds(&link.sent[1].1);
@@ -62,13 +62,60 @@ fn signatures_come_with_certificates_and_requests() {
     }
 }
 
+/// Returns the end of the certificate that the peer of a side has seen, in a run with these authorities of the other side.
+fn sent_to(link: &Link) -> Vec<u8> {
+    link.ends[1].host.seen_certificates.last().cloned().unwrap_or_default()
+}
+
+/// The certificate is the one of the requested authority; the first one if none is requested, or that of another one.
 #[test]
-fn main_hybrid() {
-    // The client has no certificate: its user is authenticated by a password behind phase 1.
+fn certificate_requests_choose_the_certificate() {
+    let authorities: [(&[u8], &[u8]); 4] =
+        [(b"first CA", b"first CA"), (b"second CA", b"second CA"), (b"third CA", b"first CA"), (b"", b"first CA")];
+    for mode in MODES {
+        for (requested, expected) in authorities {
+            for side in 0..2 {
+                let mut configs = signing(mode, AuthMethod::RSA_SIGNATURE);
+                for config in &mut configs {
+                    let own =
+                        |authority: &[u8]| [&config.local_identity.1[..], b" certificate of the ", authority].concat();
+                    config.certificate = Some(own(b"first CA"));
+                    config.further_certificates = vec![own(b"second CA")];
+                    config.authority = requested;
+                }
+                let mut link = Link::new(configs, 9);
+                let now = link.now;
+                link.ends[side].initiate(now).unwrap();
+                link.run(Duration::from_secs(15));
+                assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
+                let seen = sent_to(&link);
+                // The initiator of aggressive mode has the request of the other end in message 2, in time for its proof.
+                assert!(seen.ends_with(expected), "{mode}, {}: {}", requested.escape_ascii(), seen.escape_ascii());
+            }
+        }
+    }
+}
+
+/// A certificate is requested from each peer that signs, as those of Cisco send none without a request; a host without
+/// authorities requests none.
+#[test]
+fn cert_request_unknown_ca() {
+    for mode in MODES {
+        let mut configs = signing(mode, AuthMethod::RSA_SIGNATURE);
+        configs[0].authority = b"unknown CA";
+        let link = negotiated(configs, 10);
+        assert_eq!(link.agreed(), 1, "{mode}: the configured certificate is sent: {:?}", link.counts());
+    }
+}
+
+#[test]
+fn hybrid_authentication_succeeds_with_either_side_as_the_client() {
+    // The client has no certificate: its user is authenticated by a password after phase 1.
     for (method, client) in [(AuthMethod::HYBRID_INIT_RSA, 0), (AuthMethod::HYBRID_RESP_RSA, 1)] {
         for mode in MODES {
             let mut configs = signing(mode, method);
             configs[client].certificate = None;
+            (configs[client].xauth, configs[1 - client].xauth) = (Some(XauthPart::Client), Some(XauthPart::Server));
             for config in &mut configs {
                 config.user = Some((b"user".to_vec(), b"password".to_vec()));
             }
@@ -79,7 +126,7 @@ fn main_hybrid() {
 }
 
 #[test]
-fn a_signature_that_is_refused_is_named() {
+fn refusal_names_the_fault_of_a_signature() {
     let with_other_name = |config: &mut Config| config.certificate = Some(b"another.example certificate".to_vec());
     for mode in MODES {
         for side in 0..2 {
@@ -120,7 +167,7 @@ fn a_hash_in_the_place_of_a_signature_is_refused() {
 }
 
 #[test]
-fn signature_later() {
+fn signatures_may_be_supplied_later_by_the_host() {
     for mode in MODES {
         for number in 0..12 {
             let mut link = Link::new(signing(mode, AuthMethod::RSA_SIGNATURE), 7);
@@ -147,7 +194,7 @@ fn signature_later() {
 }
 
 #[test]
-fn signatures_over_faulty_wires() {
+fn signatures_are_verified_over_a_lossy_network() {
     let (mut agreed, runs) = (0, 600);
     for seed in 0..runs {
         let mode = MODES[(seed % 3) as usize];

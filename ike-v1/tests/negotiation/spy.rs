@@ -101,7 +101,7 @@ impl Spy {
         message.to_vec()
     }
 
-    /// Returns the chain of a message ID behind these messages.
+    /// Returns the chain of a message ID after these messages.
     pub fn chain<'m>(&self, message_id: u32, messages: impl IntoIterator<Item = &'m Vec<u8>>) -> IvChain {
         for message in messages {
             self.follow(message);

@@ -93,7 +93,7 @@ impl Conversation {
             conversation.link.now = end.negotiator.poll_timeout().unwrap();
             end.negotiator.handle_timeout(conversation.link.now, &mut end.host);
             conversation.collect(0);
-            // The first question of aggressive and base mode precedes their first message.
+            // The first query of aggressive and base mode precedes their first message.
             while !conversation.link.ends[0].host.later.waiting.is_empty() {
                 conversation.link.ends[0].resume(conversation.link.now);
                 conversation.collect(0);
@@ -102,7 +102,7 @@ impl Conversation {
         conversation
     }
 
-    /// Takes the message that an endpoint sends.
+    /// Returns the message that an endpoint sends.
     fn collect(&mut self, side: usize) {
         if let Some(message) = self.link.ends[side].poll(self.link.now).pop() {
             self.messages.push(message);
@@ -110,7 +110,7 @@ impl Conversation {
         }
     }
 
-    /// Delivers the last message, and calls `waits` each time that the host has to be asked again. Quick mode follows
+    /// Delivers the last message, and calls `waits` each time that the host has to be called again. Quick mode follows
     /// when phase 1 is complete. Returns false when no message follows.
     fn deliver(&mut self, mut waits: impl FnMut(&mut Self, bool)) -> bool {
         let (count, to) = (self.messages.len(), self.to);
@@ -149,7 +149,7 @@ impl Conversation {
         octets.map(alter).collect()
     }
 
-    /// Messages that belong to no step: those of another run, those that were delivered before, and others that are
+    /// Messages that no step expects: those of another run, those that were delivered before, and others that are
     /// composed of every exchange type, flag, cookie, message ID and contents.
     fn noise(&self, recorded: &[Vec<u8>], is_delivered: bool) -> Vec<Vec<u8>> {
         let delivered = self.messages.len() - usize::from(!is_delivered);
@@ -182,14 +182,14 @@ impl Conversation {
         noise
     }
 
-    /// Sends messages to an endpoint, each of which changes nothing and is counted.
+    /// Sends messages to an endpoint, each of which is counted and changes no state.
     fn disturb(&mut self, recorded: &[Vec<u8>], is_delivered: bool) {
         let (altered, noise) = (self.altered(), self.noise(recorded, is_delivered));
         for side in 0..2 {
             let before = Sas::of(&self.link.ends[side]);
             let is_later = self.link.ends[side].host.later.questions.is_some();
             for (number, message) in altered.iter().chain(&noise).enumerate() {
-                // The host is asked before a first message of aggressive mode is answered.
+                // The host is called before a first message of aggressive mode is answered.
                 if is_later && message[8..16] == [0; 8] && message[18] == ExchangeKind::AGGRESSIVE.0 {
                     continue;
                 }
@@ -281,7 +281,7 @@ fn recorded() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_state_every_message() {
+fn no_recorded_message_disturbs_an_exchange_in_any_state() {
     let recorded = recorded();
     let runs = PHASE_1.into_iter().flat_map(|phase_1| [false, true].map(|sets_commit| (phase_1, sets_commit)));
     for (phase_1, sets_commit) in runs {
@@ -301,7 +301,7 @@ fn every_state_every_message() {
 }
 
 #[test]
-fn every_message_while_a_step_waits() {
+fn no_recorded_message_disturbs_a_step_that_waits_for_the_host() {
     for phase_1 in PHASE_1 {
         every_message_while_a_step_of_one_exchange_waits(phase_1);
     }
@@ -329,7 +329,7 @@ fn every_message_while_a_step_of_one_exchange_waits(phase_1: (ExchangeKind, usiz
     assert!(questions >= 8, "{phase_1:?}: {questions}");
 }
 
-/// Each message of extended authentication and Mode Config arrives behind altered copies of it, to both ends.
+/// Each message of extended authentication and Mode Config arrives after altered copies of it, to both ends.
 #[test]
 fn altered_messages_of_transaction_exchanges_change_nothing() {
     let mut link = Link::new(xauth::pull(), 1703);

@@ -1,4 +1,4 @@
-//! Hosts that answer later: at every question, at each one alone, and over faulty wires.
+//! Hosts that answer later: every query, each single query, and over a faulty network.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::renewal::{agreed, initiate};
 use crate::wire::{Faults, Link};
 use crate::xauth;
 
-/// Configurations without and with perfect forward secrecy, with a bundle, with other exchanges of phase 1, and with
-/// extended authentication.
+/// Returns configurations without and with perfect forward secrecy, with a bundle, with other exchanges of phase 1, and
+/// with extended authentication.
 fn all_configs() -> Vec<[Config; 2]> {
     let secret = || {
         configs().map(|mut config| {
@@ -41,7 +41,7 @@ fn link(configs: [Config; 2], seed: u64, questions: fn(usize) -> bool, delay: u6
     link
 }
 
-/// Questions of a negotiation without faults, by endpoint.
+/// Returns the number of queries of a negotiation without faults, by endpoint.
 fn count(configs: [Config; 2]) -> [usize; 2] {
     let mut link = link(configs, 800, |_| false, 0);
     link.run(Duration::from_secs(5));
@@ -50,7 +50,7 @@ fn count(configs: [Config; 2]) -> [usize; 2] {
 }
 
 #[test]
-fn every_question_may_be_answered_later() {
+fn the_host_may_answer_every_query_later() {
     for (number, configs) in all_configs().into_iter().enumerate() {
         let expected = count(configs.clone());
         for delay in [0, 700, 3000] {
@@ -59,7 +59,7 @@ fn every_question_may_be_answered_later() {
             let protocols = configs[0].bundle.len().max(1);
             assert_eq!(link.agreed(), protocols, "{number}, {delay}: {:?}", link.counts());
             for (side, end) in link.ends.iter().enumerate() {
-                // The pre-shared key is asked for again with each later question.
+                // The pre-shared key is requested again with each later query.
                 let suspended = end.negotiator.counters().get(Counter::Suspended) as usize;
                 assert!(suspended >= expected[side] && suspended <= 2 * expected[side], "{suspended}");
                 assert!(end.host.later.waiting.is_empty() && end.failures.is_empty());
@@ -69,8 +69,8 @@ fn every_question_may_be_answered_later() {
 }
 
 #[test]
-fn each_question_alone_may_be_answered_later() {
-    // A function pointer has no captures: the questions are selected by constants.
+fn the_host_may_answer_each_single_query_later() {
+    // A function pointer has no captures: the queries are selected by constants.
     const ALONE: [fn(usize) -> bool; 12] = [
         |n| n == 0,
         |n| n == 1,
@@ -96,7 +96,7 @@ fn each_question_alone_may_be_answered_later() {
 }
 
 #[test]
-fn repeated_messages_do_not_disturb_a_step_that_waits() {
+fn repeated_messages_do_not_disturb_a_step_that_waits_for_the_host() {
     for seed in 0..600 {
         let configs = all_configs().swap_remove(seed as usize % 7);
         let protocols = configs[0].bundle.len().max(1);
@@ -109,7 +109,7 @@ fn repeated_messages_do_not_disturb_a_step_that_waits() {
 }
 
 #[test]
-fn an_answer_that_never_comes_ends_the_exchange() {
+fn a_missing_answer_of_the_host_ends_the_exchange() {
     for side in 0..2 {
         let mut link = link(configs(), 803, |_| false, 0);
         link.ends[side].host.later.questions = Some(|n| n == 3);
@@ -123,7 +123,7 @@ fn an_answer_that_never_comes_ends_the_exchange() {
 }
 
 #[test]
-fn a_refusal_after_the_answer_leaves_nothing() {
+fn a_refusal_after_an_answer_of_the_host_leaves_no_state() {
     for side in 0..2 {
         let mut configs = configs();
         configs[side].spis = 0;
@@ -142,7 +142,7 @@ fn a_refusal_after_the_answer_leaves_nothing() {
 }
 
 #[test]
-fn a_deletion_ends_a_step_that_waits() {
+fn a_deletion_ends_a_step_that_waits_for_the_host() {
     for messages in 0..9 {
         let mut link = link(configs(), 806, |_| true, 1000);
         let end = link.now + Duration::from_secs(30);
@@ -161,7 +161,7 @@ fn a_deletion_ends_a_step_that_waits() {
 }
 
 #[test]
-fn a_reflected_message_asks_the_host_nothing() {
+fn a_reflected_message_causes_no_query_to_the_host() {
     let mut link = link(configs(), 807, |_| false, 0);
     let end = link.now + Duration::from_secs(1);
     while link.sent.len() < 3 {
@@ -178,9 +178,9 @@ fn a_reflected_message_asks_the_host_nothing() {
     assert_eq!(link.agreed(), 1);
 }
 
-/// The initiator has returned the cookie: its exchange must not give way to forged addresses.
+/// The initiator has returned the cookie: its exchange must not be evicted for forged addresses.
 #[test]
-fn an_exchange_that_waits_for_the_host_is_not_shed() {
+fn an_exchange_that_waits_for_the_host_is_not_replaced() {
     for (is_late, seed) in [(false, 60), (true, 61)] {
         let mut link = Link::new(configs(), seed);
         if is_late {
@@ -202,7 +202,7 @@ fn an_exchange_that_waits_for_the_host_is_not_shed() {
 }
 
 #[test]
-fn a_first_message_without_an_spi_may_be_repeated_after_a_pause_for_the_host() {
+fn quick_mode_message_1_is_accepted_again_after_the_host_had_no_spi() {
     for is_late in [false, true] {
         let mut configs = configs();
         configs[1].spis = 0;
@@ -225,7 +225,7 @@ fn a_first_message_without_an_spi_may_be_repeated_after_a_pause_for_the_host() {
 
 /// A shared secret that was computed is not computed again because the SPI comes later.
 #[test]
-fn a_later_spi_costs_no_second_key_exchange() {
+fn the_shared_secret_is_computed_once_while_the_spi_is_pending() {
     for is_late in [false, true] {
         let configs = configs().map(|mut config| {
             config.esp[0] = config.esp[0].with_group(ike_codec::Group::MODP_768);
@@ -245,7 +245,7 @@ fn a_later_spi_costs_no_second_key_exchange() {
 
 /// The policy of a responder changes while it waits for an SPI.
 #[test]
-fn a_policy_that_changes_while_a_step_waits_leaves_no_spi() {
+fn a_policy_change_during_a_pending_step_leaves_no_reserved_spi() {
     let mut link = Link::new(bundles::both(&bundles::templates(Mode::Tunnel)), 17);
     let all = configs();
     // Pre-shared key, public value, shared secret, SPIs.
@@ -269,7 +269,7 @@ fn a_policy_that_changes_while_a_step_waits_leaves_no_spi() {
     assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.negotiator.is_idle()));
 }
 
-/// An ISAKMP SA makes room for a newer one while a quick mode in it waits for the host.
+/// An ISAKMP SA is evicted for a newer one while a quick mode in it waits for the host.
 #[test]
 fn a_request_that_waits_for_the_host_survives_the_end_of_its_isakmp_sa() {
     let mut link = agreed(18);

@@ -1,4 +1,4 @@
-//! Wire between two endpoints, with a clock of its own.
+//! Network between two endpoints, with a simulated clock.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use ipsec_sa::{Direction, Protocol};
 use crate::endpoint::{Config, Endpoint, paths};
 use crate::random::Random;
 
-/// Faults of a wire, each as a probability in percent.
+/// Faults of the network, each as a probability in percent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     pub lost: u64,
@@ -27,12 +27,12 @@ pub struct Link {
     pub ends: [Endpoint; 2],
     pub faults: Faults,
     pub random: Random,
-    /// Datagrams under way by the time of their arrival; the number keeps those of one time in order.
+    /// Datagrams in transit by the time of their arrival; the number keeps those of one time in order.
     under_way: BTreeMap<(Instant, u64), (usize, Path, Vec<u8>)>,
     number: u64,
     /// Datagrams in the order in which they were sent, with their sender.
     pub sent: Vec<(usize, Vec<u8>)>,
-    /// Their paths.
+    /// Paths of the datagrams that were sent.
     pub sent_on: Vec<Path>,
     /// Index of a datagram that is lost.
     lost: Option<usize>,
@@ -77,14 +77,14 @@ impl Link {
         }
     }
 
-    /// Puts endpoint 0 behind a NAT, of which endpoint 1 knows the address.
+    /// Places endpoint 0 behind a NAT whose address endpoint 1 is configured with.
     pub fn behind_nat(mut self, nat: Nat) -> Self {
         self.nats[0] = Some(nat);
         self.ends[1].host.path.remote.set_ip(nat.outer);
         self
     }
 
-    /// Path of a datagram as its receiver sees it, `None` if the NAT in front of the receiver drops it.
+    /// Returns the path of a datagram as its receiver sees it, `None` if the NAT in front of the receiver drops it.
     fn arriving(&self, side: usize, path: Path) -> Option<Path> {
         let remote = self.nats[side].map_or(path.local, |nat| nat.out(path.local));
         let inner = self.ends[1 - side].host.path.local.ip();
@@ -107,12 +107,12 @@ impl Link {
         self.lost = Some(index);
     }
 
-    /// Loses all datagrams that are under way.
+    /// Loses all datagrams that are in transit.
     pub fn lose_all(&mut self) {
         self.under_way.clear();
     }
 
-    /// Polls both endpoints and puts their datagrams on the wire.
+    /// Polls both endpoints and sends their datagrams.
     pub fn collect(&mut self) {
         for side in 0..2 {
             for (path, datagram) in self.ends[side].poll_with_paths(self.now) {
@@ -127,7 +127,7 @@ impl Link {
         self.check_openers();
     }
 
-    /// An endpoint may send packets of an SA only while, or after, its peer has installed the inbound SA.
+    /// Asserts that an endpoint sends packets of an SA only after its peer has installed the inbound SA.
     fn check_openers(&self) {
         for side in 0..2 {
             let other = &self.ends[1 - side];
@@ -185,7 +185,7 @@ impl Link {
         while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
     }
 
-    /// Advances to the next arrival or timeout. Returns false if nothing is left to happen before `end`.
+    /// Advances to the next arrival or timeout. Returns false if there is none before `end`.
     pub fn step(&mut self, end: Instant) -> bool {
         self.collect();
         let arrival = self.under_way.keys().next().map(|(time, _)| *time);
@@ -221,7 +221,7 @@ impl Link {
         self.check_keys();
     }
 
-    /// Every outbound SA has its inbound SA at the other end, with the same keys.
+    /// Asserts that every outbound SA has its inbound SA at the other end, with the same keys.
     pub fn check_keys(&self) {
         for side in 0..2 {
             for (spi, outbound) in &self.ends[side].outbound {

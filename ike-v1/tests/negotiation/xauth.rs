@@ -7,21 +7,28 @@ use ike_codec::{
     AuthMethod, ConfigAttribute, ConfigKind, Doi, ExchangeKind, Group, IdKind, MessageWriter, Notification, NotifyKind,
     PayloadKind, ProtocolId, VendorIdMeaning, vendor_ids,
 };
-use ike_v1::{ClientConfig, ClientNetwork, Counter, Gone, ModeConfig, Phase, Refusal, ShortText};
+use ike_v1::{
+    ClientConfig, ClientNetwork, ClientNetworkV6, Counter, Gone, ModeConfig, Phase, Refusal, ShortText, XauthPart,
+};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
+use ipsec_packet::{AddressRange, Selector};
 
 use crate::endpoint::{Config, configs, phase_1};
 use crate::spy::{Spy, Transaction, attribute_payload, transaction, transactions};
 use crate::wire::{Faults, Link};
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 10);
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 10);
 
 /// Returns the configuration that a server assigns to a client.
-fn lease() -> ClientConfig {
+pub fn lease() -> ClientConfig {
     let mut lease = ClientConfig::default();
     lease.address = Some(ADDRESS);
     lease.netmask = Some(Ipv4Addr::new(255, 255, 255, 0));
     lease.dns = [Some(Ipv4Addr::new(192, 168, 2, 1)), Some(Ipv4Addr::new(192, 168, 2, 2)), None, None];
+    lease.address_v6 = Some("2001:db8:99::10".parse().unwrap());
+    lease.netmask_v6 = Some("ffff:ffff:ffff:ffff::".parse().unwrap());
+    lease.dns_v6 = [Some("2001:db8:2::1".parse().unwrap()), None];
+    lease.networks_v6[0] = Some(ClientNetworkV6 { address: "2001:db8:2::".parse().unwrap(), prefix: 48 });
     lease.expiry = Some(3600);
     let network =
         |third| ClientNetwork { address: Ipv4Addr::new(192, 168, third, 0), mask: Ipv4Addr::new(255, 255, 255, 0) };
@@ -39,9 +46,16 @@ pub fn access(method: AuthMethod, client: usize, modes: Option<(ModeConfig, Mode
         config.user = Some((b"alice".to_vec(), b"wonderland, the password".to_vec()));
         config
     });
+    (configs[client].xauth, configs[1 - client].xauth) = (Some(XauthPart::Client), Some(XauthPart::Server));
     configs[client].mode_config = modes.map(|modes| modes.0);
     configs[1 - client].mode_config = modes.map(|modes| modes.1);
     configs[1 - client].lease = Some(lease());
+    if modes.is_some() {
+        let mut selector = configs[client].policy.unwrap();
+        selector.source = AddressRange::host(ADDRESS.into());
+        let of_server = Selector { source: selector.destination, destination: selector.source, ..selector };
+        (configs[client].policy, configs[1 - client].policy) = (Some(selector), Some(of_server));
+    }
     configs
 }
 
@@ -50,7 +64,7 @@ pub fn pull() -> [Config; 2] {
     access(AuthMethod::XAUTH_INIT_PRE_SHARED, 0, Some((ModeConfig::Request, ModeConfig::Answer)))
 }
 
-fn initiated(configs: [Config; 2], seed: u64) -> Link {
+pub fn initiated(configs: [Config; 2], seed: u64) -> Link {
     let mut link = Link::new(configs, seed);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -58,14 +72,14 @@ fn initiated(configs: [Config; 2], seed: u64) -> Link {
 }
 
 /// Runs until phase 1 is complete at both ends, and nothing that follows was delivered.
-fn until_phase_1(link: &mut Link) {
+pub fn until_phase_1(link: &mut Link) {
     let end = link.now + Duration::from_secs(60);
     while link.ends.iter().any(|end| end.phase_1_up == 0) {
         assert!(link.step(end));
     }
 }
 
-fn count(link: &Link, side: usize, counter: Counter) -> u32 {
+pub fn count(link: &Link, side: usize, counter: Counter) -> u32 {
     link.ends[side].negotiator.counters().get(counter)
 }
 
@@ -78,12 +92,12 @@ fn kinds(all: &[Transaction]) -> Vec<(usize, ConfigKind)> {
     all.iter().map(|seen| (seen.side, seen.kind)).collect()
 }
 
-fn types(seen: &Transaction) -> Vec<ConfigAttribute> {
+pub fn types(seen: &Transaction) -> Vec<ConfigAttribute> {
     seen.attributes.iter().map(|(kind, _)| ConfigAttribute(*kind)).collect()
 }
 
 #[test]
-fn xauth_pull() {
+fn xauth_and_mode_config_complete_with_requests_of_the_client() {
     let mut link = initiated(pull(), 3000);
     link.run(Duration::from_secs(5));
     assert_eq!(link.agreed(), 1, "{:?}", link.counts());
@@ -108,7 +122,7 @@ fn xauth_pull() {
 }
 
 #[test]
-fn xauth_with_each_side_as_the_client_and_with_push() {
+fn xauth_completes_with_either_side_as_the_client_and_with_assigned_addresses() {
     let push = Some((ModeConfig::Accept, ModeConfig::Assign));
     for (method, client) in [(AuthMethod::XAUTH_INIT_PRE_SHARED, 0), (AuthMethod::XAUTH_RESP_PRE_SHARED, 1)] {
         for modes in [None, push] {
@@ -135,7 +149,7 @@ fn xauth_with_each_side_as_the_client_and_with_push() {
 
 /// Clients with the name of a group as their identity, as those of Cisco are.
 #[test]
-fn aggressive_key_id_xauth() {
+fn xauth_completes_after_aggressive_mode_with_a_key_id() {
     for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
         let mut configs = pull();
         configs.iter_mut().for_each(|config| config.exchanges = vec![exchange]);
@@ -150,7 +164,7 @@ fn aggressive_key_id_xauth() {
 }
 
 #[test]
-fn xauth_push_without_xauth() {
+fn mode_config_assigns_an_address_without_xauth() {
     let modes = Some((ModeConfig::Accept, ModeConfig::Assign));
     let mut link = initiated(access(AuthMethod::PRE_SHARED_KEY, 0, modes), 3002);
     link.run(Duration::from_secs(5));
@@ -160,7 +174,7 @@ fn xauth_push_without_xauth() {
 }
 
 #[test]
-fn xauth_wrong_password() {
+fn a_wrong_xauth_password_removes_the_isakmp_sa() {
     for (name, password) in [(&b"alice"[..], &b"another password"[..]), (b"bob", b"wonderland, the password")] {
         let mut configs = pull();
         configs[0].user = Some((name.to_vec(), password.to_vec()));
@@ -202,9 +216,9 @@ fn a_client_without_an_address_gives_up() {
     }
 }
 
-/// Answers of a peer without extended authentication: the server is silent, or the client is.
+/// Answers of a peer without extended authentication: the server sends none, or the client.
 #[test]
-fn extended_authentication_ends_in_time() {
+fn extended_authentication_without_an_answer_is_ended() {
     for (side, reason) in [(0, Refusal::XauthOwed), (1, Refusal::NoAnswer { sends: 6 })] {
         let mut link = initiated(pull(), 3006);
         until_phase_1(&mut link);
@@ -279,7 +293,7 @@ fn until_ack(link: &mut Link) -> (Transaction, Transaction) {
 }
 
 #[test]
-fn xauth_ack_new_message_id() {
+fn xauth_acknowledgement_with_a_new_message_id_is_accepted_from_ssh_sentinel() {
     for is_sentinel in [false, true] {
         let mut link = Link::new(access(AuthMethod::XAUTH_INIT_PRE_SHARED, 0, None), 3010);
         let now = link.now;
@@ -287,7 +301,7 @@ fn xauth_ack_new_message_id() {
         let first = link.ends[0].poll(now).pop().unwrap();
         let mut altered = first.clone();
         if is_sentinel {
-            // A vendor ID of the same length takes the place of that of dead peer detection.
+            // A vendor ID of the same length replaces that of dead peer detection.
             let sentinel = vendor_ids().iter().find(|id| id.meaning == VendorIdMeaning::SshSentinel141).unwrap();
             let at = first.windows(4).position(|octets| octets == [0xaf, 0xca, 0xd7, 0x13]).unwrap();
             altered[at..at + 16].copy_from_slice(sentinel.bytes);
@@ -310,7 +324,7 @@ fn xauth_ack_new_message_id() {
     }
 }
 
-/// Runs until the server has asked for the user, and loses its message.
+/// Runs until the server has sent its XAUTH request, and loses that message.
 pub fn until_asked(configs: [Config; 2], seed: u64) -> Link {
     let mut link = initiated(configs, seed);
     until_phase_1(&mut link);
@@ -320,7 +334,7 @@ pub fn until_asked(configs: [Config; 2], seed: u64) -> Link {
 
 /// Attributes of other daemons: padded messages, empty and unknown attributes, other lengths, any order.
 #[test]
-fn attributes_padded_or_empty() {
+fn padded_empty_and_unknown_attributes_are_accepted() {
     let mut link = until_asked(pull(), 3011);
     let spy = Spy::new(&link);
     let (user, password) = (ConfigAttribute::XAUTH_USER_NAME, ConfigAttribute::XAUTH_USER_PASSWORD);
@@ -400,7 +414,7 @@ fn long_credentials_are_rejected() {
 
 /// A server of Cisco names another server.
 #[test]
-fn load_balance() {
+fn a_client_follows_a_load_balance_notification() {
     let mut link = until_asked(pull(), 3013);
     let spy = Spy::new(&link);
     let (doi, protocol, kind) = (Doi::IPSEC, ProtocolId::ISAKMP, NotifyKind::CISCO_LOAD_BALANCE);
@@ -436,7 +450,7 @@ fn users_of_a_group_are_different_peers() {
         configs[0].user = Some((name.to_vec(), b"wonderland, the password".to_vec()));
         configs
     };
-    // The second SA of the same user takes the place of the first one for packets to the client.
+    // The second SA of the same user replaces the first one for packets to the client.
     for (second, replaced) in [(&b"bob"[..], 0), (b"alice", 1)] {
         let mut link = initiated(users(b"alice"), 3014);
         link.run(Duration::from_secs(5));
@@ -460,7 +474,7 @@ fn users_of_a_group_are_different_peers() {
 }
 
 #[test]
-fn extended_authentication_over_faulty_wires() {
+fn extended_authentication_completes_over_a_lossy_network() {
     let push = Some((ModeConfig::Accept, ModeConfig::Assign));
     for seed in 0..150 {
         let configs = match seed % 3 {
