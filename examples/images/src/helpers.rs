@@ -58,7 +58,7 @@ fn identity(address: [u8; 4], buffer: &mut [u8]) -> Result<usize, NoSpace> {
     Ok(body.finish().len())
 }
 
-/// Stands for the random number generator of the device.
+/// Replaces the random number generator of the device.
 struct Device(u64);
 
 impl TryRng for Device {

@@ -1,4 +1,4 @@
-//! Shared by every image: the entry point, and a panic handler that cannot be linked.
+//! Entry point of every image, and a panic handler that cannot be linked.
 
 use core::panic::PanicInfo;
 

@@ -1,4 +1,4 @@
-//! Host of a negotiator whose answers are taken from the input, so that the compiler can assume nothing about them.
+//! Host of a negotiator whose answers are taken from the input, so that the compiler cannot assume their values.
 
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Pr
 use ike_v1::{
     ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError, Event, Failure, Host, IpsecPolicy,
     IpsecTemplate, ModeConfig, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
-    PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthRequest,
+    PolicyRefusal, PolicyRequest, PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthPart, XauthRequest,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -28,7 +28,7 @@ pub struct InputHost<'i> {
 }
 
 impl<'i> InputHost<'i> {
-    /// Host with addresses of the input.
+    /// Creates a host with addresses of the input.
     pub fn new(input: &'i [u8]) -> Self {
         let octets = input.first_chunk::<4>().copied().unwrap_or([192, 0, 2, 1]);
         let address = IpAddr::V4(Ipv4Addr::from(octets));
@@ -54,7 +54,7 @@ impl<'i> InputHost<'i> {
         octets.iter_mut().zip(self.input).for_each(|(to, from)| *to = *from);
     }
 
-    /// Returns an answer, or none yet.
+    /// Returns an answer, or `Pending`.
     fn answer<T>(&self, answer: T) -> Poll<T> {
         if self.input.len() > 64 { Poll::Pending } else { Poll::Ready(answer) }
     }
@@ -101,7 +101,7 @@ impl<'i> InputHost<'i> {
     }
 }
 
-/// Negotiator without SAs.
+/// Creates a negotiator without SAs.
 pub fn negotiator(input: &[u8]) -> Firmware {
     Negotiator::new(Settings::FIRMWARE, input.first_chunk().copied().unwrap_or([0; 16]))
 }
@@ -138,6 +138,11 @@ impl Host for InputHost<'_> {
             dead_peer_detection: data
                 .first()
                 .map(|octet| DeadPeerDetection::after(Duration::from_secs((*octet).into()))),
+            xauth: match data.get(2)? {
+                0 => Some(XauthPart::Client),
+                1 => Some(XauthPart::Server),
+                _ => None,
+            },
             mode_config: match data.get(1)? {
                 0 => Some(ModeConfig::Request),
                 1 => Some(ModeConfig::Accept),
@@ -160,8 +165,9 @@ impl Host for InputHost<'_> {
         IpsecPolicy::new(number, self.selector).with(template)
     }
 
-    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        self.policy(1).filter(|policy| policy.selector.contains(selector))
+    fn find_policy(&mut self, _: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        let found = self.policy(1).filter(|policy| policy.selector.contains(&request.selector));
+        found.map(|policy| policy.number).ok_or(PolicyRefusal::NoPolicy)
     }
 
     fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Poll<Option<u32>> {

@@ -24,7 +24,7 @@ macro_rules! memory {
     };
 }
 
-/// Memory of a negotiator without places.
+/// Memory of a negotiator without slots.
 const EMPTY: usize = size_of::<Negotiator<0, 0, 0, 0>>();
 
 memory! {
