@@ -19,6 +19,8 @@ pub struct IsakmpRecord {
     pub payloads: Option<Vec<PayloadNode>>,
     /// Result expected from a parser.
     pub expected: Expected,
+    /// Part of the reason of the refusal, if the record names it.
+    pub expected_reason: Option<String>,
 }
 
 /// ISAKMP header of an [`IsakmpRecord`].
@@ -54,6 +56,8 @@ pub struct IsakmpBytesRecord {
     pub hex: Hex,
     /// Result expected from a parser.
     pub expected: Expected,
+    /// Part of the reason of the refusal, if the record names it.
+    pub expected_reason: Option<String>,
 }
 
 /// Message in IKE fragments.
@@ -69,4 +73,6 @@ pub struct IsakmpFragmentsRecord {
     pub reassembled: Hex,
     /// Result expected from a receiver.
     pub expected: Expected,
+    /// Part of the reason of the refusal, if the record names it.
+    pub expected_reason: Option<String>,
 }

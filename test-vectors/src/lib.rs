@@ -13,6 +13,7 @@ mod isakmp_record;
 mod nist;
 mod random;
 mod record;
+mod schema;
 pub mod support;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub use record::{
     Expected, IpcompRecord, Located, PacketRecord, Record, ReplayPacket, ReplayRecord, SaRecord, UdpPorts, parse_line,
     read_file,
 };
+
+pub use schema::{json_schema, record_types};
 
 /// Returns the directory of the vectors, in the source directory of this crate.
 pub fn data() -> PathBuf {

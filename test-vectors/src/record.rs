@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::Hex;
 use crate::ike_record::{ConversationRecord, FlowRecord, KeymatRecord, Phase1Record};
 use crate::isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRecord};
+use crate::schema;
 
 /// Result that a record expects from a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -87,6 +88,8 @@ pub struct PacketRecord {
     pub wire_packet: Hex,
     /// Result expected from a receiver of `wire_packet`.
     pub expected: Expected,
+    /// Part of the reason of the refusal, if the record names it.
+    pub expected_reason: Option<String>,
     /// Sealing `plain_packet` gives exactly `wire_packet`.
     #[serde(default)]
     pub seal: bool,
@@ -119,6 +122,8 @@ pub struct ReplayPacket {
     pub plain_packet: Hex,
     /// Result expected from the receiver.
     pub expected: Expected,
+    /// Part of the reason of the refusal, if the record names it.
+    pub expected_reason: Option<String>,
 }
 
 /// IPComp packet with its IPCA.
@@ -133,6 +138,8 @@ pub struct IpcompRecord {
     pub plain_packet: Option<Hex>,
     pub wire_packet: Hex,
     pub expected: Expected,
+    /// Part of the reason of the refusal, if the record names it.
+    pub expected_reason: Option<String>,
     /// False if a sender must not compress the packet.
     pub compressible: Option<bool>,
 }
@@ -201,12 +208,15 @@ pub struct Located {
 
 /// Parses one line. A malformed line gives [`Record::Unknown`] and is never left out.
 pub fn parse_line(line: &str) -> Record {
-    let value: serde_json::Value = match serde_json::from_str(line) {
+    let mut value: serde_json::Value = match serde_json::from_str(line) {
         Ok(value) => value,
         Err(e) => return Record::Unknown { id: String::new(), kind: String::new(), problem: e.to_string() },
     };
     let text = |name: &str| value.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let (id, kind) = (text("id"), text("type"));
+    if let Err(problem) = schema::check(&kind, &mut value) {
+        return Record::Unknown { id, kind, problem };
+    }
     let record = match kind.as_str() {
         "packet" => serde_json::from_value(value).map(|r| Record::Packet(Box::new(r))),
         "replay" => serde_json::from_value(value).map(|r| Record::Replay(Box::new(r))),
