@@ -184,11 +184,15 @@ fn each_syntax_error_has_its_kind_and_line() {
         (&format!("{add} esp 1 -z;"), "-z", Kind::Option),
         (&format!("{add} esp 1 -E aes 0x00;"), "aes", Kind::Algorithm),
         (&format!("{add} esp 1 -E des-cbc 0x001;"), "", Kind::Key),
-        (&format!("{add} esp 1 -E des-cbc \"short\";"), "des-cbc", Kind::KeyLength { bits: 40, min: 64, max: 64 }),
+        (
+            &format!("{add} esp 1 -E des-cbc \"short\";"),
+            "des-cbc",
+            Kind::KeyLength { bits: 40, min: 64, max: 64, step: 8, salt: 0 },
+        ),
         (
             &format!("{add} esp 1 -E aes-cbc \"12345678901234567\";"),
             "aes-cbc",
-            Kind::KeyLength { bits: 136, min: 128, max: 256 },
+            Kind::KeyLength { bits: 136, min: 128, max: 256, step: 64, salt: 0 },
         ),
         (&format!("{add} esp 1 -E des-cbc \"12345678;"), "", Kind::Unterminated),
         (&format!("{add} esp 1 -A hmac-md5 \"1234567890123456\";"), "esp", Kind::Algorithms),
@@ -220,6 +224,22 @@ fn each_syntax_error_has_its_kind_and_line() {
     ] {
         let lines = u32::try_from(text.matches('\n').count()).unwrap();
         assert_eq!(refusal(text), (lines + 1, found.to_owned(), kind), "{text}");
+    }
+}
+
+#[test]
+fn errors_of_key_lengths_name_every_length() {
+    for (protocol, option, lengths) in [
+        ("esp", "-E des-cbc 0x00", "64"),
+        ("esp", "-E aes-cbc 0x00", "128, 192 or 256"),
+        ("esp", "-E blowfish-cbc 0x00", "40 to 448 in steps of 8"),
+        ("esp", "-E aes-gcm-16 0x00", "160, 224 or 288, of which the last 32 are the salt"),
+        ("esp", "-E aes-ccm-8 0x00", "152, 216 or 280, of which the last 24 are the salt"),
+        ("ah", "-A hmac-sha2-256 0x00", "256"),
+        ("ah", "-A aes-gmac 0x00", "160, 224 or 288, of which the last 32 are the salt"),
+    ] {
+        let (_, _, kind) = refusal(&format!("add 10.0.0.1 10.0.0.2 {protocol} 1 {option};"));
+        assert_eq!(kind.to_string(), format!("invalid key length: got 8 bits, expected {lengths}"));
     }
 }
 
@@ -275,11 +295,16 @@ fn walk(text: &str) {
 
 #[rustfmt::skip]
 const WORDS: &[&str] = &[
-    "add", "delete", "deleteall", "get", "flush", "dump", "spdadd", "spdupdate", "spddelete", "spddump", "spdflush", "exit", ";", ";", ";",
-    "10.0.0.1", "10.0.0.0/8[any]", "10.0.0.2[500]", "::1", "2001:db8::/32[22]", "esp", "ah", "ipcomp", "esp-udp", "tcp", "any", "icmp6,135",
-    "0x1001", "17", "-m", "tunnel", "transport", "-E", "des-cbc", "\"12345678\"", "0x0011223344556677", "-A", "hmac-md5", "null",
-    "-C", "deflate", "-R", "-P", "in", "out", "fwd", "prio", "high", "low", "+", "-", "discard", "none", "ipsec", "esp/transport//require",
-    "esp/tunnel/10.0.0.1-10.0.0.2/unique:7", "ah/any", "-u", "-r", "-lh", "-f", "zero-pad", "-ctx", "\"label\"", "tagged", "-4", "-6n", "#",
+    "add", "delete", "deleteall", "get", "flush", "dump", "spdadd", "spdupdate", "spddelete", "spddump", "spdflush",
+    "exit", ";", ";", ";",
+    "10.0.0.1", "10.0.0.0/8[any]", "10.0.0.2[500]", "::1", "2001:db8::/32[22]", "esp", "ah", "ipcomp", "esp-udp",
+    "tcp", "any", "icmp6,135",
+    "0x1001", "17", "-m", "tunnel", "transport", "-E", "des-cbc", "\"12345678\"", "0x0011223344556677", "-A",
+    "hmac-md5", "null",
+    "-C", "deflate", "-R", "-P", "in", "out", "fwd", "prio", "high", "low", "+", "-", "discard", "none", "ipsec",
+    "esp/transport//require",
+    "esp/tunnel/10.0.0.1-10.0.0.2/unique:7", "ah/any", "-u", "-r", "-lh", "-f", "zero-pad", "-ctx", "\"label\"",
+    "tagged", "-4", "-6n", "#",
 ];
 
 fn upper(text: &str) -> ipsec_packet::Upper {

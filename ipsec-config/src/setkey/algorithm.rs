@@ -62,34 +62,51 @@ pub struct Algorithm<T: 'static> {
     /// Name of the algorithm in setkey(8).
     pub name: &'static str,
     /// Length of the shortest key in bits.
-    pub min_bits: usize,
+    pub min_bits: u16,
     /// Length of the longest key in bits.
-    pub max_bits: usize,
+    pub max_bits: u16,
     /// Difference between two allowed lengths, in bits.
-    pub step_bits: usize,
+    pub step_bits: u16,
     /// Algorithm of this workspace; `None` if it is not implemented.
     pub known: Option<T>,
 }
 
-impl<T> Algorithm<T> {
-    /// Checks that the algorithm has keys of this length.
-    pub(super) fn check(&self, key: &Key<'_>) -> Result<(), SetkeyErrorKind> {
-        let bits = key.len().saturating_mul(8);
-        let above = bits.checked_sub(self.min_bits);
-        let good =
-            above.is_some_and(|above| above.checked_rem(self.step_bits.max(1)) == Some(0)) && bits <= self.max_bits;
-        if good { Ok(()) } else { Err(SetkeyErrorKind::KeyLength { bits, min: self.min_bits, max: self.max_bits }) }
+/// Algorithm whose key ends in a salt or nonce.
+pub(super) trait Salted: Copy {
+    /// Returns the length of the salt in bits.
+    fn salt_bits(self) -> u16;
+}
+
+impl Salted for CipherAlgorithm {
+    fn salt_bits(self) -> u16 {
+        self.row().and_then(|row| u16::try_from(row.salt).ok()).map_or(0, |octets| octets.saturating_mul(8))
     }
 }
 
+impl Salted for IntegrityAlgorithm {
+    fn salt_bits(self) -> u16 {
+        if self == Self::AesGmac { CipherAlgorithm::NullAesGmac.salt_bits() } else { 0 }
+    }
+}
+
+/// Checks that an algorithm has keys of this length.
+pub(super) fn check_key<T: Salted>(algorithm: &Algorithm<T>, key: &Key<'_>) -> Result<(), SetkeyErrorKind> {
+    let Algorithm { min_bits: min, max_bits: max, step_bits: step, .. } = *algorithm;
+    let bits = key.len().saturating_mul(8);
+    let above = bits.checked_sub(min.into());
+    let good = above.is_some_and(|above| above.checked_rem(step.max(1).into()) == Some(0)) && bits <= max.into();
+    let salt = algorithm.known.map_or(0, Salted::salt_bits);
+    if good { Ok(()) } else { Err(SetkeyErrorKind::KeyLength { bits, min, max, step, salt }) }
+}
+
 impl Algorithm<CipherAlgorithm> {
-    /// Returns whether the cipher provides integrity, too.
+    /// Returns whether the cipher provides integrity as well.
     pub(super) fn is_aead(&self) -> bool {
         self.known.and_then(CipherAlgorithm::row).is_some_and(|row| row.icv > 0)
     }
 }
 
-const fn row<T>(name: &'static str, bits: (usize, usize, usize), known: Option<T>) -> Algorithm<T>
+const fn row<T>(name: &'static str, bits: (u16, u16, u16), known: Option<T>) -> Algorithm<T>
 where
     T: Copy,
 {
@@ -153,7 +170,7 @@ pub(super) const MACS: &[Algorithm<I>] = &[
     row("aes-gmac",          (160, 288, 64), Some(I::AesGmac)),
 ];
 
-/// Parts of algorithm names. A word behind `-E` or `-A` that contains none of them may be a misplaced key.
+/// Parts of algorithm names. A word after `-E` or `-A` that contains none of them may be a misplaced key.
 const NAME_PARTS: &[&str] = &[
     "aes", "blowfish", "camellia", "cast", "ccm", "chacha", "cmac", "ctr", "des", "gcm", "gmac", "hmac", "kpdk", "md5",
     "null", "poly", "rijndael", "ripemd", "serpent", "sha", "simple", "skipjack", "tcp", "twofish", "xcbc",

@@ -51,7 +51,8 @@ pub trait Environment {
         None
     }
 
-    /// Called for an SA that was added. `is_numbered` is set if [`last_sequence`](Self::last_sequence) was asked.
+    /// Called for an SA that was added. `is_numbered` is set if [`last_sequence`](Self::last_sequence) was called for
+    /// it.
     fn added(&mut self, sa: &Add<'_>, id: SaId, is_numbered: bool) {
         let _ = (sa, id, is_numbered);
     }
@@ -95,7 +96,7 @@ impl<'l> LocalAddresses<'l> {
         Self { addresses, loaded: Loaded { sas: 0, warnings: Vec::new(), more_warnings: 0 } }
     }
 
-    /// Returns what was loaded.
+    /// Returns the number of loaded SAs and the warnings.
     pub const fn loaded(&self) -> &Loaded {
         &self.loaded
     }
@@ -172,7 +173,7 @@ pub struct ApplyError<S, P> {
 pub enum ApplyErrorKind<S, P> {
     /// The text is not well-formed. No statement was applied.
     Syntax(SetkeyError),
-    /// A well-formed statement asks for something that is not possible.
+    /// A well-formed statement cannot be applied.
     Statement(Option<SaSpec>, StatementError),
     /// The back end refused a command about SAs, as a rule about this one.
     Sa(Option<SaSpec>, S),
@@ -221,8 +222,8 @@ type Applied<B> = Result<(), ApplyError<<B as SaBackend>::Error, <B as PolicyBac
 /// addresses are inbound, SAs from one of them outbound.
 ///
 /// # Errors
-/// [`ApplyError`], with the position of the statement. A text that is not well-formed changes nothing. If the back end
-/// refuses a statement, those in front of it stay applied.
+/// [`ApplyError`], with the position of the statement. A text with a syntax error is not applied at all. If the back
+/// end refuses a statement, those in front of it stay applied.
 pub fn apply<B: SaBackend + PolicyBackend>(
     backend: &mut B,
     text: &[u8],

@@ -58,7 +58,7 @@ impl fmt::Display for DumpSa<'_> {
         writeln!(f, "\tcurrent: {}(bytes)\thard: {hard_octets}(bytes)\tsoft: {soft_octets}(bytes)", usage.octets)?;
         let (hard_packets, soft_packets) = (hard.packets.unwrap_or(0), soft.packets.unwrap_or(0));
         writeln!(f, "\tallocated: {}\thard: {hard_packets}\tsoft: {soft_packets}", usage.packets)?;
-        write!(f, "\tway={}", id.direction)
+        write!(f, "\tdirection={}", id.direction)
     }
 }
 

@@ -10,7 +10,7 @@ pub struct SetkeyError {
     pub line: u32,
     /// Column of the error, from 1, in characters.
     pub column: u32,
-    /// Word that caused the error, or its first 64 octets; empty if it may be a key, or if something is missing.
+    /// Word that caused the error, or its first 64 octets; empty if it may be a key, or if a word is missing.
     pub found: String<MAX_SHOWN>,
     /// Kind of the error.
     pub kind: SetkeyErrorKind,
@@ -80,7 +80,7 @@ impl Fault<'_> {
     }
 }
 
-/// Number of octets of a word that a message shows: a word with an open bracket includes all words behind it.
+/// Number of octets of a word that a message shows: a word with an open bracket includes all words after it.
 const MAX_SHOWN: usize = 64;
 
 /// Returns whether a word may be part of a key: six or more hexadecimal digits in a row, at least one a letter.
@@ -131,9 +131,13 @@ pub enum SetkeyErrorKind {
         /// Length of the key in bits.
         bits: usize,
         /// Length of the shortest key of the algorithm, in bits.
-        min: usize,
+        min: u16,
         /// Length of the longest key of the algorithm, in bits.
-        max: usize,
+        max: u16,
+        /// Difference between two allowed lengths, in bits.
+        step: u16,
+        /// Length of the salt at the end of the key, in bits; 0 if the algorithm has none.
+        salt: u16,
     },
     /// An algorithm that the protocol needs is missing, or one that it does not use is present.
     Algorithms,
@@ -182,17 +186,16 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Prefix => "prefix length exceeds the address length",
             Self::Port => "invalid port",
             Self::Number => "invalid number or value out of range",
-            Self::Spi => "invalid SPI or value out of range",
+            Self::Spi => "invalid SPI: expected a decimal number, or 0x and hexadecimal digits, up to 0xffffffff (IPComp: 0xffff)",
             Self::Protocol => "unknown security protocol: expected esp, esp-udp, esp-old, ah, ah-old, ipcomp or tcp",
             Self::Upper => "unknown upper protocol",
             Self::Mode => "unknown mode: expected transport or tunnel (or any, for an SA)",
             Self::Algorithm => "unknown algorithm for this option",
             Self::Key => "invalid key: expected a quoted string, or 0x and pairs of hexadecimal digits",
-            Self::KeyLength { bits, min, max } if min == max => {
-                return write!(f, "invalid key length: got {bits} bits, expected {min}");
-            }
-            Self::KeyLength { bits, min, max } => {
-                return write!(f, "invalid key length: got {bits} bits, expected {min} to {max} (not all of them)");
+            Self::KeyLength { bits, min, max, step, salt } => {
+                write!(f, "invalid key length: got {bits} bits, expected ")?;
+                write_lengths(f, *min, *max, *step)?;
+                return if *salt > 0 { write!(f, ", of which the last {salt} are the salt") } else { Ok(()) };
             }
             Self::Algorithms => "algorithm is not valid for this protocol",
             Self::Twice(cipher) => return write!(f, "{cipher} provides integrity: -A is not allowed"),
@@ -208,6 +211,17 @@ impl fmt::Display for SetkeyErrorKind {
             Self::NoEndpoints => "tunnel-mode template without endpoints",
             Self::TooManyTemplates => "too many templates in one policy",
         })
+    }
+}
+
+/// Writes the allowed lengths: up to three as a list, others as a range.
+fn write_lengths(f: &mut fmt::Formatter<'_>, min: u16, max: u16, step: u16) -> fmt::Result {
+    let middle = min.saturating_add(step);
+    match max.saturating_sub(min) {
+        0 => write!(f, "{min}"),
+        above if above == step => write!(f, "{min} or {max}"),
+        above if above == step.saturating_mul(2) => write!(f, "{min}, {middle} or {max}"),
+        _ => write!(f, "{min} to {max} in steps of {step}"),
     }
 }
 

@@ -1,4 +1,8 @@
+use core::net::IpAddr;
+
 use super::error::{Fault, SetkeyErrorKind};
+use super::values::{Family, HostNames, address};
+use crate::lexer::{self, LexicalError, LexicalErrorKind, Lexis, TokenKind};
 
 /// Token of a configuration text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,24 +17,33 @@ pub(super) enum Token<'a> {
     End,
 }
 
-/// Lexer of configuration texts. Comments extend from `#` to the end of their line. Comments and quoted strings may
-/// contain any octets; the rest is UTF-8.
+/// Lexical rules of setkey(8).
+const LEXIS: Lexis =
+    Lexis { signs: b";", block_comments: false, line_ends: false, one_line_strings: false, escapes: false };
+
+/// Lexer of configuration texts with the position of the last token.
 #[derive(Clone, Debug)]
 pub(super) struct Lexer<'a> {
-    text: &'a [u8],
+    lexer: lexer::Lexer<'a>,
     /// Offset of the beginning of the last token.
     begin: usize,
-    /// Offset behind the last token.
-    end: usize,
+    /// Resolver of host names.
+    names: Option<&'a dyn HostNames>,
 }
-
-/// Byte order mark that some editors write in front of a text.
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl<'a> Lexer<'a> {
     pub(super) const fn new(text: &'a [u8]) -> Self {
-        let end = if let Some((&BYTE_ORDER_MARK, _)) = text.split_first_chunk() { BYTE_ORDER_MARK.len() } else { 0 };
-        Self { text, begin: end, end }
+        let lexer = lexer::Lexer::new(text, &LEXIS);
+        Self { lexer, begin: lexer.end(), names: None }
+    }
+
+    pub(super) const fn with_names(self, names: &'a dyn HostNames) -> Self {
+        Self { names: Some(names), ..self }
+    }
+
+    /// Returns an address that is numeric, or the first one of a host name if there is a resolver.
+    pub(super) fn address(&self, text: &str, family: Family) -> Option<IpAddr> {
+        address(text, family).or_else(|| self.names?.resolve(text, family))
     }
 
     /// Returns an error at the last token.
@@ -51,40 +64,38 @@ impl<'a> Lexer<'a> {
 
     /// Moves to the end of the text.
     pub(super) const fn finish(&mut self) {
-        (self.begin, self.end) = (self.text.len(), self.text.len());
+        self.begin = self.text().len();
+        self.lexer.move_to(self.begin);
     }
 
     /// Returns the whole text.
     pub(super) const fn text(&self) -> &'a [u8] {
-        self.text
+        self.lexer.text()
     }
 
     pub(super) fn next(&mut self) -> Result<Token<'a>, Fault<'a>> {
-        let begin = self.behind_blanks();
-        let rest = self.text.get(begin..).unwrap_or_default();
-        let Some(first) = rest.first() else {
-            // An error about a missing token has the position behind the last token, not that of a later line.
-            self.begin = self.end;
-            return Ok(Token::End);
-        };
-        self.begin = begin;
-        match first {
-            b';' => {
-                self.end = begin.saturating_add(1);
-                Ok(Token::Semicolon)
+        match self.lexer.next() {
+            Ok(token) => {
+                self.begin = token.begin;
+                Ok(match token.kind {
+                    TokenKind::Word(word) => Token::Word(word),
+                    TokenKind::Quoted(quoted) => Token::Quoted(quoted),
+                    TokenKind::Sign(_) => Token::Semicolon,
+                    // The end of a line is a blank in this language.
+                    TokenKind::LineEnd | TokenKind::End => Token::End,
+                })
             }
-            b'"' => {
-                let inside = rest.get(1..).unwrap_or_default();
-                let quoted = inside.iter().position(|&octet| octet == b'"').and_then(|end| inside.get(..end));
-                let quoted = quoted.ok_or(self.error("", SetkeyErrorKind::Unterminated))?;
-                self.end = begin.saturating_add(quoted.len()).saturating_add(2);
-                Ok(Token::Quoted(quoted))
-            }
-            _ => {
-                let ends = |octet: &u8| is_blank(*octet) || matches!(octet, b';' | b'"' | b'#');
-                let word = rest.iter().position(ends).and_then(|end| rest.get(..end)).unwrap_or(rest);
-                self.end = begin.saturating_add(word.len());
-                core::str::from_utf8(word).map(Token::Word).map_err(|_| self.error("", SetkeyErrorKind::NotUtf8))
+            Err(LexicalError { kind, begin, .. }) => {
+                self.begin = begin;
+                Err(self.error(
+                    "",
+                    match kind {
+                        LexicalErrorKind::NotUtf8 => SetkeyErrorKind::NotUtf8,
+                        LexicalErrorKind::Unterminated | LexicalErrorKind::UnterminatedComment => {
+                            SetkeyErrorKind::Unterminated
+                        }
+                    },
+                ))
             }
         }
     }
@@ -94,7 +105,7 @@ impl<'a> Lexer<'a> {
         self.clone().next()
     }
 
-    /// Extends the last word by the words behind it, blanks included, as long as `belongs` accepts the last word and
+    /// Extends the last word by the words after it, blanks included, as long as `belongs` accepts the last word and
     /// the next.
     pub(super) fn join_words(&mut self, word: &'a str, belongs: impl Fn(&str, &str) -> bool) -> &'a str {
         let (begin, mut last) = (self.begin, word);
@@ -110,38 +121,17 @@ impl<'a> Lexer<'a> {
             }
         }
         // Words with a comment between them are no term; the comment need not be UTF-8.
-        let glued = self.text.get(begin..self.end).unwrap_or_default();
-        core::str::from_utf8(glued).unwrap_or_default()
+        let joined = self.text().get(begin..self.lexer.end()).unwrap_or_default();
+        core::str::from_utf8(joined).unwrap_or_default()
     }
 
     /// Skips the rest of the statement and its semicolon.
     pub(super) fn recover(&mut self) {
         loop {
-            match self.next() {
-                Ok(Token::Semicolon | Token::End) => return,
-                Ok(_) => {}
-                Err(Fault { kind: SetkeyErrorKind::NotUtf8, .. }) => {}
-                // Behind an unterminated string no statement can be recognized.
-                Err(_) => self.end = self.text.len(),
+            // Behind an unterminated string no statement can be recognized: it extends to the end of the text.
+            if let Ok(Token::Semicolon | Token::End) = self.next() {
+                return;
             }
         }
     }
-
-    fn behind_blanks(&self) -> usize {
-        let mut at = self.end;
-        loop {
-            let rest = self.text.get(at..).unwrap_or_default();
-            let blanks = rest.iter().take_while(|octet| is_blank(**octet)).count();
-            at = at.saturating_add(blanks);
-            let rest = rest.get(blanks..).unwrap_or_default();
-            if rest.first() != Some(&b'#') {
-                return at;
-            }
-            at = at.saturating_add(rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len()));
-        }
-    }
-}
-
-const fn is_blank(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }

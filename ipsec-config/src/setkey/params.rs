@@ -213,7 +213,7 @@ impl Add<'_> {
         let Some((cipher, key)) = &self.cipher else { return Err(KeyError::Unsupported.into()) };
         let algorithm = cipher.known.ok_or(StatementError::Algorithm(cipher.name))?;
         let (mut cipher_key, mut mac_key) = (Zeroizing::new([0; MAX_KEY]), Zeroizing::new([0; MAX_KEY]));
-        // A key behind `null` is ignored.
+        // A key after `null` is ignored.
         let octets = if algorithm == CipherAlgorithm::Null { Some(&[][..]) } else { key.decode(cipher_key.as_mut()) };
         let octets = octets.ok_or(KeyError::Unsupported)?;
         let (integrity, mac_octets) = match &self.mac {

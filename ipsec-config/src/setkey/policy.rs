@@ -5,9 +5,7 @@ use ipsec_packet::IpProto;
 
 use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
-use super::values::{
-    self, Family, SecurityContext, address, by_name, end, error_at_word, flags, number, split_port, word,
-};
+use super::values::{self, Family, SecurityContext, by_name, end, error_at_word, flags, number, split_port, word};
 use ipsec_sa::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 
 /// Address prefix and port of a selector (RFC 4301 section 4.4.1.1).
@@ -110,7 +108,7 @@ impl fmt::Display for PolicyAction {
     }
 }
 
-/// Parses the words behind `spdadd` and similar commands up to the semicolon.
+/// Parses the words after `spdadd` and similar commands up to the semicolon.
 pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<PolicyStatement<'a>, Fault<'a>> {
     let family = flags(lexer)?;
     let selector = selector(lexer, family)?;
@@ -160,7 +158,7 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
         Some((host, prefix)) => (host.trim_end(), Some(prefix.trim())),
         None => (host, None),
     };
-    let address = address(host, family).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
+    let address = lexer.address(host, family).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
     let whole = if address.is_ipv4() { 32 } else { 128 };
     let prefix = match prefix.map(number::<u32>) {
         None => whole,
@@ -173,7 +171,7 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
     Ok(Range { address, prefix, port })
 }
 
-/// Parses an upper protocol, and behind it, as a separate word or after a comma, type and code of ICMP or a GRE key.
+/// Parses an upper protocol, and after it, as a separate word or after a comma, type and code of ICMP or a GRE key.
 fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     let text = word(lexer, "an upper protocol")?;
     let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));
@@ -258,7 +256,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<PolicyAction, Fault<'a>> {
                 lexer.next()?;
                 let text =
                     lexer.join_words(text, |so_far, next| so_far.ends_with(['/', '-']) || next.starts_with(['/', '-']));
-                let template = template(text).map_err(|kind| error_at_word(lexer, text, kind))?;
+                let template = template(lexer, text).map_err(|kind| error_at_word(lexer, text, kind))?;
                 bundle = bundle.with(template).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTemplates))?;
             }
             if bundle.iter().next().is_none() {
@@ -271,14 +269,14 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<PolicyAction, Fault<'a>> {
 }
 
 /// Parses `protocol/mode/source-destination/level`; the last parts are optional.
-fn template(text: &str) -> Result<Template, SetkeyErrorKind> {
+fn template(lexer: &Lexer<'_>, text: &str) -> Result<Template, SetkeyErrorKind> {
     let mut parts = text.split(['/']).map(str::trim);
     let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Template)?;
     let mode = parts.next().filter(|name| !name.is_empty()).ok_or(SetkeyErrorKind::Template)?;
     let mode = Mode::by_name(mode).filter(|mode| *mode != Mode::Any).ok_or(SetkeyErrorKind::Mode)?;
     let ends = match parts.next() {
         None | Some("") => None,
-        Some(text) => ends(text)?,
+        Some(text) => ends(lexer, text)?,
     };
     let level = match parts.next() {
         None | Some("") => Level::Default,
@@ -292,9 +290,12 @@ fn template(text: &str) -> Result<Template, SetkeyErrorKind> {
 }
 
 /// Parses the endpoints; `None` if neither has an address, as in `me-any`.
-fn ends(text: &str) -> Result<Option<TunnelEndpoints>, SetkeyErrorKind> {
+fn ends(lexer: &Lexer<'_>, text: &str) -> Result<Option<TunnelEndpoints>, SetkeyErrorKind> {
     let (source, destination) = text.split_once(['-']).ok_or(SetkeyErrorKind::Template)?;
-    let ends = TunnelEndpoints { source: tunnel_end(source.trim())?, destination: tunnel_end(destination.trim())? };
+    let ends = TunnelEndpoints {
+        source: tunnel_end(lexer, source.trim())?,
+        destination: tunnel_end(lexer, destination.trim())?,
+    };
     match (ends.source.0, ends.destination.0) {
         (None, None) => Ok(None),
         (Some(source), Some(destination)) if source.is_ipv4() != destination.is_ipv4() => Err(SetkeyErrorKind::Family),
@@ -302,11 +303,11 @@ fn ends(text: &str) -> Result<Option<TunnelEndpoints>, SetkeyErrorKind> {
     }
 }
 
-fn tunnel_end(text: &str) -> Result<(Option<IpAddr>, Option<u16>), SetkeyErrorKind> {
+fn tunnel_end(lexer: &Lexer<'_>, text: &str) -> Result<(Option<IpAddr>, Option<u16>), SetkeyErrorKind> {
     let (host, port) = split_port(text).ok_or(SetkeyErrorKind::Port)?;
     match host {
         "any" | "me" => Ok((None, port)),
-        host => address(host, Family::Any).map(|host| (Some(host), port)).ok_or(SetkeyErrorKind::Address),
+        host => lexer.address(host, Family::Any).map(|host| (Some(host), port)).ok_or(SetkeyErrorKind::Address),
     }
 }
 

@@ -2,13 +2,13 @@ use core::net::IpAddr;
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
-use super::algorithm::{Algorithm, CIPHERS, Key, MACS, find, resembles_algorithm};
+use super::algorithm::{Algorithm, CIPHERS, Key, MACS, Salted, check_key, find, resembles_algorithm};
 use super::error::{Fault, Location, Place, SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::policy::{self, PolicyStatement};
 use super::values::{
-    End, Family, STATEMENTS, SaProtocol, SaSpec, SecurityContext, address, argument, context, end, error_at_word,
-    hosts, natt_end, only_protocol, protocol, spi, word,
+    End, Family, HostNames, STATEMENTS, SaProtocol, SaSpec, SecurityContext, address, argument, context, end,
+    error_at_word, hosts, natt_end, only_protocol, protocol, spi, word,
 };
 use ipsec_sa::{CompressionAlgorithm, Mode};
 
@@ -114,7 +114,7 @@ pub enum Statement<'a> {
     Exit,
 }
 
-/// Reader of the statements of a text (setkey(8)). `exit`, `quit` and `bye` end the text, whatever follows.
+/// Reader of the statements of a text (setkey(8)). `exit`, `quit` and `bye` end the text; the rest is ignored.
 #[derive(Clone, Debug)]
 pub struct Statements<'a> {
     lexer: Lexer<'a>,
@@ -135,13 +135,19 @@ impl<'a> Statements<'a> {
         Self { lexer: Lexer::new(text), begin: 0, place: Place::START }
     }
 
+    /// Sets the resolver of the host names in the text.
+    #[must_use]
+    pub const fn with_names(self, names: &'a dyn HostNames) -> Self {
+        Self { lexer: self.lexer.with_names(names), ..self }
+    }
+
     /// Reads the next statement; `None` at the end of the text (setkey(8)).
     ///
     /// # Errors
-    /// [`SetkeyError`]; the next call continues behind the invalid statement.
+    /// [`SetkeyError`]; the next call continues after the invalid statement.
     #[allow(clippy::should_implement_trait)] // it can fail
     pub fn next(&mut self) -> Result<Option<Statement<'a>>, SetkeyError> {
-        // Empty statements are skipped here, and not again after an error behind them.
+        // Empty statements are skipped here, and not again after an error after them.
         while let Ok(Token::Semicolon) = self.lexer.peek() {
             let _ = self.lexer.next();
         }
@@ -166,6 +172,12 @@ impl<'a> Statements<'a> {
     /// Returns the position of the statement that was read last.
     pub fn location(&mut self) -> Location {
         self.place.move_to(self.lexer.text(), self.begin)
+    }
+
+    /// Returns the octets of the statement that was read last, without the `;`.
+    #[cfg(feature = "std")]
+    pub(super) fn span(&self, file: crate::FileId) -> crate::Span {
+        crate::Span { file, begin: self.begin, end: self.lexer.position().max(self.begin) }
     }
 
     fn statement(&mut self) -> Result<Option<Statement<'a>>, Fault<'a>> {
@@ -308,14 +320,14 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
         other if other.starts_with('-') || STATEMENTS.contains(&other) => {
             return Err(error_at_word(lexer, other, SetkeyErrorKind::Option));
         }
-        // The word may be a misplaced key, too.
+        // The word may be a misplaced key as well.
         _ => return Err(lexer.error("", SetkeyErrorKind::Expected("an option"))),
     }
     Ok(())
 }
 
 /// Parses an algorithm and its key. The key of an algorithm without one is optional.
-fn keyed<'a, T>(
+fn keyed<'a, T: Salted>(
     lexer: &mut Lexer<'a>,
     table: &'static [Algorithm<T>],
 ) -> Result<(&'static Algorithm<T>, Key<'a>), Fault<'a>> {
@@ -336,13 +348,13 @@ fn keyed<'a, T>(
         Token::Word(digits) => {
             lexer.next()?;
             let key = Key::hex(digits).ok_or(lexer.error("", SetkeyErrorKind::Key))?;
-            algorithm.check(&key).map_err(|kind| lexer.error(name, kind))?;
+            check_key(algorithm, &key).map_err(|kind| lexer.error(name, kind))?;
             return Ok((algorithm, key));
         }
         Token::Semicolon | Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing("a key"))),
     };
     lexer.next()?;
-    algorithm.check(&key).map_err(|kind| lexer.error(name, kind))?;
+    check_key(algorithm, &key).map_err(|kind| lexer.error(name, kind))?;
     Ok((algorithm, key))
 }
 

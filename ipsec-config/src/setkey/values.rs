@@ -118,7 +118,7 @@ pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), Fault<'a>> {
     }
 }
 
-/// Parses a decimal number, or a hexadecimal one behind `0x`.
+/// Parses a decimal number, or a hexadecimal one after `0x`.
 pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
     let value = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
         Some(digits) => u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?,
@@ -145,6 +145,12 @@ pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, Fault<'a>> {
     Ok(family)
 }
 
+/// Resolver of the host names in a text. Without one, addresses are numeric, as with `setkey -n`.
+pub trait HostNames: fmt::Debug {
+    /// Returns the first address of a family that a host name has.
+    fn resolve(&self, name: &str, family: Family) -> Option<IpAddr>;
+}
+
 pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
     // The interface of a link-local address is ignored, as engines have no interfaces.
     let text = text.split_once(['%']).map_or(text, |(address, _)| address);
@@ -161,7 +167,7 @@ pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), Fault<'a>> 
         let text = word(lexer, "an address")?;
         let text = lexer.join_words(text, |_, next| next.starts_with('['));
         let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
-        address(host, family).map(|address| (address, port)).ok_or(lexer.error(text, SetkeyErrorKind::Address))
+        lexer.address(host, family).map(|address| (address, port)).ok_or(lexer.error(text, SetkeyErrorKind::Address))
     };
     let (source, destination) = (host()?, host()?);
     if source.0.is_ipv4() == destination.0.is_ipv4() {
@@ -190,7 +196,7 @@ pub(super) fn spi<'a>(lexer: &mut Lexer<'a>, protocol: SaProtocol) -> Result<u32
     number(text).filter(|spi| *spi <= most).ok_or(lexer.error(text, SetkeyErrorKind::Spi))
 }
 
-/// Reads the words behind `-ctx`.
+/// Reads the words after `-ctx`.
 pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, Fault<'a>> {
     let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
     match lexer.next()? {
@@ -211,7 +217,7 @@ pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, Fault<'a>> {
     let text = word(lexer, "an address")?;
     let text = lexer.join_words(text, |_, next| next.starts_with('['));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
-    let host = address(host, Family::Any).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
+    let host = lexer.address(host, Family::Any).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
     Ok((host, port))
 }
 
