@@ -5,30 +5,30 @@ use ike_v1::{GroupLengths, Phase1Choice, Phase2Suite, encryption_number, names};
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 
 /// Description of the ciphers of phase 1 for messages.
-pub const PHASE_1_CIPHERS: &str =
+pub(super) const PHASE_1_CIPHERS: &str =
     "a cipher of phase 1: des, 3des, blowfish, cast or aes, with its key bits if they vary";
 /// Description of the hash algorithms of phase 1 for messages.
-pub const HASHES: &str = "a hash algorithm: md5, sha1, sha256, sha384 or sha512";
+pub(super) const HASHES: &str = "a hash algorithm: md5, sha1, sha256, sha384 or sha512";
 /// Description of the groups of phase 1 for messages.
-pub const GROUPS: &str = "a group: modp768 to modp8192, ecp256, ecp384, ecp521, or its number";
+pub(super) const GROUPS: &str = "a group: modp768 to modp8192, ecp256, ecp384, ecp521, or its number";
 /// Description of the integrity algorithms of AH for messages.
-pub const INTEGRITIES: &str = "an integrity algorithm: md5, sha1, sha256, sha384 or sha512";
+pub(super) const INTEGRITIES: &str = "an integrity algorithm: md5, sha1, sha256, sha384 or sha512";
 /// Description of the suites of ESP for messages.
-pub const SUITES: &str = "an ESP suite such as aes128-sha1, 3des-md5, null-sha256 or aes256gcm16";
+pub(super) const SUITES: &str = "an ESP suite such as aes128-sha1, 3des-md5, null-sha256 or aes256gcm16";
 
 /// Returns the cipher of phase 1 with this name, and the length of its key in octets.
-pub fn phase_1_cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
+pub(super) fn phase_1_cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
     names::cipher(name).filter(|(cipher, _)| encryption_number(*cipher).is_some())
 }
 
 /// Returns the group with this name or number, if it is implemented.
-pub fn group(name: &str) -> Option<Group> {
+pub(super) fn group(name: &str) -> Option<Group> {
     let numbered = || name.parse().ok().map(Group).filter(|group| GroupLengths::of(*group).is_some());
     names::group(name).or_else(numbered)
 }
 
 /// Returns the ESP suite with this name. Suites without integrity are refused.
-pub fn suite(name: &str) -> Option<Phase2Suite> {
+pub(super) fn suite(name: &str) -> Option<Phase2Suite> {
     let (cipher, integrity) = name.split_once('-').map_or((name, None), |(cipher, name)| (cipher, Some(name)));
     let (cipher, cipher_key) = names::cipher(cipher)?;
     let is_aead = cipher.row()?.icv > 0;
@@ -44,23 +44,21 @@ pub fn suite(name: &str) -> Option<Phase2Suite> {
 }
 
 /// Returns the suite of AH with an integrity algorithm of this name.
-pub fn integrity(name: &str) -> Option<Phase2Suite> {
+pub(super) fn integrity(name: &str) -> Option<Phase2Suite> {
     let integrity = names::integrity(name)?;
     let integrity_key = integrity.row()?.default_key;
     Some(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
 }
 
 /// Returns a transform of phase 1.
-pub fn proposal(
+pub(super) fn proposal(
     (cipher, cipher_key): (CipherAlgorithm, usize),
     hash: HashFunction,
     method: AuthMethod,
     group: Group,
-    seconds: u64,
+    lifetimes: Lifetimes,
 ) -> Phase1Choice {
-    Phase1Choice::new(cipher, hash, method, group)
-        .with_cipher_key(cipher_key)
-        .with_lifetimes(Lifetimes { seconds: Some(seconds), ..Lifetimes::default() })
+    Phase1Choice::new(cipher, hash, method, group).with_cipher_key(cipher_key).with_lifetimes(lifetimes)
 }
 
 #[cfg(test)]
