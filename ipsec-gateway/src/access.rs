@@ -1,21 +1,30 @@
 //! Access of clients: their users (draft-beaulieu-ike-xauth-02) and addresses (draft-dukes-ike-mode-cfg-02).
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::task::Poll;
 
 use ike_v1::{ClientConfig, ConfigRequest, IsakmpSaId, PeerId, XauthAnswer};
 use ipsec_crypto::HashFunction;
+use ipsec_packet::{AddressRange, Instant};
 
-use crate::config::{Config, ModeConfigUse};
+use crate::key_exchange::KeyExchange;
+use crate::own_addresses::OwnAddresses;
 use crate::pool::Pool;
 use crate::psk::PskFile;
+use crate::throttle::Throttle;
 
 /// Users and addresses of the clients of all peers.
 #[derive(Default)]
 pub struct Access {
-    /// Files of the users, by peer. They have the format of the pre-shared keys.
-    users: Vec<Option<PskFile>>,
-    /// Addresses, by peer.
-    pools: Vec<Option<Pool<IsakmpSaId>>>,
+    /// Files of the users by peer, in the format of the pre-shared keys.
+    users: HashMap<PeerId, PskFile>,
+    /// Pools of addresses by peer.
+    pools: HashMap<PeerId, Pool<IsakmpSaId>>,
+    /// Addresses of this host.
+    pub own: OwnAddresses,
+    /// Users that were rejected, whose answers are delayed.
+    throttle: Throttle<IsakmpSaId>,
     /// Names of the users that were accepted.
     accepted: HashMap<IsakmpSaId, Vec<u8>>,
 }
@@ -25,23 +34,45 @@ impl Access {
     ///
     /// # Errors
     /// The message about a file, with its name.
-    pub fn read(config: &Config) -> Result<Self, String> {
-        let users = config.peers.iter().map(|peer| peer.users.as_deref().map(PskFile::read).transpose());
-        let pools = config.peers.iter().map(|peer| match &peer.mode_config {
-            ModeConfigUse::Pool(pool) => Some(Pool::new(pool)),
-            _ => None,
-        });
-        Ok(Self { users: users.collect::<Result<_, _>>()?, pools: pools.collect(), accepted: HashMap::new() })
+    pub fn read(exchange: &KeyExchange) -> Result<Self, String> {
+        let mut access = Self::default();
+        for (peer, id) in exchange.config.peers().iter().zip(exchange.ids()) {
+            if let Some(file) = &peer.users {
+                access.users.insert(*id, PskFile::read(Path::new(file))?);
+            }
+            if let Some(pool) = peer.pool.as_ref().and_then(Pool::new) {
+                access.pools.insert(*id, pool);
+            }
+        }
+        Ok(access)
     }
 
-    /// Returns whether a user and its password are in the file of a peer. The password is compared in constant time, also
-    /// that of an unknown user.
-    pub fn login(&mut self, peer: PeerId, answer: &XauthAnswer<'_>) -> bool {
-        let is_accepted = self.matches(peer, answer.user, answer.password);
-        if is_accepted {
-            self.accepted.insert(answer.sa, answer.user.to_vec());
+    /// Keeps the addresses and users of the peers that this access and a former one have.
+    pub fn keep(&mut self, former: Self) {
+        for (peer, pool) in former.pools {
+            self.pools.entry(peer).and_modify(|own| *own = pool);
         }
-        is_accepted
+        (self.own, self.throttle, self.accepted) = (former.own, former.throttle, former.accepted);
+    }
+
+    /// Returns whether a user and its password are in the file of a peer, `Pending` if the answer is to wait. The password
+    /// is compared in constant time, also that of an unknown user.
+    pub fn login(&mut self, now: Instant, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
+        if !self.is_refused(answer.sa) && self.matches(peer, answer.user, answer.password) {
+            self.accepted.insert(answer.sa, answer.user.to_vec());
+            return Poll::Ready(true);
+        }
+        self.throttle.refuse(now, answer.sa)
+    }
+
+    /// Returns whether the user of an ISAKMP SA was rejected, and its answer is delayed.
+    pub fn is_refused(&self, sa: IsakmpSaId) -> bool {
+        self.throttle.is_waiting(sa)
+    }
+
+    /// Returns the time of the next answer that waits.
+    pub fn due(&self) -> Option<Instant> {
+        self.throttle.due()
     }
 
     /// Returns the name of the user that was accepted in an ISAKMP SA.
@@ -52,22 +83,40 @@ impl Access {
     /// Assigns an address of the pool of a peer. Returns `None` if the peer has no pool, or no address is free.
     pub fn lease(&mut self, peer: PeerId, values: &ClientConfig, request: &ConfigRequest) -> Option<ClientConfig> {
         let user = self.accepted.get(&request.sa).map_or(&[][..], Vec::as_slice);
-        let pool = self.pools.get_mut(usize::from(peer.0))?.as_mut()?;
+        let pool = self.pools.get_mut(&peer)?;
         let mut config = *values;
         config.address = Some(pool.assign(request.sa, user, request.address)?);
         Some(config)
     }
 
+    /// Returns whether clients of a peer are assigned addresses.
+    pub fn has_pool(&self, peer: PeerId) -> bool {
+        self.pools.contains_key(&peer)
+    }
+
+    /// Returns whether a client may negotiate for these addresses: none of the pool of its peer but its own.
+    pub fn permits(&self, peer: PeerId, sa: IsakmpSaId, addresses: &AddressRange) -> bool {
+        let Some(pool) = self.pools.get(&peer) else { return true };
+        pool.permits(sa, self.user(sa).unwrap_or_default(), addresses)
+    }
+
+    /// Returns whether addresses are the one that is assigned to a client.
+    pub fn has_lease(&self, peer: PeerId, sa: IsakmpSaId, addresses: &AddressRange) -> bool {
+        let pool = self.pools.get(&peer);
+        pool.is_some_and(|pool| pool.is_assigned(sa, self.user(sa).unwrap_or_default(), addresses))
+    }
+
     /// Releases what an ISAKMP SA has, which no longer exists.
     pub fn release(&mut self, sa: IsakmpSaId) {
         self.accepted.remove(&sa);
-        self.pools.iter_mut().flatten().for_each(|pool| pool.release(sa));
+        self.throttle.forget(sa);
+        self.pools.values_mut().for_each(|pool| pool.release(sa));
     }
 
     fn matches(&mut self, peer: PeerId, user: &[u8], password: &[u8]) -> bool {
-        let Some(Some(users)) = self.users.get_mut(usize::from(peer.0)) else { return false };
+        let Some(users) = self.users.get_mut(&peer) else { return false };
         let known = std::str::from_utf8(user).ok().and_then(|user| users.named(user));
-        // The hashes have the same length, whatever the passwords have.
+        // The hashes have the same length for passwords of any length.
         let expected = HashFunction::Sha2_256.digest(&[known.as_ref().map_or(&[][..], |known| known.expose())]);
         let is_equal = HashFunction::Sha2_256.digest(&[password]).verify(expected.expose()).is_ok();
         is_equal && known.is_some()
@@ -82,11 +131,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_those_of_their_peer_and_have_a_password() {
+    fn users_are_authenticated_by_peer_and_password() {
         let path = std::env::temp_dir().join(format!("ipsec-gateway-{}-users", std::process::id()));
         fs::write(&path, "alice wonder land\n* anyone\n10.0.0.1 host\n").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        let users = vec![None, Some(PskFile::read(&path).unwrap())];
+        let users = HashMap::from([(PeerId(1), PskFile::read(&path).unwrap())]);
         let mut access = Access { users, ..Access::default() };
         let table: [(u16, &[u8], &[u8], bool); 10] = [
             (1, b"alice", b"wonder land", true),

@@ -1,26 +1,39 @@
 //! Command line of `ipsec-gatewayd`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ike_codec::ProtocolId;
-use ike_v1::{Phase2Suite, hash_number};
+use ipsec_config::SystemFiles;
 use ipsec_gateway::access::Access;
-use ipsec_gateway::config::{Config, PeerConfig};
+use ipsec_gateway::config::Config;
 use ipsec_gateway::daemon::{self, Options};
-use ipsec_gateway::host::{KeyExchange, pre_shared_key, show};
+use ipsec_gateway::host::missing_keys;
+use ipsec_gateway::key_exchange::KeyExchange;
+use ipsec_gateway::log::LogOptions;
 use ipsec_gateway::protection::{self, Firewall};
 use ipsec_gateway::psk::PskFile;
-use ipsec_gateway::{clock, log, policy};
+use ipsec_gateway::{clock, demo, log, memory, policy};
 
 /// Join networks over IPsec: IKEv1 and ESP in user space.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Configuration of the gateway.
-    #[arg(short, long, default_value = "/etc/ipsec-gateway/gateway.conf", value_name = "FILE")]
+    /// Configuration of the gateway. Option -f is the same, as for racoon.
+    #[arg(short, long, short_alias = 'f', default_value = "/etc/ipsec-gateway/gateway.conf", value_name = "FILE")]
     config: PathBuf,
+    /// Run in the foreground. The daemon always does; the option is there for the scripts of racoon.
+    #[arg(short = 'F', long)]
+    foreground: bool,
+    /// Write debug lines: a line for each IKE message; twice, the counters that it changes as well.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    debug: u8,
+    /// Write the log to standard error as well as to the file of -l, and the octets of IKE messages to debug lines.
+    #[arg(short, long)]
+    verbose: bool,
+    /// Append the log to a file instead of standard error. SIGHUP opens it again.
+    #[arg(short, long, value_name = "FILE")]
+    log: Option<PathBuf>,
     /// Print the effective configuration and its warnings, and exit.
     #[arg(long, conflicts_with = "export_keys")]
     check: bool,
@@ -31,6 +44,10 @@ struct Cli {
     /// Write the keys of all SAs to the tables of Wireshark in this directory, for debugging.
     #[arg(long, value_name = "DIRECTORY")]
     export_keys: Option<PathBuf>,
+    /// Join two network namespaces of this machine by two gateways, ping through the tunnel, and remove them. Root and the
+    /// commands `ip`, `nft` and `ping` are required.
+    #[arg(long, exclusive = true)]
+    demo: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -57,15 +74,21 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), String> {
+    log::open(LogOptions { file: cli.log.clone(), debug: cli.debug, is_verbose: cli.verbose })?;
+    if cli.demo {
+        return demo::run();
+    }
+    if cli.check {
+        return check(&cli.config);
+    }
+    // Before keys are read.
+    memory::protect();
     let config = Config::read(&cli.config)?;
     let firewall = if cli.without_firewall { Firewall::Unused } else { Firewall::Required };
-    if cli.check {
-        return check(config);
-    }
     match cli.command.unwrap_or(Command::Run) {
-        Command::Run => daemon::run(config, &Options { firewall, export_keys: cli.export_keys }),
+        Command::Run => daemon::run(config, &Options { path: cli.config, firewall, export_keys: cli.export_keys }),
         Command::Protect => {
-            let mut engine = policy::new_engine();
+            let mut engine = policy::engine_for(&config.limits);
             policy::load(&config, &mut engine, clock::now())?;
             protection::install(&config, &engine, firewall)
         }
@@ -73,65 +96,35 @@ fn execute(cli: Cli) -> Result<(), String> {
     }
 }
 
-/// Prints the effective configuration. Warnings are log lines.
-fn check(config: Config) -> Result<(), String> {
-    let mut engine = policy::new_engine();
+/// Prints what the configuration has in effect. Warnings are log lines.
+fn check(path: &Path) -> Result<(), String> {
+    let (config, loaded) = Config::from_files(&SystemFiles, path)?;
+    let mut engine = policy::engine_for(&config.limits);
     let policies = policy::load(&config, &mut engine, clock::now())?;
-    let mut keys = PskFile::read(&config.keys)?;
-    Access::read(&config)?;
-    let exchange = KeyExchange::new(config, policies)?;
-    for peer in &exchange.config.peers {
-        print_peer(peer);
-        if peer.needs_key() && pre_shared_key(&mut keys, peer, None).is_none() {
-            return Err(format!("peer {}: {} contains no key for it", peer.name, exchange.config.keys.display()));
-        }
-        if peer.login.as_deref().is_some_and(|login| keys.named(login).is_none()) {
-            let file = exchange.config.keys.display();
-            return Err(format!("peer {}: {file} contains no password for its `xauth_login`", peer.name));
-        }
+    let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
+    print!("{}", config.configuration.describe(&loaded.sources));
+    if let Some(missing) = missing_keys(&config, &mut keys).into_iter().next() {
+        return Err(missing);
     }
-    for policy in &exchange.policies {
-        let peer = exchange.config.peers.get(policy.peer).map_or("", |peer| &peer.name);
-        let templates: Vec<_> =
-            policy.templates.iter().map(|template| format!("{} {}", template.protocol, template.mode)).collect();
-        let (id, selector, templates) = (policy.id, policy::show(&policy.selector), templates.join(", "));
-        println!("policy {id}: {selector}, {templates}, peer {peer}");
-    }
-    Ok(())
+    Access::read(&KeyExchange::new(config, policies)?).map(drop)
 }
 
-fn print_peer(peer: &PeerConfig) {
-    let address = peer.address.map_or("any".to_owned(), show);
-    let check = format!("{:?}", peer.check).to_lowercase();
-    println!("peer {} address {address}, check {check}", peer.name);
-    let exchanges: Vec<_> = peer.exchanges.iter().map(ToString::to_string).collect();
-    let nat_traversal = format!("{:?}", peer.nat_traversal).to_lowercase();
-    println!("\t{}, NAT traversal {nat_traversal}", exchanges.join(", "));
-    if let Some(warning) = peer.weakness() {
-        log::warning(format_args!("peer {}: {warning}", peer.name));
-    }
-    let detection = peer.dead_peer_detection;
-    if !detection.delay.is_zero() {
-        let (delay, retry) = (detection.delay.as_secs(), detection.retry.as_secs());
-        println!("\tdead peer detection after {delay} s, {} times every {retry} s", detection.max_failures);
-    }
-    for proposal in &peer.proposals {
-        let (cipher, bits, group) = (proposal.cipher, proposal.cipher_key * 8, proposal.group);
-        let hash = hash_number(proposal.hash).map(|hash| hash.to_string()).unwrap_or_default();
-        let (method, seconds) = (proposal.auth_method, proposal.lifetimes.seconds.unwrap_or_default());
-        println!("\tproposal {cipher} {bits}, {hash}, {group}, {method}, {seconds} s");
-    }
-    for transform in &peer.transforms {
-        let algorithms = match transform.suite {
-            Phase2Suite::Keyed { integrity, .. } if transform.protocol == ProtocolId::AH => format!("ah {integrity}"),
-            Phase2Suite::Keyed { cipher, cipher_key, integrity, .. } => {
-                format!("esp {cipher} {}, {integrity}", cipher_key * 8)
-            }
-            Phase2Suite::Compression(algorithm) => format!("ipcomp {algorithm}"),
-            _ => continue,
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn options_of_racoon_are_accepted() {
+        Cli::command().debug_assert();
+        let parsed = |arguments: &str| {
+            Cli::try_parse_from(std::iter::once("ipsec-gatewayd").chain(arguments.split_whitespace())).unwrap()
         };
-        let seconds = transform.lifetimes.seconds.unwrap_or_default();
-        let pfs = transform.group.map(|group| format!(", pfs {group}")).unwrap_or_default();
-        println!("\t{algorithms}, {seconds} s{pfs}");
+        let cli = parsed("-F -f /etc/a.conf -dd -v -l /var/log/gateway.log");
+        assert_eq!((cli.foreground, cli.config, cli.debug), (true, PathBuf::from("/etc/a.conf"), 2));
+        assert_eq!((cli.verbose, cli.log), (true, Some(PathBuf::from("/var/log/gateway.log"))));
+        let cli = parsed("-c /etc/b.conf --without-firewall protect");
+        assert_eq!((cli.config, cli.debug, cli.log), (PathBuf::from("/etc/b.conf"), 0, None));
     }
 }

@@ -2,21 +2,21 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::net::IpAddr;
 use std::path::Path;
 
 use ike_certificates::{CertificateRefusal as Reason, Credential, IdentityCheck, RevocationCheck, Trust};
-use ike_codec::{Certificate, CertificateEncoding, Identification};
-use ike_v1::{CertificateRefusal, SignedIdentity};
+use ike_codec::{Certificate, CertificateEncoding, IdKind, Identification};
+use ike_v1::{CertificateRefusal, Identity, SignedIdentity};
+use ipsec_config::CredentialFiles;
 use zeroize::Zeroizing;
 
-use crate::config::CertificateFiles;
 use crate::{clock, log};
 
-/// Certificates of this host and of the authorities of one peer.
+/// Key and certificate of this host, and the authorities and public keys of one peer.
 #[derive(Default)]
 pub struct Credentials {
-    own: Option<Credential>,
+    own: Vec<Credential>,
     trust: Trust,
 }
 
@@ -25,10 +25,13 @@ impl Credentials {
     ///
     /// # Errors
     /// The message of the file system, or about the contents, with the name of the file.
-    pub fn load(files: &CertificateFiles, identity: Option<&Identification<'_>>) -> Result<Self, String> {
+    pub fn load(files: &CredentialFiles, identity: Option<&Identification<'_>>) -> Result<Self, String> {
         let mut trust = Trust::new(IdentityCheck::Certificate, RevocationCheck::WhenAvailable);
         for file in &files.authorities {
             trust.add_authorities(&read(file)?).map_err(|e| problem(file, &e))?;
+        }
+        if let Some(directory) = files.directory.as_deref().filter(|_| files.authorities.is_empty()) {
+            add_directory(&mut trust, directory);
         }
         for file in &files.crls {
             trust.add_crls(&read(file)?).map_err(|e| problem(file, &e))?;
@@ -36,28 +39,34 @@ impl Credentials {
         for file in &files.peers {
             trust.pin(&read(file)?, identity).map_err(|e| problem(file, &e))?;
         }
-        let own = files.own.as_ref().map(|(certificate, key)| {
-            let mode = fs::metadata(key).map_or(0, |metadata| metadata.mode() & 0o7777);
-            if mode & 0o077 != 0 {
-                let name = key.display();
-                log::warning(format_args!(
-                    "{name}: the file contains a private key: mode is {mode:04o}, expected 0600"
-                ));
-            }
-            let credential = Credential::load(&read(certificate)?, &Zeroizing::new(read(key)?));
-            credential.map_err(|e| problem(certificate, &e))
-        });
-        Ok(Self { own: own.transpose()?, trust })
+        for file in &files.public_keys {
+            trust.add_public_keys(&read(file)?, None).map_err(|e| problem(file, &e))?;
+        }
+        if let Some(directory) = &files.public_key_directory {
+            add_public_keys(&mut trust, Path::new(directory), identity)?;
+        }
+        Ok(Self { own: own(files)?, trust })
     }
 
-    /// Returns the subject of the certificate of this host.
+    /// Returns the subject of the certificates of this host; `None` if it is empty, or not the same in all of them.
     pub fn subject(&self) -> Option<Identification<'_>> {
-        self.own.as_ref()?.subject()
+        let (first, others) = self.own.split_first()?;
+        others.iter().all(|other| other.subject() == first.subject()).then(|| first.subject())?
     }
 
-    /// Signs a hash of phase 1. Returns `None` without a private key, or if the signature is longer than the buffer.
-    pub fn sign(&self, hash: &[u8], signature: &mut [u8]) -> Option<usize> {
-        let signed = self.own.as_ref()?.sign(hash, &mut rand::rng()).ok()?;
+    /// Returns the number of the first certificate of this host that a peer has requested, in the order of the requests;
+    /// 0 if it has requested none of them.
+    pub fn choose<'a>(&self, requests: impl Iterator<Item = Certificate<'a>>) -> u8 {
+        let of_kind = requests.filter(|request| request.encoding == CertificateEncoding::X509_SIGNATURE);
+        let find = |authority: &[u8]| self.own.iter().position(|own| own.is_issued_by(authority));
+        let mut found = of_kind.filter_map(|request| find(request.data));
+        found.next().and_then(|number| u8::try_from(number).ok()).unwrap_or(0)
+    }
+
+    /// Signs a hash of phase 1 with the key of a certificate. Returns `None` without a private key, or if the signature
+    /// is longer than the buffer.
+    pub fn sign(&self, number: u8, hash: &[u8], signature: &mut [u8]) -> Option<usize> {
+        let signed = self.own.get(usize::from(number))?.sign(hash, &mut rand::rng()).ok()?;
         signature.get_mut(..signed.len())?.copy_from_slice(&signed);
         Some(signed.len())
     }
@@ -74,9 +83,10 @@ impl Credentials {
         verified.map(drop).map_err(|reason| (refusal(&reason), reason.to_string()))
     }
 
-    /// Returns a certificate of this host by its position in the path to its authority.
-    pub fn certificate(&self, index: usize) -> Option<Certificate<'_>> {
-        let data = self.own.as_ref()?.certificates().nth(index)?;
+    /// Returns the certificate of this host with a number, or one of its issuers, by the position in the path to its
+    /// authority.
+    pub fn certificate(&self, number: u8, index: usize) -> Option<Certificate<'_>> {
+        let data = self.own.get(usize::from(number))?.certificates().nth(index)?;
         Some(Certificate { encoding: CertificateEncoding::X509_SIGNATURE, data })
     }
 
@@ -87,12 +97,68 @@ impl Credentials {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, String> {
+/// Reads the private keys of this host with their certificates. If a key may be without one, certificates that do not
+/// exist are left out, and the key is used alone if none is left.
+fn own(files: &CredentialFiles) -> Result<Vec<Credential>, String> {
+    let exists = |(certificate, _): &&(String, String)| files.own_key.is_none() || Path::new(certificate).exists();
+    let mut own = Vec::new();
+    for (certificate, key) in files.own.iter().filter(exists) {
+        let credential = Credential::load(&read(certificate)?, &Zeroizing::new(read(key)?));
+        own.push(credential.map_err(|e| problem(certificate, &e))?);
+    }
+    if let (true, Some(key)) = (own.is_empty(), &files.own_key) {
+        own.push(Credential::from_key(&Zeroizing::new(read(key)?)).map_err(|e| problem(key, &e))?);
+    }
+    Ok(own)
+}
+
+/// Adds the public keys in a directory of isakmpd(8), each for the identity in its name; only that of `identity` if it
+/// is known. A directory that does not exist contains none.
+fn add_public_keys(trust: &mut Trust, directory: &Path, identity: Option<&Identification<'_>>) -> Result<(), String> {
+    let kinds = [("ipv4", IdKind::IPV4), ("ipv6", IdKind::IPV6), ("fqdn", IdKind::FQDN), ("ufqdn", IdKind::USER_FQDN)];
+    for (name, kind) in kinds {
+        for entry in fs::read_dir(directory.join(name)).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let Some(name) = name.to_str().filter(|_| path.is_file()) else { continue };
+            let own = match (kind, name.parse::<IpAddr>()) {
+                (IdKind::IPV4 | IdKind::IPV6, Ok(address)) => Identity::address(address),
+                (IdKind::IPV4 | IdKind::IPV6, Err(_)) => continue,
+                _ => Identity::text(kind, name),
+            };
+            let is_wanted = identity.is_none_or(|wanted| wanted.kind == own.kind && wanted.data == own.data);
+            if own.kind != kind || !is_wanted {
+                continue;
+            }
+            let file = path.display().to_string();
+            trust.add_public_keys(&read(&file)?, Some(&own.payload())).map_err(|e| problem(&file, &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the certificates of CAs in a directory. Files without certificates are ignored.
+fn add_directory(trust: &mut Trust, directory: &str) {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        // A directory that does not exist contains no certificates: pinned ones are sufficient.
+        Err(e) => {
+            log::warning(problem(directory, &e));
+            return;
+        }
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let text = Some(path).filter(|path| path.is_file()).and_then(|path| fs::read(path).ok());
+        let _ = text.map(|text| trust.add_authorities(&text));
+    }
+}
+
+fn read(file: &str) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|e| problem(file, &e))
 }
 
-fn problem(file: &Path, e: &dyn Display) -> String {
-    format!("{}: {e}", file.display())
+fn problem(file: &str, e: &dyn Display) -> String {
+    format!("{file}: {e}")
 }
 
 /// Returns the kind of a refusal for the negotiator.
@@ -103,8 +169,14 @@ fn refusal(reason: &Reason) -> CertificateRefusal {
         Reason::UnknownIssuer { .. }
         | Reason::CertificateSignature { .. }
         | Reason::PathTooLong { .. }
-        | Reason::PathSearchLimit => CertificateRefusal::Untrusted,
-        Reason::KeyUsage { .. } | Reason::IssuerKeyUsage { .. } | Reason::NotCa { .. } => CertificateRefusal::Usage,
+        | Reason::PathSearchLimit
+        | Reason::NameNotPermitted { .. }
+        | Reason::NameExcluded { .. }
+        | Reason::NameConstraintsLimit { .. } => CertificateRefusal::Untrusted,
+        Reason::KeyUsage { .. }
+        | Reason::ExtendedKeyUsage { .. }
+        | Reason::IssuerKeyUsage { .. }
+        | Reason::NotCa { .. } => CertificateRefusal::Usage,
         Reason::SignatureLength { .. } | Reason::SignatureWrong | Reason::SignatureHasDigestInfo => {
             CertificateRefusal::Signature
         }
@@ -116,5 +188,94 @@ fn refusal(reason: &Reason) -> CertificateRefusal {
             CertificateRefusal::Revoked
         }
         _ => CertificateRefusal::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a section of the keys of the tests of `ike-certificates`.
+    fn section(name: &str) -> &'static str {
+        let bundle = include_str!("../../ike-certificates/tests/bundle.pem");
+        bundle.split("==== ").find_map(|text| text.strip_prefix(name)?.strip_prefix('\n')).unwrap()
+    }
+
+    #[test]
+    fn keys_of_isakmpd_are_those_of_the_identities_in_their_names() {
+        let directory = std::env::temp_dir().join(format!("ipsec-gateway-keys-{}", std::process::id()));
+        let file = |name: &str| directory.join(name).display().to_string();
+        for name in ["pubkeys/ipv4", "pubkeys/fqdn"] {
+            fs::create_dir_all(file(name)).unwrap();
+        }
+        fs::write(file("local.key"), section("gateway key")).unwrap();
+        for name in ["ipv4/192.0.2.1", "fqdn/gw.example.org", "ipv4/not an address", "ipv4/2001:db8::1"] {
+            fs::write(file(&format!("pubkeys/{name}")), section("gateway public key")).unwrap();
+        }
+        let mut files = CredentialFiles::default();
+        files.own.push((file("certs/none.crt"), file("local.key")));
+        files.own_key = Some(file("local.key"));
+        files.public_key_directory = Some(file("pubkeys"));
+        let (address, name) =
+            (Identity::address([192, 0, 2, 1].into()), Identity::text(IdKind::FQDN, "gw.example.org"));
+        let other = Identity::address("2001:db8::1".parse().unwrap());
+        let verify = |own: &Credentials, identity: &Identity| {
+            let mut signature = [0; 512];
+            let length = own.sign(0, &[7; 20], &mut signature).unwrap();
+            own.trust.verify(0, &identity.payload(), [], &[7; 20], &signature[..length]).is_ok()
+        };
+        let any = Credentials::load(&files, None).unwrap();
+        assert_eq!([&address, &name, &other].map(|own| verify(&any, own)), [true, true, false]);
+        assert!(any.certificate(0, 0).is_none() && any.request(0).is_none() && any.subject().is_none());
+        let one = Credentials::load(&files, Some(&name.payload())).unwrap();
+        assert_eq!([&address, &name].map(|own| verify(&one, own)), [false, true]);
+        // A certificate that must exist is missing.
+        files.own_key = None;
+        assert!(Credentials::load(&files, None).is_err_and(|text| text.contains("none.crt")));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    /// Writes a section of the certificates of the tests of `ike-certificates` to a file, and returns its name.
+    fn file(directory: &Path, name_of: &str) -> String {
+        let name = directory.join(name_of.replace(' ', "-"));
+        fs::write(&name, section(name_of)).unwrap();
+        name.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn certificate_requests_choose_the_certificate() {
+        let directory = std::env::temp_dir().join(format!("ipsec-gateway-credentials-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let mut files = CredentialFiles::default();
+        for name in ["small exponent", "gateway"] {
+            files
+                .own
+                .push((file(&directory, &format!("{name} certificate")), file(&directory, &format!("{name} key"))));
+        }
+        files.authorities.push(file(&directory, "intermediate certificate"));
+        let own = Credentials::load(&files, None).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+
+        let intermediate = own.trust.requests().next().unwrap().to_vec();
+        let x509 = CertificateEncoding::X509_SIGNATURE;
+        let request = |encoding, data| Certificate { encoding, data };
+        let table: [(&[Certificate<'_>], u8); 6] = [
+            (&[], 0),
+            (&[request(x509, b"")], 0),
+            (&[request(x509, b"unknown CA")], 0),
+            (&[request(x509, &intermediate)], 1),
+            (&[request(x509, b"unknown CA"), request(x509, &intermediate), request(x509, b"")], 1),
+            (&[request(CertificateEncoding::PGP, &intermediate)], 0),
+        ];
+        for (requests, expected) in table {
+            assert_eq!(own.choose(requests.iter().copied()), expected, "{requests:?}");
+        }
+        let mut signature = [0; 512];
+        let lengths = [0, 1, 2].map(|number| own.sign(number, &[7; 20], &mut signature));
+        assert_eq!(lengths, [own.own[0].signature_len(), own.own[1].signature_len(), 0].map(|n| (n > 0).then_some(n)));
+        assert_ne!(own.certificate(0, 0).unwrap().data, own.certificate(1, 0).unwrap().data);
+        assert!(own.certificate(2, 0).is_none());
+        // Both have another subject, so that none is the identity of this host.
+        assert!(own.subject().is_none());
     }
 }

@@ -1,23 +1,21 @@
 //! Policies and manual SAs of setkey.conf, and the peers with which the SAs of a policy are negotiated.
 
-use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use ike_codec::ProtocolId;
 use ike_v1::Phase2Choice;
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_config::setkey;
+use ipsec_config::{ConfiguredPeer, ConfiguredSa, Negotiation};
 use ipsec_engine::{
     Action, AnyAlgorithms, Bundle, Capacity, HeapEngine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol,
     Settings, Template,
 };
 use ipsec_packet::{Instant, Selector};
+use ipsec_sa::{Level, SaBackend, SaParams, TransformParams};
 use rand::RngExt;
-use zeroize::Zeroizing;
 
-use crate::config::{Config, PeerConfig};
+use crate::config::{Config, Limits};
 use crate::log;
 
 /// Engine of the gateway.
@@ -36,7 +34,7 @@ pub struct KeyedPolicy {
     pub selector: Selector,
     /// Index of the peer in the configuration.
     pub peer: usize,
-    /// Address of this host in the outer or, in transport mode, the only IP header; `None` if the policy names none.
+    /// Address of this host in the outer or, in transport mode, the only IP header; `None` if the policy has none.
     pub local: Option<IpAddr>,
     /// Protocols in the order in which they are applied.
     pub templates: Vec<KeyedTemplate>,
@@ -66,6 +64,16 @@ pub fn new_engine() -> Box<Databases> {
     engine_with(CAPACITY)
 }
 
+/// Creates an engine with the limits of a configuration.
+pub fn engine_for(limits: &Limits) -> Box<Databases> {
+    let limit = |own: Option<u32>, default: usize| own.and_then(|own| usize::try_from(own).ok()).unwrap_or(default);
+    engine_with(Capacity {
+        sas: limit(limits.sas, CAPACITY.sas),
+        policies: limit(limits.policies, CAPACITY.policies),
+        flows: limit(limits.flows, CAPACITY.flows),
+    })
+}
+
 /// Creates an engine like [`new_engine`] with another capacity.
 pub fn engine_with(capacity: Capacity) -> Box<Databases> {
     let (compressor, decompressor) = (Some(Deflate::new()), Some(Inflate::new()));
@@ -75,17 +83,15 @@ pub fn engine_with(capacity: Capacity) -> Box<Databases> {
     engine
 }
 
-/// Reads the file of the policies and applies it to an engine. Warnings are logged.
+/// Adds the SAs and policies of the configuration to an engine. Warnings are logged. Returns the policies whose SAs are
+/// negotiated.
 ///
 /// # Errors
-/// The message of the file system, of the parser, or of the engine, with the name of the file.
+/// The message about an SA or a policy that the gateway cannot have.
 pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec<KeyedPolicy>, String> {
-    let name = config.policies.display();
-    let text = Zeroizing::new(fs::read(&config.policies).map_err(|e| format!("{name}: {e}"))?);
-    let mode = fs::metadata(&config.policies).map_or(0, |metadata| metadata.mode() & 0o7777);
-    let (policies, warnings) = apply(config, &text, engine, now).map_err(|e| format!("{name}: {e}"))?;
+    let (policies, warnings) = apply(config, engine, now)?;
     for warning in warnings {
-        log::warning(format_args!("{name}: {warning}"));
+        log::warning(warning);
     }
     if is_wan_missing(config, engine) {
         log::warning(
@@ -93,46 +99,93 @@ pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec
              protected networks are not dropped, and enter the tunnels",
         );
     }
-    if mode & 0o077 != 0 && engine.sas().next().is_some() {
-        log::warning(format_args!("{name}: the file contains keys: mode is {mode:04o}, expected 0600"));
-    }
     Ok(policies)
 }
 
-/// Applies a text to an engine. Returns the policies whose SAs are negotiated, and warnings.
-fn apply(
-    config: &Config,
-    text: &[u8],
-    engine: &mut Databases,
-    now: Instant,
-) -> Result<(Vec<KeyedPolicy>, Vec<String>), String> {
-    let loaded = setkey::apply(engine, text, &config.local_addresses(), now).map_err(|e| e.to_string())?;
-    let mut warnings: Vec<_> = loaded.warnings.iter().map(|(at, warning)| format!("{at}: {warning}")).collect();
-    let mut keyed = Vec::new();
-    for (id, policy) in engine.policies() {
-        let PolicyParams { direction: PolicyDirection::Out, action: Action::Protect(bundle), .. } = policy else {
-            continue;
-        };
-        let counterparts: Vec<_> = engine.policies().filter(|(_, other)| is_counterpart(other, policy)).collect();
-        if counterparts.is_empty() {
-            let selector = show(&policy.selector);
-            warnings.push(format!("policy {id} ({selector}): no policy for the packets in the other direction"));
-        }
+/// Adds the SAs and policies of a configuration to an engine. Returns the policies whose SAs are negotiated, and
+/// warnings.
+fn apply(config: &Config, engine: &mut Databases, now: Instant) -> Result<(Vec<KeyedPolicy>, Vec<String>), String> {
+    let configuration = &config.configuration;
+    for ConfiguredSa { params, .. } in &configuration.sas {
+        check_manual_sa(params)?;
+        engine.add(params, now).map_err(|e| format!("SA {}: {e}", params.id))?;
+    }
+    for policy in &configuration.policies {
+        engine.add_policy(bound(policy)).map_err(|e| format!("policy {}: {e}", show(&policy.params.selector)))?;
+    }
+    let KeyedPolicies { policies, warnings, errors } = keyed_policies(config, engine);
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error);
+    }
+    check_local_addresses(config, &policies)?;
+    Ok((policies, warnings))
+}
+
+/// Refuses a manual SA whose keys or algorithms the gateway does not use.
+///
+/// # Errors
+/// The message with the identifier of the SA.
+pub fn check_manual_sa(params: &SaParams) -> Result<(), String> {
+    if params.transform.has_sequence_nonce() && params.id.direction == ipsec_engine::Direction::Outbound {
+        return Err(format!(
+            "SA {}: the algorithm must not be used with static keys: its nonce is the sequence number",
+            params.id
+        ));
+    }
+    if matches!(params.transform, TransformParams::EspWithoutIntegrity(_)) {
+        return Err(format!("SA {}: ESP without integrity is not used", params.id));
+    }
+    Ok(())
+}
+
+/// Policies whose SAs are negotiated, and messages about others.
+#[derive(Debug, Default)]
+pub struct KeyedPolicies {
+    /// Policies in the order of the configuration.
+    pub policies: Vec<KeyedPolicy>,
+    /// Messages about policies for which only manual SAs are used.
+    pub warnings: Vec<String>,
+    /// Messages about policies whose local tunnel endpoint the configuration does not contain.
+    pub errors: Vec<String>,
+}
+
+/// Returns the policies of a configuration whose SAs are negotiated, with their numbers in an engine that has them.
+pub fn keyed_policies(config: &Config, engine: &Databases) -> KeyedPolicies {
+    let mut keyed = KeyedPolicies::default();
+    for negotiation in config.configuration.negotiations() {
+        let policy = bound(negotiation.policy);
+        let Some(id) = engine.find_policy(policy.direction, &policy.selector) else { continue };
+        let Action::Protect(bundle) = policy.action else { continue };
+        let counterparts: Vec<_> = engine.policies().filter(|(_, other)| is_counterpart(other, &policy)).collect();
         let inbound_reqid =
             |protocol| counterparts.iter().find_map(|(id, policy)| reqid(*id, policy, protocol)).unwrap_or_default();
-        match keyed_policy(config, id, policy, bundle, inbound_reqid)? {
-            Ok(policy) => keyed.push(policy),
-            Err(why) => warnings.push(format!(
+        match keyed_policy(config, id, &negotiation, &bundle, inbound_reqid) {
+            Ok(Ok(policy)) => keyed.policies.push(policy),
+            Ok(Err(why)) => keyed.warnings.push(format!(
                 "policy {id} ({}): SAs are not negotiated, only manual SAs are used: {why}",
                 show(&policy.selector)
             )),
+            Err(e) => keyed.errors.push(e),
         }
     }
-    check_local_addresses(config, &keyed)?;
-    Ok((keyed, warnings))
+    keyed
 }
 
-/// Returns whether packets from the unprotected side can enter a tunnel because no interface is known as one of it.
+/// Returns the parameters of a policy for the engine. One that has parameters of phase 2 of its own, as a rule of
+/// ipsec.conf(5), has SAs of its own as well: their peer expects no packets of other rules in them.
+pub fn bound(policy: &ipsec_config::ConfiguredPolicy) -> PolicyParams {
+    let mut params = policy.params;
+    if let (Action::Protect(bundle), Some(_)) = (params.action, policy.phase_2) {
+        let unique = bundle.iter().try_fold(Bundle::default(), |all, template| {
+            let level = if template.level == Level::Require { Level::Unique } else { template.level };
+            all.with(Template { level, ..*template })
+        });
+        params.action = unique.map_or(params.action, Action::Protect);
+    }
+    params
+}
+
+/// Returns whether packets from the unprotected side can enter a tunnel because no interface of it is configured.
 fn is_wan_missing(config: &Config, engine: &Databases) -> bool {
     let is_tunnel = |policy: &PolicyParams| match policy.action {
         Action::Protect(bundle) => bundle.iter().any(|template| template.mode == Mode::Tunnel),
@@ -144,8 +197,11 @@ fn is_wan_missing(config: &Config, engine: &Databases) -> bool {
 
 /// Refuses policies of one peer with different local addresses: phase 1 has one path for each peer, whose addresses are
 /// those of the SAs.
-fn check_local_addresses(config: &Config, policies: &[KeyedPolicy]) -> Result<(), String> {
-    for (peer, PeerConfig { name, .. }) in config.peers.iter().enumerate() {
+///
+/// # Errors
+/// The message with the peer, the policies and the addresses.
+pub fn check_local_addresses(config: &Config, policies: &[KeyedPolicy]) -> Result<(), String> {
+    for (peer, ConfiguredPeer { config: ike_v1::PeerConfig { name, .. }, .. }) in config.peers().iter().enumerate() {
         let mut named =
             policies.iter().filter(|policy| policy.peer == peer).filter_map(|row| Some((row.id, row.local?)));
         let Some((first, expected)) = named.next() else { continue };
@@ -164,8 +220,8 @@ fn is_counterpart(policy: &PolicyParams, outbound: &PolicyParams) -> bool {
     policy.direction != PolicyDirection::Out && ends == (outbound.selector.destination, outbound.selector.source)
 }
 
-/// Returns the request ID that a policy requires of the SA of a protocol, if it requires one.
-fn reqid(id: PolicyId, policy: &PolicyParams, protocol: Protocol) -> Option<u32> {
+/// Returns the request ID that a policy requires for SAs of a protocol, if any.
+pub fn reqid(id: PolicyId, policy: &PolicyParams, protocol: Protocol) -> Option<u32> {
     let Action::Protect(bundle) = policy.action else { return None };
     let template = bundle.iter().find(|template| template.protocol == protocol);
     template.map(|template| id.reqid(template)).filter(|reqid| *reqid != 0)
@@ -175,10 +231,10 @@ fn reqid(id: PolicyId, policy: &PolicyParams, protocol: Protocol) -> Option<u32>
 ///
 /// # Errors
 /// The message about a local tunnel endpoint that the configuration does not contain.
-fn keyed_policy(
+pub fn keyed_policy(
     config: &Config,
     id: PolicyId,
-    policy: &PolicyParams,
+    negotiation: &Negotiation<'_>,
     bundle: &Bundle,
     inbound_reqid: impl Fn(Protocol) -> u32,
 ) -> Result<Result<KeyedPolicy, String>, String> {
@@ -188,32 +244,33 @@ fn keyed_policy(
     {
         return Err(format!("policy {id}: local tunnel endpoint {local} is not a `local` address of gateway.conf"));
     }
-    let remote = match remote_address(template, &policy.selector) {
-        Ok(remote) => remote,
-        Err(why) => return Ok(Err(why)),
-    };
-    let Some((peer, found)) = find_peer(config, remote) else {
-        return Ok(Err(match remote {
+    if let Some(why) = obstacle(template, &negotiation.selector) {
+        return Ok(Err(why));
+    }
+    let Some((peer, found)) = negotiation.peer else {
+        return Ok(Err(match negotiation.address {
             Some(remote) => format!("no peer has the address {remote}"),
             None => "no peer has the address `any`".to_owned(),
         }));
     };
-    let templates = bundle.iter().enumerate().map(|(position, template)| {
-        if position > 0 && template.mode != Mode::Transport {
-            return Err(format!("template {} is in {} mode, expected transport", position + 1, template.mode));
-        }
-        let protocol = protocol_id(template.protocol);
-        let proposals: Vec<_> =
-            found.transforms.iter().filter(|transform| transform.protocol == protocol).copied().collect();
-        if proposals.is_empty() {
-            return Err(format!("peer {} has no `{}` statement", found.name, template.protocol));
-        }
-        let (reqid, inbound_reqid) = (id.reqid(template), inbound_reqid(template.protocol));
-        Ok(KeyedTemplate { protocol, mode: template.mode, reqid, inbound_reqid, proposals })
-    });
+    let templates =
+        bundle.iter().zip(&negotiation.templates).enumerate().map(|(position, (template, (_, transforms)))| {
+            if position > 0 && template.mode != Mode::Transport {
+                return Err(format!("template {} is in {} mode, expected transport", position + 1, template.mode));
+            }
+            if transforms.is_empty() {
+                return Err(format!(
+                    "peer {} has no transform of `{}` for the policy",
+                    found.config.name, template.protocol
+                ));
+            }
+            let protocol = protocol_id(template.protocol);
+            let (reqid, inbound_reqid) = (id.reqid(template), inbound_reqid(template.protocol));
+            Ok(KeyedTemplate { protocol, mode: template.mode, reqid, inbound_reqid, proposals: transforms.clone() })
+        });
     let checked = templates.collect::<Result<Vec<_>, String>>().and_then(|templates| {
-        let local = local_address(config, template, &policy.selector);
-        check_bundle(&templates).map(|()| KeyedPolicy { id, selector: policy.selector, peer, local, templates })
+        let local = local_address(config, template, &negotiation.selector).or(found.local);
+        check_bundle(&templates).map(|()| KeyedPolicy { id, selector: negotiation.selector, peer, local, templates })
     });
     Ok(checked)
 }
@@ -245,18 +302,16 @@ pub const fn protocol_id(protocol: Protocol) -> ProtocolId {
     }
 }
 
-/// Returns the address of the peer of a template; `None` if it is known only when the peer initiates.
-fn remote_address(template: &Template, selector: &Selector) -> Result<Option<IpAddr>, String> {
+/// Returns the reason why the SAs of a template cannot be negotiated.
+fn obstacle(template: &Template, selector: &Selector) -> Option<String> {
     match template.mode {
-        Mode::Tunnel => Ok(template.ends.and_then(|ends| ends.destination.0)),
+        Mode::Tunnel => None,
         Mode::Transport => {
             let destination = selector.destination;
             let is_host = destination.first() == destination.last();
-            is_host
-                .then(|| Some(destination.first()))
-                .ok_or(format!("destination of a transport-mode policy is {destination}, expected one host"))
+            (!is_host).then(|| format!("destination of a transport-mode policy is {destination}, expected one host"))
         }
-        mode => Err(format!("mode is {mode}, expected tunnel or transport")),
+        mode => Some(format!("mode is {mode}, expected tunnel or transport")),
     }
 }
 
@@ -269,14 +324,6 @@ fn local_address(config: &Config, template: &Template, selector: &Selector) -> O
             source.first() == *local && source.last() == *local
         }),
     }
-}
-
-/// Finds the peer with an address, or the peer at any address. Returns its index, too.
-pub fn find_peer(config: &Config, address: Option<IpAddr>) -> Option<(usize, &PeerConfig)> {
-    let with = |wanted: Option<IpAddr>| {
-        config.peers.iter().enumerate().find(|(_, peer)| peer.address.map(|address| address.ip()) == wanted)
-    };
-    with(address).or_else(|| with(None))
 }
 
 /// Returns the addresses of a selector for messages.

@@ -1,18 +1,20 @@
 //! Pool of addresses for clients.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::config::PoolConfig;
+use ipsec_packet::AddressRange;
+
+use ipsec_config::Pool as PoolConfig;
 
 /// Addresses that are assigned to clients, each to the identifier `H` of the ISAKMP SA in which it was requested.
 pub struct Pool<H> {
     first: u32,
     places: Vec<Place<H>>,
-    /// Number of addresses that were released.
+    /// Number of the last release.
     released: u64,
 }
 
-/// Address of a pool.
+/// Assignment of one address of a pool.
 #[derive(Clone)]
 struct Place<H> {
     holder: Option<H>,
@@ -23,20 +25,39 @@ struct Place<H> {
 }
 
 impl<H: Copy + Eq> Pool<H> {
-    /// Creates a pool whose addresses are free.
-    pub fn new(config: &PoolConfig) -> Self {
+    /// Creates a pool whose addresses are free; `None` without a first address.
+    pub fn new(config: &PoolConfig) -> Option<Self> {
         let free = Place { holder: None, user: Vec::new(), released: 0 };
-        Self { first: config.first.into(), places: vec![free; usize::from(config.size)], released: 0 }
+        Some(Self { first: config.first?.into(), places: vec![free; usize::from(config.size)], released: 0 })
     }
 
-    /// Assigns an address to an ISAKMP SA; `None` if none is free. An SA that has an address keeps it. A client gets the
-    /// address that it requests if it is free or assigned to the same user, whose phase 1 was renewed. Others get the
-    /// one that their user had before, or the one that is free for the longest time.
+    /// Assigns an address to an ISAKMP SA; `None` if none is free. An SA that has an address keeps it. A client gets
+    /// the address that it requests if it is free or assigned to the same user, whose phase 1 was renewed. Others get
+    /// the one that their user had before, or the one that is free for the longest time.
     pub fn assign(&mut self, sa: H, user: &[u8], wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let index = self.choose(sa, user, wanted)?;
         let place = self.places.get_mut(index)?;
         (place.holder, place.user) = (Some(sa), user.to_vec());
         Some(Ipv4Addr::from(self.first.checked_add(u32::try_from(index).ok()?)?))
+    }
+
+    /// Returns whether a range is outside of the pool, or one address that is assigned to an ISAKMP SA, or was assigned to
+    /// its user in another one: the phase 1 of a client may be renewed without a new request.
+    pub fn permits(&self, sa: H, user: &[u8], range: &AddressRange) -> bool {
+        let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else { return true };
+        let (first, last) = (u32::from(first), u32::from(last));
+        let is_own = |place: &Place<H>| {
+            place.holder.is_some_and(|holder| holder == sa || (!user.is_empty() && place.user == user))
+        };
+        let mut within = (self.first..).zip(&self.places).filter(|(address, _)| (first..=last).contains(address));
+        within.all(|(_, place)| first == last && is_own(place))
+    }
+
+    /// Returns whether a range is the address that is assigned to an ISAKMP SA, or to its user in another one.
+    pub fn is_assigned(&self, sa: H, user: &[u8], range: &AddressRange) -> bool {
+        let IpAddr::V4(first) = range.first() else { return false };
+        let offset = u32::from(first).checked_sub(self.first).and_then(|offset| usize::try_from(offset).ok());
+        offset.is_some_and(|offset| offset < self.places.len()) && self.permits(sa, user, range)
     }
 
     /// Releases the address of an ISAKMP SA.
@@ -64,14 +85,16 @@ impl<H: Copy + Eq> Pool<H> {
 
 #[cfg(test)]
 mod tests {
-    use ike_v1::ClientConfig;
-
     use super::*;
 
     const FIRST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 254);
 
     fn pool(size: u16) -> Pool<u32> {
-        Pool::new(&PoolConfig { first: FIRST, size, values: ClientConfig::default() })
+        {
+            let mut config = PoolConfig::default();
+            (config.first, config.size) = (Some(FIRST), size);
+            Pool::new(&config).unwrap()
+        }
     }
 
     fn address(index: u32) -> Option<Ipv4Addr> {
@@ -79,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sa_has_one_address() {
+    fn each_isakmp_sa_is_assigned_one_address() {
         let mut pool = pool(3);
         assert_eq!(pool.assign(1, b"a", None), address(0));
         assert_eq!(pool.assign(2, b"b", None), address(1));
@@ -91,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requested_address_is_free_or_of_the_same_user() {
+    fn a_requested_address_is_assigned_if_free_or_formerly_of_the_user() {
         let mut pool = pool(4);
         assert_eq!(pool.assign(1, b"a", address(2)), address(2));
         assert_eq!(pool.assign(2, b"b", address(2)), address(0), "it is assigned to another user");
@@ -102,6 +125,43 @@ mod tests {
         for outside in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 99, 0, 253), Ipv4Addr::BROADCAST] {
             assert_eq!(pool.assign(6, b"a", Some(outside)), None, "{outside}");
         }
+    }
+
+    #[test]
+    fn addresses_are_for_their_holders() {
+        let mut pool = pool(4);
+        pool.assign(1, b"a", address(1));
+        pool.assign(2, b"b", address(2));
+        pool.assign(3, b"", address(3));
+        let range = |first: u32, last: u32| {
+            AddressRange::new(address(first).unwrap().into(), address(last).unwrap().into()).unwrap()
+        };
+        for (sa, user, permitted) in
+            [(1, &b"a"[..], 1..2), (2, b"b", 2..3), (3, b"", 3..4), (9, b"a", 1..2), (9, b"", 0..0)]
+        {
+            for index in 0..4 {
+                let is_permitted = pool.permits(sa, user, &range(index, index));
+                assert_eq!(is_permitted, permitted.contains(&index), "SA {sa}, address {index}");
+            }
+            for (first, last) in [(1, 2), (0, 3), (3, 5)] {
+                assert!(!pool.permits(sa, user, &range(first, last)), "SA {sa}, addresses {first} to {last}");
+            }
+            assert!(!pool.permits(sa, user, &AddressRange::ANY_V4));
+            assert!(pool.permits(sa, user, &range(4, 9)), "outside of the pool");
+            assert!(pool.permits(sa, user, &AddressRange::ANY_V6));
+        }
+        for (sa, user, first, last, is_assigned) in [
+            (1, &b"a"[..], 1, 1, true),
+            (9, b"a", 1, 1, true),
+            (1, b"a", 2, 2, false),
+            (1, b"a", 1, 2, false),
+            (1, b"a", 4, 4, false),
+        ] {
+            assert_eq!(pool.is_assigned(sa, user, &range(first, last)), is_assigned, "SA {sa}, {first} to {last}");
+        }
+        assert!(!pool.is_assigned(1, b"a", &AddressRange::ANY_V6));
+        pool.release(1);
+        assert!(!pool.permits(9, b"a", &range(1, 1)), "the address is free");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use ipsec_engine::{PolicyId, PolicyParams};
 
 use crate::config::Config;
+use crate::generated::Changes;
 use crate::log;
 use crate::policy::Databases;
 use crate::{firewall, routes};
@@ -21,14 +22,47 @@ pub enum Firewall {
 /// # Errors
 /// The message of the command that failed.
 pub fn install(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
-    let policies: Vec<(PolicyId, &PolicyParams)> = engine.policies().collect();
-    match firewall {
-        // The rules come first: the routes of former policies may be missing for a moment.
-        Firewall::Required => firewall::install(&firewall::rules(config, policies.iter().copied()))?,
-        Firewall::Unused => log::warning(
+    if firewall == Firewall::Unused {
+        log::warning(
             "no firewall rules are installed: cleartext packets that a PROTECT policy covers are accepted from the \
              unprotected side",
-        ),
+        );
+    }
+    replace(config, engine, firewall)
+}
+
+/// Replaces firewall rules and routes after a change of the policies, and removes the routes of former policies.
+///
+/// # Errors
+/// The message of the command that failed.
+pub fn update(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
+    replace(config, engine, firewall)?;
+    routes::remove_former(config, engine.policies().map(|(_, policy)| policy))
+}
+
+/// Makes firewall rules and routes follow policies that have entered the SPD, or have left it, while the others have not
+/// changed.
+///
+/// # Errors
+/// The message of the command that failed.
+pub fn follow(config: &Config, engine: &Databases, changes: &Changes, firewall: Firewall) -> Result<(), String> {
+    if firewall == Firewall::Required {
+        let policies: Vec<(PolicyId, &PolicyParams)> = engine.policies().collect();
+        firewall::install(&firewall::rules(config, policies.iter().copied()))?;
+    }
+    routes::install(config, changes.added.iter())?;
+    if changes.has_removed {
+        routes::remove_former(config, engine.policies().map(|(_, policy)| policy))
+    } else {
+        Ok(())
+    }
+}
+
+fn replace(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
+    let policies: Vec<(PolicyId, &PolicyParams)> = engine.policies().collect();
+    // The rules come first: the routes of former policies may be missing for a moment.
+    if firewall == Firewall::Required {
+        firewall::install(&firewall::rules(config, policies.iter().copied()))?;
     }
     routes::install(config, policies.iter().map(|(_, policy)| *policy))
 }
