@@ -1,7 +1,7 @@
 //! Rules of nftables that drop cleartext packets which a PROTECT policy covers.
 //!
 //! The engine does not see packets that the kernel forwards. The table therefore repeats the SPD: where the policy of a
-//! packet is PROTECT, the packet passes only through the TUN interface. The table does not belong to the process of the
+//! packet is PROTECT, the packet passes only through the TUN interface. The table is not owned by the process of the
 //! daemon: it exists before the daemon starts, and after it has ended.
 
 use std::fmt::Write as _;
@@ -60,7 +60,7 @@ pub fn rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, &'p 
     let tun = &config.tun.name;
     let arrival = arrival_rules(config, policies.clone());
     // Connection tracking and address translation follow `prerouting`, and change addresses. The rules are therefore
-    // applied to the addresses before them and, in the other two hooks, to those behind them.
+    // applied to the addresses before them and, in the other two hooks, to those after them.
     for (name, hook) in [
         ("enter", "prerouting priority raw"),
         ("forward", "forward priority filter"),

@@ -3,19 +3,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
-use ike_codec::{AuthMethod, Certificate, Group, IdKind, NatTraversals, ProtocolId};
+use ike_codec::{AuthMethod, Certificate, Group, ProtocolId};
 use ike_v1::{
-    CertificateRefusal, ClientConfig, ConfigRequest, Credentials as UserCredentials, DhError, DiffieHellman, Host,
-    IpsecPolicy, IpsecTemplate, ModeConfig, Path, Peer, PeerHint, PeerId, PreSharedKey, Refused, SignedIdentity,
-    Software, XauthAnswer, XauthRequest,
+    CertificateRefusal, CertificateRequests, ClientConfig, ConfigRequest, Credentials as UserCredentials, DhError,
+    DiffieHellman, Host, Identity, IpsecPolicy, IpsecTemplate, Path, Peer, PeerHint, PeerId, PolicyRefusal,
+    PolicyRequest, PreSharedKey, ProposalCheck, Refused, SignedIdentity, Software, XauthAnswer, XauthRequest,
 };
+use ipsec_config::GeneratedPolicies;
 use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
-use ipsec_packet::{Instant, Selector};
+use ipsec_packet::{AddressRange, Instant, Selector};
 use rand::{Rng, RngExt};
 
 use crate::access::Access;
-use crate::config::{Config, Identity, ModeConfigUse, NatUse, PeerConfig, has_rsa_signature};
-use crate::credentials::Credentials;
+use crate::config::{Config, has_rsa_signature};
+use crate::generated::{self, Generated, Owner};
+use crate::key_exchange::KeyExchange;
 use crate::log::{self, Level, Limiter};
 use crate::policy::{self, Databases, KeyedPolicy, KeyedTemplate};
 use crate::psk::PskFile;
@@ -25,101 +27,43 @@ const MIN_SPI: u32 = 0x1000;
 /// Highest CPI that is negotiated (RFC 3173 section 3.3).
 const MAX_CPI: u32 = 61_439;
 
-/// Configuration of key exchange, which does not change while the daemon runs.
-pub struct KeyExchange {
-    /// Configuration of the gateway.
-    pub config: Config,
-    /// Policies whose SAs are negotiated.
-    pub policies: Vec<KeyedPolicy>,
-    /// Address and port of this host for each peer; `None` for a peer at any address whose policies name none.
-    locals: Vec<Option<SocketAddr>>,
-    /// Identity of this host for each peer.
-    identities: Vec<Identity>,
-    /// Certificates for each peer.
-    credentials: Vec<Credentials>,
-}
-
-impl KeyExchange {
-    /// Determines the address and the identity of this host for each peer. The address is that of the policies or, if
-    /// they name none, the first one of the address family; the identity is the configured one, or the address.
-    ///
-    /// # Errors
-    /// The message about a peer for whose address family this host has no address, or about a file of certificates.
-    pub fn new(config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
-        let mut locals = Vec::new();
-        let (mut identities, mut credentials) = (Vec::new(), Vec::new());
-        for (index, peer) in config.peers.iter().enumerate() {
-            let named = policies.iter().filter(|policy| policy.peer == index).find_map(|policy| policy.local);
-            let of_policies = named.and_then(|named| config.locals.iter().copied().find(|own| own.ip() == named));
-            let local = of_policies.or_else(|| config.local_for(peer.address?.ip()));
-            let missing = || format!("peer {}: no `local` address has the address family of the peer", peer.name);
-            let first = config.locals.first().copied().filter(|_| peer.address.is_none());
-            let address = local.or(first).ok_or_else(missing)?.ip();
-            let expected = peer.peers_identity.as_ref().map(Identity::payload);
-            let own = Credentials::load(&peer.certificates, expected.as_ref())?;
-            identities.push(match &peer.identity {
-                Some(identity) if identity.kind == IdKind::DER_ASN1_DN => {
-                    let missing = || format!("peer {}: no certificate has a subject for the identity", peer.name);
-                    let subject = own.subject().ok_or_else(missing)?;
-                    Identity { kind: subject.kind, data: subject.data.to_vec() }
-                }
-                Some(identity) => identity.clone(),
-                None => Identity::address(address),
-            });
-            credentials.push(own);
-            locals.push(local);
-        }
-        Ok(Self { config, policies, locals, identities, credentials })
+/// Returns the pre-shared key of a peer: that of the configuration or, in the file, the one of its address or identity.
+/// `remote` is the address of a message of a peer without a configured one.
+pub fn pre_shared_key(
+    keys: &mut PskFile,
+    config: &Config,
+    peer: usize,
+    remote: Option<IpAddr>,
+) -> Option<PreSharedKey> {
+    if let Some(key) = config.configuration.keys.iter().find(|key| key.peer == peer) {
+        return PreSharedKey::new(&key.key).ok();
     }
-
-    /// Returns the configuration of a peer.
-    pub fn peer(&self, peer: PeerId) -> Option<&PeerConfig> {
-        self.config.peers.get(usize::from(peer.0))
-    }
-
-    /// Returns the name of a peer for messages.
-    pub fn name(&self, peer: PeerId) -> &str {
-        self.peer(peer).map_or("unknown", |peer| peer.name.as_str())
-    }
-
-    /// Returns whether a peer is configured with this address.
-    pub fn has_peer_at(&self, address: IpAddr) -> bool {
-        self.config.peers.iter().any(|peer| peer.address.is_some_and(|own| own.ip() == address))
-    }
-
-    /// Returns the policy with this number in the SPD.
-    pub fn policy(&self, number: u32) -> Option<&KeyedPolicy> {
-        self.policies.iter().find(|policy| policy.id.get() == number)
-    }
-
-    /// Returns addresses and ports for phase 1 as initiator.
-    fn path(&self, peer: PeerId) -> Option<Path> {
-        let config = self.peer(peer).filter(|config| config.can_initiate())?;
-        Some(Path { local: self.local(peer)?, remote: config.address? })
-    }
-
-    /// Returns the certificates for a peer.
-    fn credentials(&self, peer: PeerId) -> Option<&Credentials> {
-        self.credentials.get(usize::from(peer.0))
-    }
-
-    /// Returns the address and port of this host for a peer; `None` if every local address is one for the peer.
-    fn local(&self, peer: PeerId) -> Option<SocketAddr> {
-        self.locals.get(usize::from(peer.0)).copied().flatten()
-    }
-}
-
-/// Returns the pre-shared key of a peer. Its address and its identity are the identifiers in the file; `remote` is the
-/// address of a message of a peer without a configured one.
-pub fn pre_shared_key(keys: &mut PskFile, peer: &PeerConfig, remote: Option<IpAddr>) -> Option<PreSharedKey> {
-    let identity = peer.peers_identity.as_ref();
+    let peer = &config.peers().get(peer)?.config;
+    let identity = peer.remote_identity.as_ref();
     let text = identity.map(Identity::to_string);
     let of_identity = || text.as_ref()?.parse::<IpAddr>().ok();
     let configured = peer.address.map(|address| address.ip());
     keys.key(configured.or(remote).or_else(of_identity), text.as_deref())
 }
 
-/// Admission of negotiations that do not exist yet.
+/// Returns messages about peers whose pre-shared keys, and users whose passwords, are missing.
+pub fn missing_keys(config: &Config, keys: &mut PskFile) -> Vec<String> {
+    let file = config.keys.as_deref().map_or("the configuration".into(), |file| file.to_string_lossy());
+    let mut missing = Vec::new();
+    for (index, peer) in config.peers().iter().enumerate() {
+        let name = &peer.config.name;
+        // The key of a peer at any address is found by its identity, or by its address when it initiates.
+        if peer.config.needs_key() && pre_shared_key(keys, config, index, None).is_none() {
+            missing.push(format!("peer {name}: {file} contains no key for it"));
+        }
+        if peer.login.as_deref().is_some_and(|login| keys.named(login).is_none()) {
+            missing.push(format!("peer {name}: {file} contains no password for its `xauth_login`"));
+        }
+    }
+    missing
+}
+
+/// Admission of new negotiations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Both sides may begin a negotiation.
@@ -138,9 +82,11 @@ pub struct GatewayHost<'h> {
     pub access: &'h mut Access,
     /// Databases in which SPIs are reserved.
     pub engine: &'h mut Databases,
+    /// Policies that were made for initiators.
+    pub generated: &'h mut Generated,
     /// Admission of negotiations.
     pub admission: Admission,
-    /// Limit for lines about peers.
+    /// Limit for log lines about peers.
     pub limiter: &'h mut Limiter,
     /// Current time.
     pub now: Instant,
@@ -159,9 +105,54 @@ impl<'h> GatewayHost<'h> {
 impl GatewayHost<'_> {
     /// Returns the policies with a peer for messages.
     fn policies_with(&self, peer: PeerId) -> String {
-        let of_peer = self.policies().iter().filter(|policy| policy.peer == usize::from(peer.0));
+        let index = self.exchange.index(peer);
+        let of_peer = self.policies().iter().filter(|policy| Some(policy.peer) == index);
         let shown: Vec<_> = of_peer.map(|own| format!("{} ({})", own.id.get(), policy::show(&own.selector))).collect();
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+    }
+
+    /// Returns the policy with a peer that has or contains a selector.
+    fn policy_for(&self, peer: PeerId, selector: &Selector) -> Option<&'_ KeyedPolicy> {
+        let index = self.exchange.index(peer);
+        let of_peer = || self.policies().iter().filter(|policy| Some(policy.peer) == index);
+        let equal = of_peer().find(|policy| policy.selector == *selector);
+        let within = || of_peer().find(|policy| policy.selector.contains(selector));
+        // A peer whose policies have no protocol asks for all; the SAs are used for the packets of the policy only.
+        let is_obeyed = self.exchange.peer(peer).is_some_and(|peer| peer.config.check == ProposalCheck::Obey);
+        let around = || of_peer().find(|policy| is_obeyed && selector.contains(&policy.selector));
+        equal.or_else(within).or_else(around)
+    }
+
+    /// Returns the number of the policy that is made for the selectors of a peer, or was made before.
+    fn generated_policy(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        let is_off = self.exchange.peer(peer).is_none_or(|peer| peer.generated == GeneratedPolicies::Off);
+        if is_off || self.admission == Admission::Closed {
+            return Err(PolicyRefusal::NoPolicy);
+        }
+        let has_lease = |range: &AddressRange| self.access.has_lease(peer, request.sa, range);
+        let found = if generated::is_within_bounds((self.exchange, peer), request, has_lease) {
+            let user = self.access.user(request.sa).unwrap_or_default().to_vec();
+            let owner = Owner { peer, identity: request.identity, user };
+            self.generated.find_or_make(self.now, (self.exchange, owner), request, self.engine)
+        } else {
+            let expected = "the address of the peer, the one that is assigned to it, or a range of a `sainfo`";
+            Err(generated::Refused::Bounds(format!(
+                "got the remote addresses {}, expected {expected}",
+                request.selector.destination
+            )))
+        };
+        found.map_err(|refused| {
+            let (text, refusal) = match refused {
+                generated::Refused::Bounds(text) => (text, PolicyRefusal::NoPolicy),
+                generated::Refused::Taken(text) => {
+                    (format!("its packets are those of {text}"), PolicyRefusal::SelectorTaken)
+                }
+            };
+            let (name, asked) = (self.exchange.name(peer), policy::show(&request.selector));
+            let text = format!("peer {name}: no policy was made for the selectors {asked}: {text}");
+            self.limiter.write(self.now, Level::Error, text);
+            refusal
+        })
     }
 
     /// Returns the line about values of a peer that are refused.
@@ -170,13 +161,17 @@ impl GatewayHost<'_> {
         match what {
             Refused::Identity(identity) => {
                 let sent = Identity { kind: identity.kind, data: identity.data.to_vec() };
-                let expected = self.exchange.peer(peer).and_then(|peer| peer.peers_identity.as_ref());
+                let expected = self.exchange.peer(peer).and_then(|peer| peer.config.remote_identity.as_ref());
                 let expected = expected.map_or("one host".to_owned(), |own| format!("{} {own}", own.kind));
                 format!("peer {name}: got the identity {} {sent}, expected {expected}", sent.kind)
             }
             Refused::Selectors(selector) => {
                 let (asked, known) = (policy::show(selector), self.policies_with(peer));
                 format!("peer {name}: got the selectors {asked}, expected those of one of the policies {known}")
+            }
+            Refused::NotLeased(selector) => {
+                let asked = policy::show(selector);
+                format!("peer {name}: got the selectors {asked}, expected the address that is assigned to the client")
             }
             other => format!("peer {name}: {other:?} was refused"),
         }
@@ -194,45 +189,40 @@ impl Host for GatewayHost<'_> {
         if hint.candidate.is_some() || self.admission == Admission::Closed {
             return hint.candidate;
         }
-        let (peer, _) = policy::find_peer(&self.exchange.config, Some(hint.path.remote.ip()))?;
-        let peer = u16::try_from(peer).ok().map(PeerId)?;
+        let (peer, _) = self.exchange.config.configuration.find_peer(Some(hint.path.remote.ip()))?;
+        let peer = self.exchange.id(peer)?;
         // The SAs have the addresses of phase 1, and match the policies of this peer at one address only.
         let local = self.exchange.local(peer);
         local.is_none_or(|local| local.ip() == hint.path.local.ip()).then_some(peer)
     }
 
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
-        let config = self.exchange.peer(peer)?;
-        Some(Peer {
-            path: self.exchange.path(peer),
-            remote_identity: config.peers_identity.as_ref().map(Identity::payload),
-            check: config.check,
-            exchanges: &config.exchanges,
-            nat_traversal: if config.nat_traversal == NatUse::Off { NatTraversals::NONE } else { Peer::NAT_TRAVERSAL },
-            forces_nat_traversal: config.nat_traversal == NatUse::Force,
-            dead_peer_detection: Some(config.dead_peer_detection).filter(|detection| !detection.delay.is_zero()),
-            mode_config: match config.mode_config {
-                ModeConfigUse::Off => None,
-                ModeConfigUse::Request => Some(ModeConfig::Request),
-                ModeConfigUse::Pool(_) => Some(ModeConfig::Answer),
-            },
-            ..Peer::new(self.exchange.identities.get(usize::from(peer.0))?.payload(), &config.proposals)
-        })
+        let config = &self.exchange.peer(peer)?.config;
+        let identity = self.exchange.identity(peer)?;
+        Some(config.peer(self.exchange.path(peer), identity.payload()))
     }
 
     fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Poll<Option<PreSharedKey>> {
-        let peer = self.exchange.peer(peer);
-        Poll::Ready(peer.and_then(|peer| pre_shared_key(self.keys, peer, Some(path.remote.ip()))))
+        let (index, remote) = (self.exchange.index(peer), Some(path.remote.ip()));
+        Poll::Ready(index.and_then(|index| pre_shared_key(self.keys, &self.exchange.config, index, remote)))
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
-        self.policies().iter().find(|own| own.id.get() == policy).and_then(as_ipsec_policy)
+        let configured = self.policies().iter().find(|own| own.id.get() == policy);
+        let generated = || self.generated.policy(policy).filter(|_| self.admission == Admission::Open);
+        let found = configured.or_else(generated)?;
+        let peer = self.exchange.id(found.peer)?;
+        as_ipsec_policy(found, self.access.own.narrow(peer, found.selector))
     }
 
-    fn find_policy(&self, peer: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        let of_peer = || self.policies().iter().filter(|policy| policy.peer == usize::from(peer.0));
-        let equal = of_peer().find(|policy| policy.selector == *selector);
-        equal.or_else(|| of_peer().find(|policy| policy.selector.contains(selector))).and_then(as_ipsec_policy)
+    fn find_policy(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        if !self.access.permits(peer, request.sa, &request.selector.destination) {
+            return Err(PolicyRefusal::NotLeased);
+        }
+        match self.policy_for(peer, &request.selector) {
+            Some(found) => Ok(found.id.get()),
+            None => self.generated_policy(peer, request),
+        }
     }
 
     fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Poll<Option<u32>> {
@@ -263,9 +253,16 @@ impl Host for GatewayHost<'_> {
         Poll::Ready(Software.shared(group, private, public, shared))
     }
 
-    fn sign(&mut self, peer: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
+    fn sign(
+        &mut self,
+        peer: PeerId,
+        certificate: u8,
+        method: AuthMethod,
+        hash: &[u8],
+        signature: &mut [u8],
+    ) -> Poll<Option<usize>> {
         let own = self.exchange.credentials(peer).filter(|_| has_rsa_signature(method));
-        Poll::Ready(own.and_then(|own| own.sign(hash, signature)))
+        Poll::Ready(own.and_then(|own| own.sign(certificate, hash, signature)))
     }
 
     fn verify(
@@ -287,8 +284,12 @@ impl Host for GatewayHost<'_> {
         }))
     }
 
-    fn certificate(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
-        self.exchange.credentials(peer)?.certificate(index)
+    fn choose_certificate(&self, peer: PeerId, requests: &CertificateRequests<'_>) -> u8 {
+        self.exchange.credentials(peer).map_or(0, |own| own.choose(requests.iter()))
+    }
+
+    fn certificate(&self, peer: PeerId, certificate: u8, index: usize) -> Option<Certificate<'_>> {
+        self.exchange.credentials(peer)?.certificate(certificate, index)
     }
 
     fn certificate_request(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
@@ -296,13 +297,14 @@ impl Host for GatewayHost<'_> {
     }
 
     fn login(&mut self, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
-        let is_accepted = self.access.login(peer, answer);
-        if !is_accepted {
+        let is_repeated = self.access.is_refused(answer.sa);
+        let is_accepted = self.access.login(self.now, peer, answer);
+        if is_accepted.is_pending() && !is_repeated {
             let (name, user) = (self.exchange.name(peer), answer.user.escape_ascii());
             let text = format!("peer {name}: user `{user}` was rejected: unknown name or wrong password");
             self.limiter.write(self.now, Level::Error, text);
         }
-        Poll::Ready(is_accepted)
+        is_accepted
     }
 
     fn credentials(&mut self, peer: PeerId, _: &XauthRequest<'_>) -> Poll<Option<UserCredentials>> {
@@ -312,7 +314,7 @@ impl Host for GatewayHost<'_> {
     }
 
     fn lease(&mut self, peer: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
-        let Some(ModeConfigUse::Pool(pool)) = self.exchange.peer(peer).map(|peer| &peer.mode_config) else {
+        let Some(pool) = self.exchange.peer(peer).and_then(|peer| peer.pool.as_ref()) else {
             return Poll::Ready(None);
         };
         let lease = self.access.lease(peer, &pool.values, request);
@@ -333,8 +335,8 @@ impl Host for GatewayHost<'_> {
     }
 }
 
-fn as_ipsec_policy(policy: &KeyedPolicy) -> Option<IpsecPolicy<'_>> {
-    policy.templates.iter().try_fold(IpsecPolicy::new(policy.id.get(), policy.selector), |policy, template| {
+fn as_ipsec_policy(policy: &KeyedPolicy, selector: Selector) -> Option<IpsecPolicy<'_>> {
+    policy.templates.iter().try_fold(IpsecPolicy::new(policy.id.get(), selector), |policy, template| {
         let &KeyedTemplate { protocol, mode, reqid, inbound_reqid, ref proposals } = template;
         policy.with(IpsecTemplate { protocol, mode, reqid, inbound_reqid, proposals })
     })

@@ -1,16 +1,17 @@
 //! Packets between the protected side (TUN) and the unprotected side (raw sockets), by the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::IpAddr;
 
 use esp_core::RngIv;
 use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, PolicyId, SaId};
-use ipsec_packet::{Instant, Ip, PacketBuf, TooBig, too_big_reply};
+use ipsec_packet::{AddressRange, Instant, Ip, PacketBuf, TooBig, too_big_reply};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::buffer::Buffer;
+use crate::gif::{Encapsulation, Gifs};
 use crate::policy::Databases;
 
 /// Destination of packets: an interface or a socket.
@@ -44,6 +45,10 @@ pub struct Plane {
     waiting: BTreeMap<PolicyId, Vec<u8>>,
     /// Addresses of this host in the protected network, from which it sends ICMP errors.
     addresses: Vec<IpAddr>,
+    /// Sources of the packets in inbound SAs of clients: their assigned addresses.
+    sources: HashMap<SaId, AddressRange>,
+    /// Tunnels of IP in IP in front of the engine.
+    gifs: Gifs,
     rng: StdRng,
     buffer: Buffer,
 }
@@ -53,7 +58,15 @@ impl Plane {
     pub fn new(mut engine: Box<Databases>) -> Self {
         let mut rng = StdRng::from_rng(&mut rand::rng());
         engine.set_identification(rng.random());
-        Self { engine, waiting: BTreeMap::new(), addresses: Vec::new(), rng, buffer: Buffer::new() }
+        Self {
+            engine,
+            waiting: BTreeMap::new(),
+            addresses: Vec::new(),
+            sources: HashMap::new(),
+            gifs: Gifs::default(),
+            rng,
+            buffer: Buffer::new(),
+        }
     }
 
     /// Sets the addresses of this host in the protected network, from which it reports packets that are too big.
@@ -62,11 +75,47 @@ impl Plane {
         Self { addresses, ..self }
     }
 
+    /// Sets the tunnels of IP in IP in front of the engine.
+    #[must_use]
+    pub fn with_gifs(self, gifs: Gifs) -> Self {
+        Self { gifs, ..self }
+    }
+
+    /// Replaces the addresses of this host in the protected network. Those in front are preferred.
+    pub fn set_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.addresses = addresses;
+    }
+
+    /// Replaces the tunnels of IP in IP in front of the engine.
+    pub fn set_gifs(&mut self, gifs: Gifs) {
+        self.gifs = gifs;
+    }
+
+    /// Adds an address of this host in the protected network, which is preferred.
+    pub fn add_address(&mut self, address: IpAddr) {
+        self.addresses.retain(|other| *other != address);
+        self.addresses.insert(0, address);
+    }
+
+    /// Removes an address.
+    pub fn remove_address(&mut self, address: IpAddr) {
+        self.addresses.retain(|other| *other != address);
+    }
+
     /// Processes a packet of the protected side: protects and sends it, or keeps it until its SA exists.
     ///
     /// # Errors
     /// The error of `wire`.
     pub fn outbound(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
+        match self.gifs.encapsulate(packet, self.rng.random()) {
+            Ok(Encapsulation::TooBig { mtu }) => self.report_too_big(packet.data(), mtu, wire),
+            Ok(Encapsulation::Done | Encapsulation::None) => self.protect(now, packet, wire),
+            // The engine counts a malformed packet.
+            Err(_) => self.protect(now, packet, wire),
+        }
+    }
+
+    fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         match self.engine.outbound(packet, now, &mut RngIv(&mut self.rng)) {
             OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
                 Err(e) if is_too_big(&e) => self.lower_path_mtu(now, packet.data(), wire).ok_or(e),
@@ -99,11 +148,19 @@ impl Plane {
         length.map_or(Ok(()), |length| wire.send(&octets[..length]))
     }
 
+    /// Binds an inbound SA to the source addresses of its packets. The policy of a server is for all its clients; the SA is
+    /// for one of them.
+    pub fn bind(&mut self, sa: SaId, sources: AddressRange) {
+        let engine = &self.engine;
+        self.sources.retain(|known, _| engine.sas().any(|sa| sa.key == *known));
+        self.sources.insert(sa, sources);
+    }
+
     /// Processes a packet of the unprotected side and passes its contents to `host`. Returns the SA that has
     /// authenticated it.
     ///
     /// # Errors
-    /// The error of `host`.
+    /// [`io::ErrorKind::PermissionDenied`] for a source address to which the SA is not bound, and the error of `host`.
     pub fn inbound(
         &mut self,
         now: Instant,
@@ -111,7 +168,22 @@ impl Plane {
         host: &impl PacketSink,
     ) -> io::Result<Option<SaId>> {
         match self.engine.inbound(packet, now) {
-            InboundAction::Deliver { sa } => host.send(packet.data()).map(|()| Some(sa)),
+            InboundAction::Deliver { sa } => {
+                let source = Ip::parse(packet.data()).ok().map(|ip| ip.source());
+                match (self.sources.get(&sa), source) {
+                    (None, _) => {}
+                    (Some(bound), Some(source)) if bound.contains(source) => {}
+                    (Some(bound), _) => {
+                        let source = source.map(|source| source.to_string()).unwrap_or_default();
+                        let text = format!("source address mismatch in SA {sa}: got {source}, expected {bound}");
+                        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+                    }
+                }
+                match self.gifs.decapsulate(packet) {
+                    Some(()) => host.send(packet.data()).map(|()| Some(sa)),
+                    None => Ok(Some(sa)),
+                }
+            }
             // The sockets receive ESP, AH and IPComp only. A packet without an SA that passes is one of the kernel.
             InboundAction::Bypass | InboundAction::Discard(_) => Ok(None),
         }
@@ -124,7 +196,7 @@ impl Plane {
     pub fn send_waiting(&mut self, now: Instant, policy: PolicyId, wire: &impl PacketSink) -> io::Result<()> {
         let Some(packet) = self.waiting.remove(&policy) else { return Ok(()) };
         let mut buffer = std::mem::take(&mut self.buffer);
-        let sent = buffer.copy(&packet).and_then(|mut packet| self.outbound(now, &mut packet, wire));
+        let sent = buffer.copy(&packet).and_then(|mut packet| self.protect(now, &mut packet, wire));
         self.buffer = buffer;
         sent
     }

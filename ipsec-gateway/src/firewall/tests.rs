@@ -14,7 +14,7 @@ fn engine(text: &str) -> Box<Databases> {
 
 /// Returns the lines of a chain without its declaration.
 fn chain(name: &str, setkey: &str) -> Vec<String> {
-    let (engine, config) = (engine(setkey), Config::parse(CONFIG).unwrap());
+    let (engine, config) = (engine(setkey), crate::config::tests::config(CONFIG, "").unwrap());
     let policies: Vec<_> = engine.policies().collect();
     let text = rules(&config, policies.into_iter());
     let chain = text.split(&format!("chain {name} {{\n")).nth(1).unwrap();
@@ -76,7 +76,7 @@ fn later_fragments_are_dropped_where_ports_decide() {
 }
 
 #[test]
-fn nftables_accepts_the_rules() {
+fn generated_rules_are_accepted_by_nftables() {
     let ends = "esp/tunnel/192.0.2.1-198.51.100.1/require";
     let ends6 = "esp/tunnel/2001:db8::1-2001:db8::2/require";
     let text = format!(
@@ -88,7 +88,7 @@ fn nftables_accepts_the_rules() {
         spdadd ::/0 fd00:2::/64 icmp6 128 -P in ipsec {ends6};
         spdadd ::/0 fd00:2::/64 udp -P in ipsec {ends6};"
     );
-    let (engine, config) = (engine(&text), Config::parse(CONFIG).unwrap());
+    let (engine, config) = (engine(&text), crate::config::tests::config(CONFIG, "").unwrap());
     let policies: Vec<_> = engine.policies().collect();
     let script = rules(&config, policies.into_iter());
     let check = || -> io::Result<std::process::Output> {

@@ -27,6 +27,7 @@ struct Gateway {
     access: Access,
     engine: Box<Databases>,
     limiter: Limiter,
+    generated: Generated,
 }
 
 impl Gateway {
@@ -46,7 +47,7 @@ impl Gateway {
         let config = Config::read(&folder.join("gateway.conf")).unwrap();
         let mut engine = new_engine();
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
-        let keys = PskFile::read(&config.keys).unwrap();
+        let keys = PskFile::read(config.keys.as_deref().unwrap()).unwrap();
         Self {
             folder,
             exchange: KeyExchange::new(config, policies).unwrap(),
@@ -54,12 +55,14 @@ impl Gateway {
             access: Access::default(),
             engine,
             limiter: Limiter::default(),
+            generated: Generated::default(),
         }
     }
 
     fn host(&mut self) -> GatewayHost<'_> {
-        let Self { exchange, keys, access, engine, limiter, .. } = self;
-        GatewayHost { exchange, keys, access, engine, admission: Admission::Open, limiter, now: Instant::ZERO }
+        let Self { exchange, keys, access, engine, limiter, generated, .. } = self;
+        let (admission, now) = (Admission::Open, Instant::ZERO);
+        GatewayHost { exchange, keys, access, engine, generated, admission, limiter, now }
     }
 }
 
@@ -91,6 +94,20 @@ fn a_peer_is_found_by_its_address() {
 }
 
 #[test]
+fn a_peer_at_any_address_yields_to_one_with_the_address() {
+    let peer = "proposal aes sha1 2; esp aes128-sha1;";
+    let peers = format!("peer any address any {{ {peer} }} peer east address 198.51.100.1 {{ {peer} }}");
+    let start = "policies \"setkey.conf\"; keys \"psk.txt\"; local 192.0.2.1; tun ipsec0;";
+    let mut gateway = Gateway::with_config("any", &format!("{start} {peers}"));
+    let host = gateway.host();
+    let find = |remote| {
+        let exchange = ExchangeKind::AGGRESSIVE;
+        host.find_peer(&PeerHint { path: path(remote), exchange, candidate: None, identity: None })
+    };
+    assert_eq!([find("198.51.100.1:500"), find("198.51.100.9:500")], [Some(PeerId(1)), Some(PeerId(0))]);
+}
+
+#[test]
 fn the_local_address_of_a_peer_is_that_of_its_policies() {
     let config = CONFIG.replace("local 192.0.2.1;", "local 192.0.2.9; local 192.0.2.1[4000];");
     let mut gateway = Gateway::with_config("local", &config);
@@ -105,14 +122,14 @@ fn the_local_address_of_a_peer_is_that_of_its_policies() {
     assert_eq!(find("192.0.2.1:500", "198.51.100.1:500"), Some(PeerId(0)));
     assert_eq!(find("192.0.2.9:500", "198.51.100.1:500"), None, "the policies have another local address");
     assert_eq!(find("192.0.2.9:500", "203.0.113.1:500"), None, "likewise for the peer at any address");
-    let (config, policies) = (Config::parse(&config).unwrap(), Vec::new());
+    let (config, policies) = (crate::config::tests::config(&config, "").unwrap(), Vec::new());
     let exchange = KeyExchange::new(config, policies).unwrap();
     assert_eq!(exchange.path(PeerId(0)).unwrap().local, "192.0.2.9:500".parse().unwrap(), "without policies");
     assert_eq!(exchange.local(PeerId(2)), None);
 }
 
 #[test]
-fn a_peer_has_path_and_identities() {
+fn path_and_identities_of_a_peer_are_those_of_its_configuration() {
     let mut gateway = Gateway::new("peer");
     let host = gateway.host();
     let (east, six, road) = (host.peer(PeerId(0)), host.peer(PeerId(1)), host.peer(PeerId(2)));
@@ -127,7 +144,7 @@ fn a_peer_has_path_and_identities() {
 }
 
 #[test]
-fn keys_belong_to_addresses_and_identities() {
+fn pre_shared_keys_are_found_by_address_and_identity() {
     let mut gateway = Gateway::new("keys");
     let mut host = gateway.host();
     let anywhere = path("203.0.113.77:500");
@@ -142,10 +159,10 @@ fn keys_belong_to_addresses_and_identities() {
 }
 
 #[test]
-fn the_policy_with_equal_selectors_comes_first() {
+fn the_policy_with_equal_selectors_is_preferred() {
     let mut gateway = Gateway::new("policy");
     let host = gateway.host();
-    let find = |peer, selector: Selector| host.find_policy(PeerId(peer), &selector).map(|policy| policy.number);
+    let find = |peer, selector: Selector| host.policy_for(PeerId(peer), &selector).map(|policy| policy.id.get());
     assert_eq!(find(0, selector("10.1.1.0", 24, "10.2.0.0")), Some(2));
     assert_eq!(find(0, selector("10.1.2.0", 24, "10.2.0.0")), Some(1), "the policy contains the selector");
     assert_eq!(find(0, selector("10.0.0.0", 8, "10.2.0.0")), None, "a wider selector");
@@ -155,7 +172,7 @@ fn the_policy_with_equal_selectors_comes_first() {
 }
 
 #[test]
-fn a_host_that_stops_has_no_new_peers_and_no_policies() {
+fn a_stopping_host_accepts_no_new_peers_or_policies() {
     let mut gateway = Gateway::new("stop");
     let mut host = gateway.host();
     host.admission = Admission::Closed;
@@ -165,7 +182,7 @@ fn a_host_that_stops_has_no_new_peers_and_no_policies() {
     };
     assert_eq!((find(None), find(Some(PeerId(0)))), (None, Some(PeerId(0))));
     assert!(host.policy(1).is_none());
-    assert!(host.find_policy(PeerId(0), &selector("10.1.1.0", 24, "10.2.0.0")).is_none());
+    assert!(host.policy_for(PeerId(0), &selector("10.1.1.0", 24, "10.2.0.0")).is_none());
 }
 
 #[test]
@@ -186,7 +203,7 @@ fn reserved_spis_are_larval_until_released() {
 #[test]
 fn a_peer_without_a_local_address_of_its_family_is_refused() {
     let config = CONFIG.replace("local 2001:db8::1[501];", "");
-    let error = KeyExchange::new(Config::parse(&config).unwrap(), Vec::new()).err().unwrap();
+    let error = KeyExchange::new(crate::config::tests::config(&config, "").unwrap(), Vec::new()).err().unwrap();
     assert_eq!(error, "peer six: no `local` address has the address family of the peer");
 }
 

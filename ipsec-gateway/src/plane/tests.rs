@@ -34,7 +34,7 @@ fn plane(text: &str, local: &str) -> Plane {
     Plane::new(engine)
 }
 
-/// IPv4 packet from 10.1.0.1 to 10.2.0.1 of a protocol for experiments, with this last octet.
+/// Returns an IPv4 packet from 10.1.0.1 to 10.2.0.1 of a protocol for experiments, with this last octet.
 fn packet(last: u8) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 24, 0x1c, 0x46, 0, 0, 64, 253, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1, 1, 2, 3, last];
     let sum = ipsec_packet::Checksum::new().over(&packet[..20]).finish();
@@ -125,4 +125,28 @@ fn packets_that_are_too_big_are_reported_to_their_sender() {
     let mtu = u16::from_be_bytes([reply[26], reply[27]]);
     assert!((800..880).contains(&mtu), "MTU {mtu}");
     assert_eq!(send(mtu).pop().unwrap()[9], 50, "a packet of this size is protected and sent");
+}
+
+#[test]
+fn packets_of_a_bound_sa_have_its_source() {
+    let mut sender = plane(&format!("{SA}{}", POLICIES[0]), "192.0.2.1");
+    let mut receiver = plane(&format!("{SA}{}", POLICIES[1]), "198.51.100.1");
+    let (wire, host) = (Kept::default(), Kept::default());
+    let id = receiver.engine.sas().next().unwrap().key;
+    for (source, is_accepted) in [([10, 1, 0, 1], true), ([10, 1, 0, 2], false)] {
+        receiver.bind(id, AddressRange::host(IpAddr::from(source)));
+        outbound(&mut sender, &packet(7), &wire);
+        let sent = wire.take();
+        let mut buffer = Buffer::new();
+        let received = receiver.inbound(Instant::ZERO, &mut buffer.copy(&sent[0]).unwrap(), &host);
+        assert_eq!(host.take().len(), usize::from(is_accepted));
+        let text = received.err().map(|e| e.to_string());
+        let mismatch = ": got 10.1.0.1, expected 10.1.0.2";
+        assert_eq!(text.is_some_and(|text| text.contains(mismatch)), !is_accepted, "{source:?}");
+    }
+    // An SA that was removed has no entry.
+    let other = SaId { spi: 7, ..id };
+    receiver.bind(other, AddressRange::ANY_V4);
+    receiver.bind(id, AddressRange::ANY_V4);
+    assert_eq!(receiver.sources.len(), 1);
 }
