@@ -1,8 +1,12 @@
-//! Event loop: one thread waits for the TUN interface, the sockets, signals and timers.
+//! Event loop: one thread waits for the TUN interface, the sockets, clients, signals and timers.
+
+mod reload;
+mod requests;
+mod setkey;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read as _};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,30 +16,37 @@ use ike_v1::Path;
 use ipsec_engine::DiscardReason;
 use ipsec_packet::{Datagram, Instant, Marker, classify};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::access::Access;
 use crate::buffer::Buffer;
 use crate::config::{Config, NAT_TRAVERSAL_PORT};
-use crate::host::{KeyExchange, pre_shared_key, show};
+use crate::control::Control;
+use crate::generated::Changes;
+use crate::gif::Gifs;
+use crate::host::{missing_keys, show};
 use crate::ike::Ike;
+use crate::key_exchange::KeyExchange;
 use crate::key_tables::KeyTables;
 use crate::log::{self, Level, Limiter};
+use crate::own_addresses::AddressChange;
 use crate::plane::Plane;
 use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
 use crate::raw::RawSockets;
 use crate::tun::Tun;
 use crate::udp::{self, Udp, restore_headers};
-use crate::{clock, policy};
+use crate::{clock, policy, routes, sockets};
 
 /// Number of packets that are read from one socket before the next one.
 const BATCH: usize = 64;
-/// Longest time for the delete messages of a clean stop.
+/// Longest time for sending delete payloads after the stop signal.
 const STOP_TIME: Duration = Duration::from_secs(3);
 
 /// Options of the daemon.
 pub struct Options {
+    /// File of the configuration, which is read again on request.
+    pub path: PathBuf,
     /// Use of the firewall.
     pub firewall: Firewall,
     /// Directory for the tables of Wireshark.
@@ -56,12 +67,18 @@ pub fn run(config: Config, options: &Options) -> Result<(), String> {
 
 /// State of the running daemon.
 struct Daemon {
+    /// File of the configuration.
+    path: PathBuf,
+    firewall: Firewall,
+    control: Control,
+    /// Time of the start.
+    started: Instant,
     plane: Plane,
     ike: Ike,
     tun: Tun,
     raw: RawSockets,
     udp: Vec<Udp>,
-    signals: UnixStream,
+    signals: Signals,
     buffer: Buffer,
     errors: Limiter,
     /// Time at which the daemon ends at the latest; `None` before the signal.
@@ -71,21 +88,11 @@ struct Daemon {
 impl Daemon {
     fn start(config: Config, options: &Options) -> Result<Self, String> {
         let now = clock::now();
-        let mut engine = policy::new_engine();
+        let mut engine = policy::engine_for(&config.limits);
         let policies = policy::load(&config, &mut engine, now)?;
-        let mut keys = PskFile::read(&config.keys)?;
-        let access = Access::read(&config)?;
-        for peer in &config.peers {
-            if peer.needs_key() && pre_shared_key(&mut keys, peer, None).is_none() {
-                log::warning(format_args!("peer {}: {} contains no key for it", peer.name, config.keys.display()));
-            }
-            if peer.login.as_deref().is_some_and(|login| keys.named(login).is_none()) {
-                let (name, file) = (&peer.name, config.keys.display());
-                log::warning(format_args!("peer {name}: {file} contains no password for its `xauth_login`"));
-            }
-            if let Some(warning) = peer.weakness() {
-                log::warning(format_args!("peer {}: {warning}", peer.name));
-            }
+        let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
+        for warning in missing_keys(&config, &mut keys) {
+            log::warning(warning);
         }
         let tables = options.export_keys.as_deref().map(KeyTables::create).transpose()?;
         if tables.is_some() {
@@ -93,26 +100,20 @@ impl Daemon {
         }
         protection::install(&config, &engine, options.firewall)?;
         let tun = Tun::open(&config.tun.name)?;
-        let mut udp = Vec::new();
-        let mut raw = RawSockets::default();
-        for local in &config.locals {
-            udp.push(Udp::open(*local, config.mark)?);
-            if !raw.has(local.ip()) {
-                raw.open(local.ip(), config.mark)?;
-                udp.push(Udp::open(SocketAddr::new(local.ip(), NAT_TRAVERSAL_PORT), config.mark)?);
-            }
-        }
-        let (signals, writer) = UnixStream::pair().map_err(|e| format!("signals: {e}"))?;
-        signals.set_nonblocking(true).map_err(|e| format!("signals: {e}"))?;
-        for signal in [SIGTERM, SIGINT] {
-            let registered =
-                writer.try_clone().and_then(|writer| signal_hook::low_level::pipe::register(signal, writer));
-            registered.map_err(|e| format!("signal {signal}: {e}"))?;
-        }
-        let addresses = config.tun.addresses.iter().map(|(address, _)| *address).collect();
-        let ike = Ike::new(KeyExchange::new(config, policies)?, keys, access, tables);
+        let (udp, raw) = sockets::open_missing(&config.locals, config.mark, (&[], &RawSockets::default()))?;
+        let control = Control::open(&config)?;
+        let signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
+        let addresses = addresses_of(&config).collect();
+        let gifs = Gifs::new(&config.configuration);
+        let exchange = KeyExchange::new(config, policies)?;
+        let access = Access::read(&exchange)?;
+        let ike = Ike::new(exchange, keys, access, tables);
         Ok(Self {
-            plane: Plane::new(engine).with_addresses(addresses),
+            path: options.path.clone(),
+            firewall: options.firewall,
+            control,
+            started: now,
+            plane: Plane::new(engine).with_addresses(addresses).with_gifs(gifs),
             ike,
             tun,
             raw,
@@ -144,8 +145,64 @@ impl Daemon {
                 }
             }
             self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
+            self.change_addresses();
+            self.follow_generated();
+            self.handle_requests(now);
+            self.control.send_events(now);
             if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
+                self.remove_addresses();
                 return Ok(());
+            }
+        }
+    }
+
+    /// Sets the addresses that servers have assigned to this host.
+    fn change_addresses(&mut self) {
+        for change in self.ike.take_address_changes() {
+            let done = match change {
+                AddressChange::Added(address) => {
+                    self.plane.add_address(address);
+                    let policies = self.plane.engine.policies().map(|(_, policy)| policy);
+                    routes::add_address(self.ike.config(), address, policies)
+                }
+                AddressChange::Removed(address) => {
+                    self.plane.remove_address(address);
+                    routes::remove_address(self.ike.config(), address)
+                }
+            };
+            if let Err(e) = done {
+                log::error(format_args!("assigned address: {e}"));
+            }
+        }
+    }
+
+    /// Makes firewall rules and routes follow the policies that were made for initiators.
+    fn follow_generated(&mut self) {
+        let changes = self.ike.take_policy_changes();
+        if changes == Changes::default() {
+            return;
+        }
+        match protection::follow(self.ike.config(), &self.plane.engine, &changes, self.firewall) {
+            Ok(()) => self.restore_addresses(),
+            Err(e) => log::error(format_args!("firewall rules and routes do not follow the SPD: {e}")),
+        }
+    }
+
+    /// Makes the addresses that servers have assigned to this host the sources of the routes again, which were replaced.
+    fn restore_addresses(&self) {
+        for address in self.ike.own_addresses() {
+            let policies = self.plane.engine.policies().map(|(_, policy)| policy);
+            if let Err(e) = routes::add_address(self.ike.config(), address, policies) {
+                log::error(format_args!("assigned address: {e}"));
+            }
+        }
+    }
+
+    /// Removes the addresses that servers have assigned to this host: they are not valid without its SAs.
+    fn remove_addresses(&self) {
+        for address in self.ike.own_addresses() {
+            if let Err(e) = routes::remove_address(self.ike.config(), address) {
+                log::warning(format_args!("assigned address: {e}"));
             }
         }
     }
@@ -163,14 +220,16 @@ impl Daemon {
 
     /// Waits until a descriptor is readable or a timer has ended.
     fn wait(&self) -> io::Result<()> {
-        let timers = [self.plane.engine.poll_timeout(), self.ike.poll_timeout(), self.stop];
+        let timers = [self.plane.engine.poll_timeout(), self.ike.poll_timeout(), self.control.due(), self.stop];
         let timeout = timers.into_iter().flatten().min().map(|due| {
             let left = due.saturating_duration_since(clock::now());
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
         });
         let sockets = self.raw.receivers.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
-        let descriptors = [self.signals.as_fd(), self.tun.as_fd()].into_iter().chain(sockets);
-        let mut descriptors: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let signals = [self.signals.stop.as_fd(), self.signals.reload.as_fd()].into_iter();
+        let descriptors = signals.chain([self.tun.as_fd()]).chain(sockets);
+        let descriptors = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut descriptors: Vec<_> = descriptors.chain(self.control.descriptors()).collect();
         match poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(e) => Err(e.into()),
@@ -179,7 +238,20 @@ impl Daemon {
 
     fn read_signals(&mut self, now: Instant) {
         let mut octets = [0; 16];
-        if matches!(self.signals.read(&mut octets), Ok(1..)) && self.stop.is_none() {
+        if matches!(self.signals.reload.read(&mut octets), Ok(1..)) {
+            log::info("SIGHUP received: the configuration is read again");
+            if let Err(e) = log::reopen() {
+                log::error(e);
+            }
+            match self.reload(now) {
+                Ok(lines) => lines.iter().for_each(log::info),
+                Err(e) => {
+                    e.lines().for_each(log::error);
+                    log::error("the configuration was not read: the running one remains in effect");
+                }
+            }
+        }
+        if matches!(self.signals.stop.read(&mut octets), Ok(1..)) && self.stop.is_none() {
             log::info("signal received: SAs are deleted");
             self.stop = Some(now + STOP_TIME);
             self.ike.stop(now, &mut self.plane.engine);
@@ -269,7 +341,7 @@ impl Daemon {
                     self.buffer = buffer;
                     return Ok(());
                 }
-                // The interface was removed; it does not come back for this process.
+                // The interface was removed; this process cannot attach to it again.
                 Err(e) => return Err(format!("TUN interface: {e}")),
             };
             self.buffer = buffer;
@@ -278,6 +350,34 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the addresses of this host in the protected network.
+fn addresses_of(config: &Config) -> impl Iterator<Item = IpAddr> {
+    let of_gifs = config.configuration.gifs.iter().flat_map(|gif| gif.inner.iter().map(|(own, ..)| *own));
+    config.tun.addresses.iter().map(|(address, _)| *address).chain(of_gifs)
+}
+
+/// Signals as octets on sockets.
+struct Signals {
+    /// SIGTERM and SIGINT.
+    stop: UnixStream,
+    /// SIGHUP.
+    reload: UnixStream,
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
+        let socket_for = |signals: &[i32]| -> io::Result<UnixStream> {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            for signal in signals {
+                signal_hook::low_level::pipe::register(*signal, writer.try_clone()?)?;
+            }
+            Ok(reader)
+        };
+        Ok(Self { stop: socket_for(&[SIGTERM, SIGINT])?, reload: socket_for(&[SIGHUP])? })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Key exchange: events of the negotiator and of the engine, and the messages between them and the sockets.
 
 mod activity;
+mod control;
+mod trace;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +12,7 @@ use ike_v1::{
     ClientConfig, Event, IpsecSaId, IsakmpSaId, NatSituation, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice,
     Refusal, Role, Settings, Target, Transmit, hash_number,
 };
+use ipsec_config::{ConfiguredPeer, Timing};
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaChange, SaEvent, SaId};
 use ipsec_packet::Instant;
 use rand::RngExt;
@@ -17,13 +20,17 @@ use rand::RngExt;
 use activity::SentReports;
 
 use crate::access::Access;
-use crate::config::PeerConfig;
-use crate::host::{Admission, GatewayHost, KeyExchange, show};
+use crate::config::Limits;
+use crate::generated::{Changes, Generated};
+use crate::host::{Admission, GatewayHost, show};
+use crate::key_exchange::KeyExchange;
 use crate::key_tables::KeyTables;
 use crate::log::{self, Level, Limiter};
+use crate::own_addresses::AddressChange;
 use crate::plane::{PacketSink, Plane};
-use crate::policy::{self, Databases};
+use crate::policy::{self, Databases, KeyedPolicy};
 use crate::psk::PskFile;
+use crate::shown_keys::ShownKeys;
 use crate::udp::DatagramSink;
 
 /// Negotiator of the gateway: the numbers of ISAKMP SAs, exchanges and pairs of IPsec SAs, and the longest message.
@@ -32,8 +39,12 @@ type GatewayNegotiator = Negotiator<64, 64, 128, 6144>;
 /// Shortest time between two negotiations with one peer because of an unknown SPI.
 const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Time after a failed negotiation in which the same policy starts no other one.
+/// Time after a failed negotiation before the same policy starts another one.
 const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
+/// Shortest time limit of an exchange: a configuration of racoon has it for each message.
+const SHORTEST_EXCHANGE: Duration = Duration::from_secs(30);
+/// Interval of keep-alives that are not sent.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// Negotiator with its configuration, and the SAs that it has installed.
 pub struct Ike {
@@ -44,6 +55,8 @@ pub struct Ike {
     tables: Option<KeyTables>,
     admission: Admission,
     installed: HashMap<SaId, InstalledSa>,
+    /// Policies that were made for initiators.
+    generated: Generated,
     /// Policies of the negotiations that this host has initiated.
     initiated: HashMap<IpsecSaId, PolicyId>,
     /// Times of the last failed negotiations, by policy.
@@ -52,13 +65,15 @@ pub struct Ike {
     renewals: HashMap<PolicyId, (PeerId, Instant)>,
     /// Time of the last packet with an unknown SPI that has started a negotiation, by peer.
     unknown_spi: HashMap<PeerId, Instant>,
+    /// Keys of the negotiated SAs, if the configuration allows to show them.
+    shown_keys: HashMap<SaId, ShownKeys>,
     sent: SentReports,
     limiters: Limiters,
     message: Box<[u8; 65_535]>,
 }
 
-/// Limits for lines that unauthenticated messages can cause. Messages from addresses that are not those of peers do not
-/// use up the limit of the peers.
+/// Limits for log lines that unauthenticated messages can cause. Messages from addresses that are not those of peers do
+/// not use up the limit of the peers.
 #[derive(Default)]
 struct Limiters {
     peers: Limiter,
@@ -66,7 +81,7 @@ struct Limiters {
 }
 
 impl Limiters {
-    /// Returns the limit for lines about messages of an address.
+    /// Returns the limit for log lines about messages of an address.
     fn of(&mut self, exchange: &KeyExchange, address: IpAddr) -> &mut Limiter {
         if exchange.has_peer_at(address) { &mut self.peers } else { &mut self.others }
     }
@@ -91,17 +106,22 @@ impl Ike {
     /// Creates the negotiator.
     pub fn new(exchange: KeyExchange, keys: PskFile, access: Access, tables: Option<KeyTables>) -> Self {
         Self {
-            negotiator: Box::new(GatewayNegotiator::new(Settings::DAEMON, rand::rng().random())),
+            negotiator: Box::new(GatewayNegotiator::new(
+                settings(&exchange.config.configuration.timing, &exchange.config.limits),
+                rand::rng().random(),
+            )),
             exchange,
             keys,
             access,
             tables,
             admission: Admission::Open,
             installed: HashMap::new(),
+            generated: Generated::default(),
             initiated: HashMap::new(),
             failed: HashMap::new(),
             renewals: HashMap::new(),
             unknown_spi: HashMap::new(),
+            shown_keys: HashMap::new(),
             sent: SentReports::default(),
             limiters: Limiters::default(),
             message: Box::new([0; 65_535]),
@@ -110,14 +130,20 @@ impl Ike {
 
     /// Processes a datagram of IKE as the socket has received it.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], engine: &mut Databases) {
+        trace::received(&path, datagram);
+        let counters = trace::counters(&self.negotiator);
         self.with_host(now, engine, |negotiator, host| negotiator.handle_datagram(now, path, datagram, host));
+        trace::counted(counters, &self.negotiator);
     }
 
-    /// Processes what is due: retransmissions, expired SAs, and reports of packets that were sent.
+    /// Processes the timers that are due: retransmissions, expired SAs, and reports of packets that were sent.
     pub fn handle_timeout(&mut self, now: Instant, engine: &mut Databases) {
         self.report_sent(now, engine);
         if self.negotiator.poll_timeout().is_some_and(|due| due <= now) {
             self.with_host(now, engine, |negotiator, host| negotiator.handle_timeout(now, host));
+        }
+        if self.access.due().is_some_and(|due| due <= now) {
+            self.with_host(now, engine, |negotiator, host| negotiator.resume(now, host));
         }
         let is_due = |(policy, (peer, due)): (&PolicyId, &(PeerId, Instant))| (*due <= now).then_some((*policy, *peer));
         let due: Vec<_> = self.renewals.iter().filter_map(is_due).collect();
@@ -130,21 +156,21 @@ impl Ike {
     /// Returns the time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let renewals = self.renewals.values().map(|(_, due)| *due);
-        renewals.chain(self.negotiator.poll_timeout()).chain(self.sent.due()).min()
+        renewals.chain(self.negotiator.poll_timeout()).chain(self.sent.due()).chain(self.access.due()).min()
     }
 
-    /// Deletes all SAs and tells the peers. No negotiation begins afterwards: its SAs would exist at the peer only.
+    /// Deletes all SAs and notifies the peers. No negotiation begins afterwards: its SAs would exist at the peer only.
     pub fn stop(&mut self, now: Instant, engine: &mut Databases) {
         self.admission = Admission::Closed;
         self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::All, host));
     }
 
-    /// Deletes the SAs of a pair and tells the peer.
+    /// Deletes the SAs of a pair and notifies the peer.
     fn delete_pair(&mut self, now: Instant, pair: IpsecSaId, engine: &mut Databases) {
         self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::IpsecSa(pair), host));
     }
 
-    /// Returns whether nothing is left to be sent.
+    /// Returns whether all datagrams have been sent.
     pub fn is_idle(&self) -> bool {
         self.negotiator.is_idle()
     }
@@ -155,7 +181,7 @@ impl Ike {
             SaEvent::Acquire(acquire) => self.acquire(now, acquire, engine),
             SaEvent::Expire(sa, Expiry::Soft) | SaEvent::SequenceLow(sa) => {
                 log::info(format_args!("soft lifetime of SA {sa} has ended"));
-                // An outbound SA whose successor is in use does not exist any more.
+                // An outbound SA whose successor is in use no longer exists.
                 let outbound = self.installed.get(sa).filter(|_| sa.direction == Direction::Outbound);
                 if let Some(&InstalledSa { peer, policy, .. }) = outbound {
                     self.initiate(now, peer, PolicyId::new(policy), engine);
@@ -163,7 +189,8 @@ impl Ike {
             }
             SaEvent::Expire(sa, Expiry::Hard) => {
                 log::info(format_args!("SA {sa} has expired"));
-                // The peer may count octets otherwise. It is told, and the SA of the other direction is removed.
+                self.shown_keys.remove(sa);
+                // The peer may count octets otherwise. It is notified, and the SA of the other direction is removed.
                 if let Some(InstalledSa { pair, .. }) = self.installed.remove(sa) {
                     self.delete_pair(now, pair, engine);
                 }
@@ -185,12 +212,16 @@ impl Ike {
             return;
         }
         let number = acquire.policy.get();
+        // Its initiator is about to install its SAs; the packet waits for them.
+        if self.generated.contains(acquire.policy) {
+            return;
+        }
         let Some(policy) = self.exchange.policy(number) else {
             let text = format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow);
             return self.limiters.peers.write(now, Level::Warning, text);
         };
-        let Ok(peer) = u16::try_from(policy.peer).map(PeerId) else { return };
-        if !self.exchange.peer(peer).is_some_and(PeerConfig::can_initiate) {
+        let Some(peer) = self.exchange.id(policy.peer) else { return };
+        if !self.exchange.peer(peer).is_some_and(|peer| peer.config.initiates) {
             let name = self.exchange.name(peer);
             let text = format_args!("no SA for policy {number}: peer {name} has not initiated phase 1");
             return self.limiters.peers.write(now, Level::Warning, text);
@@ -213,10 +244,11 @@ impl Ike {
         if self.admission == Admission::Closed {
             return;
         }
-        let is_it =
-            |peer: &PeerConfig| peer.can_initiate() && peer.address.is_some_and(|address| address.ip() == source);
-        let Some(index) = self.exchange.config.peers.iter().position(is_it) else { return };
-        let Ok(peer) = u16::try_from(index).map(PeerId) else { return };
+        let is_it = |peer: &ConfiguredPeer| {
+            peer.config.initiates && peer.config.address.is_some_and(|address| address.ip() == source)
+        };
+        let Some(index) = self.exchange.config.peers().iter().position(is_it) else { return };
+        let Some(peer) = self.exchange.id(index) else { return };
         let last = self.unknown_spi.get(&peer);
         if last.is_some_and(|last| now.saturating_duration_since(*last) < UNKNOWN_SPI_INTERVAL) {
             return;
@@ -239,7 +271,8 @@ impl Ike {
     }
 
     fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) {
-        if self.admission == Admission::Closed {
+        // The SAs of a policy that was made for an initiator are renewed by it: its peer may have other clients as well.
+        if self.admission == Admission::Closed || self.generated.contains(policy) {
             return;
         }
         let number = policy.get();
@@ -269,6 +302,7 @@ impl Ike {
             let mut is_done = true;
             while let Some(Transmit { path, datagram }) = self.negotiator.poll_transmit(now, &mut self.message[..]) {
                 is_done = false;
+                trace::sent(&path, datagram);
                 if let Err(e) = sockets.send(&path, datagram) {
                     let (local, remote) = (show(path.local), show(path.remote));
                     let text = format_args!("IKE message from {local} to {remote} was not sent: {e}");
@@ -287,17 +321,30 @@ impl Ike {
                 self.phase_1_up(peer, sa, role, (&path, &nat), &choice);
             }
             Event::PeerMoved { sa, peer, from, to, .. } => self.follow(now, (sa, peer), &from, &to, &mut plane.engine),
+            // The configuration was replaced during the negotiation.
+            Event::InboundReady(negotiated) if self.policy(negotiated.policy).is_none() => {
+                self.negotiator.install_failed(negotiated.sa);
+            }
+            Event::OutboundReady(negotiated) if self.policy(negotiated.policy).is_none() => {
+                self.delete_pair(now, negotiated.sa, &mut plane.engine);
+            }
             Event::InboundReady(negotiated) => {
-                if self.install(now, &negotiated, &mut plane.engine) {
+                if self.install_generated(&negotiated, &mut plane.engine)
+                    && self.install(now, &negotiated, &mut plane.engine)
+                {
+                    if self.access.has_pool(negotiated.peer) {
+                        plane.bind(negotiated.params.id, negotiated.selector.destination);
+                    }
                     self.negotiator.installed(now, negotiated.sa);
                 } else {
                     self.negotiator.install_failed(negotiated.sa);
+                    self.remove_generated(now, plane);
                 }
             }
             Event::OutboundReady(negotiated) => {
                 let policy = PolicyId::new(negotiated.policy);
                 if !self.install(now, &negotiated, &mut plane.engine) {
-                    // The negotiation is complete: the peer has its SAs, and is told to remove them.
+                    // The negotiation is complete: the peer has its SAs, and receives a delete payload for them.
                     self.delete_pair(now, negotiated.sa, &mut plane.engine);
                     self.initiated.remove(&negotiated.sa);
                     self.failed.insert(policy, now);
@@ -320,9 +367,11 @@ impl Ike {
                 };
                 if let Some((id, source)) = self.installed.iter().find_map(is_it) {
                     self.installed.remove(&id);
+                    self.shown_keys.remove(&id);
                     plane.engine.remove(&id, source);
                     log::info(format_args!("SA {id} was removed: {why}"));
                 }
+                self.remove_generated(now, plane);
             }
             Event::LoggedIn { peer, sa } => {
                 let name = self.exchange.name(peer);
@@ -385,7 +434,7 @@ impl Ike {
         engine: &mut Databases,
     ) {
         let (name, old, new) = (self.exchange.name(peer), show(from.remote), show(to.remote));
-        log::info(format_args!("{name} has moved from {old} to {new}"));
+        log::info(format_args!("address of {name} has changed from {old} to {new}"));
         let change = SaChange { lifetimes: None, peer: Some((to.remote.ip(), to.remote.port())) };
         let of_pair: Vec<_> =
             self.installed.iter().filter(|(_, sa)| sa.pair == pair).map(|(id, sa)| (*id, *sa)).collect();
@@ -397,8 +446,11 @@ impl Ike {
                     }
                     self.installed.remove(&id);
                     self.installed.insert(moved, installed);
+                    if let Some(keys) = self.shown_keys.remove(&id) {
+                        self.shown_keys.insert(moved, keys);
+                    }
                 }
-                Err(e) => log::warning(format_args!("SA {id} did not follow its peer: {e}")),
+                Err(e) => log::warning(format_args!("peer address of SA {id} was not updated: {e}")),
             }
         }
     }
@@ -434,15 +486,29 @@ impl Ike {
         }
     }
 
-    /// Logs the configuration that a server has assigned to this host. The addresses of the TUN interface and the policies
-    /// are those of the files.
-    fn leased(&self, peer: PeerId, sa: IsakmpSaId, config: &ClientConfig) {
-        let (name, Some(address)) = (self.exchange.name(peer), config.address) else { return };
-        log::info(format_args!("{name} has assigned the address {address} to this host ({sa})"));
-        let is_own = |(own, _): &(IpAddr, u8)| *own == IpAddr::V4(address);
-        if !self.exchange.config.tun.addresses.iter().any(is_own) {
-            log::warning(format_args!("{address} is not an `address` of the TUN interface in gateway.conf"));
+    /// Records the configuration that a server has assigned to this host. Its policies are those of the files, for the
+    /// assigned address where they cover it.
+    fn leased(&mut self, peer: PeerId, sa: IsakmpSaId, config: &ClientConfig) {
+        let name = self.exchange.name(peer);
+        let addresses = [config.address.map(IpAddr::V4), config.address_v6.map(IpAddr::V6)];
+        for address in addresses.into_iter().flatten() {
+            log::info(format_args!("{name} has assigned the address {address} to this host ({sa})"));
+            let mut policies = self.exchange.policies_with(peer);
+            if !policies.any(|policy| policy.selector.source.contains(address)) {
+                log::warning(format_args!("no policy with {name} covers the assigned address {address}"));
+            }
         }
+        self.access.own.assign(peer, config);
+    }
+
+    /// Takes the changes of the addresses that servers have assigned to this host.
+    pub fn take_address_changes(&mut self) -> Vec<AddressChange> {
+        self.access.own.take_changes()
+    }
+
+    /// Iterates over the addresses that servers have assigned to this host.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.access.own.all()
     }
 
     /// Installs an SA. Returns whether the engine has accepted it.
@@ -463,6 +529,9 @@ impl Ike {
         });
         let installed = InstalledSa { pair: *pair, source, peer, policy, is_complete, heard: None, local_port };
         self.installed.insert(params.id, installed);
+        if self.exchange.config.exports_keys {
+            self.shown_keys.insert(params.id, ShownKeys::of(params));
+        }
         log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {
             log::warning(format_args!("the keys of the SA were not exported: {e}"));
@@ -476,7 +545,47 @@ impl Ike {
             installed.pair == negotiated.sa && id.direction == Direction::Outbound
         };
         let count = self.installed.iter().filter(is_it).count();
-        self.exchange.policy(negotiated.policy).is_some_and(|policy| policy.templates.len() == count)
+        self.policy(negotiated.policy).is_some_and(|policy| policy.templates.len() == count)
+    }
+
+    /// Returns the outbound policy with a number, which is one of the configuration or was made for an initiator.
+    fn policy(&self, number: u32) -> Option<&KeyedPolicy> {
+        self.exchange.policy(number).or_else(|| self.generated.policy(number))
+    }
+
+    /// Adds the policies that were made for the initiator of an SA to the SPD. Returns whether the SA has its policy.
+    fn install_generated(&mut self, negotiated: &NegotiatedSa, engine: &mut Databases) -> bool {
+        let name = self.exchange.name(negotiated.peer);
+        match self.generated.install(negotiated.policy, engine) {
+            Ok(None) => true,
+            Ok(Some(policy)) => {
+                let (id, selector) = (policy.id, policy::show(&policy.selector));
+                log::info(format_args!("policy {id} ({selector}) was made for {name}"));
+                true
+            }
+            Err(e) => {
+                log::error(format_args!("peer {name}: no policy was made: {e}"));
+                false
+            }
+        }
+    }
+
+    /// Removes the policies that were made for initiators, and whose last SAs are gone.
+    fn remove_generated(&mut self, now: Instant, plane: &mut Plane) {
+        let has_sa = |id: PolicyId| self.installed.values().any(|sa| sa.policy == id.get());
+        let unused: Vec<_> = self.generated.installed().map(|policy| policy.id).filter(|id| !has_sa(*id)).collect();
+        for id in unused {
+            if let Some(policy) = self.generated.remove(now, id, &mut plane.engine) {
+                let selector = policy::show(&policy.selector);
+                log::info(format_args!("policy {id} ({selector}), which was made for an initiator, was removed"));
+            }
+            plane.drop_waiting(id);
+        }
+    }
+
+    /// Takes the changes of the SPD by policies for initiators.
+    pub fn take_policy_changes(&mut self) -> Changes {
+        self.generated.take_changes()
     }
 
     fn with_host<T>(
@@ -486,11 +595,27 @@ impl Ike {
         call: impl FnOnce(&mut GatewayNegotiator, &mut GatewayHost<'_>) -> T,
     ) -> T {
         let (exchange, keys, access, admission) = (&self.exchange, &mut self.keys, &mut self.access, self.admission);
-        let limiter = &mut self.limiters.peers;
-        let mut host = GatewayHost { exchange, keys, access, engine, admission, limiter, now };
+        let (limiter, generated) = (&mut self.limiters.peers, &mut self.generated);
+        let mut host = GatewayHost { exchange, keys, access, engine, generated, admission, limiter, now };
         call(&mut self.negotiator, &mut host)
     }
 }
 
+/// Returns the parameters of the negotiator with the times of the configuration: the interval of retransmissions is
+/// constant, as with racoon, if there is one.
+fn settings(timing: &Timing, limits: &Limits) -> Settings {
+    let default = Settings::DAEMON;
+    let longest = [timing.phase_1, timing.phase_2].into_iter().flatten().max();
+    Settings {
+        first_wait: timing.interval.unwrap_or(default.first_wait),
+        longest_wait: timing.interval.unwrap_or(default.longest_wait),
+        sends: timing.transmissions.unwrap_or(default.sends),
+        exchange_lifetime: longest.map_or(default.exchange_lifetime, |limit| limit.max(SHORTEST_EXCHANGE)),
+        half_open_per_source: limits.half_open.unwrap_or(default.half_open_per_source),
+        keep_alive: if timing.keep_alive.is_zero() { NEVER } else { timing.keep_alive },
+        ..default
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

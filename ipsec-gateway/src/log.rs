@@ -1,7 +1,11 @@
-//! Log lines on standard error: date, level and text, one line each.
+//! Log lines on standard error or in a file: date, level and text, one line each.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipsec_packet::Instant;
@@ -9,12 +13,14 @@ use ipsec_packet::Instant;
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// The daemon cannot do what it is configured to do.
+    /// A configured function is not available.
     Error,
     /// The state is unexpected, and the daemon continues.
     Warning,
     /// Event of normal operation.
     Info,
+    /// Message or decision that helps to find a fault.
+    Debug,
 }
 
 impl fmt::Display for Level {
@@ -23,7 +29,114 @@ impl fmt::Display for Level {
             Self::Error => "ERROR",
             Self::Warning => "WARNING",
             Self::Info => "INFO",
+            Self::Debug => "DEBUG",
         })
+    }
+}
+
+/// Destination and extent of the log.
+#[derive(Clone, Debug, Default)]
+pub struct LogOptions {
+    /// File to which lines are appended; `None` for standard error.
+    pub file: Option<PathBuf>,
+    /// Debug level: with 1 each IKE message has a line, with 2 the counters that it changes as well.
+    pub debug: u8,
+    /// Set if lines go to standard error besides the file, and IKE messages of debug lines have their octets.
+    pub is_verbose: bool,
+}
+
+/// Line that was written to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Time in seconds since 1970.
+    pub seconds: u64,
+    /// Level of the line.
+    pub level: Level,
+    /// Text without line breaks.
+    pub text: String,
+}
+
+impl Line {
+    /// Returns date and time in UTC.
+    pub fn date(&self) -> String {
+        Date(self.seconds).to_string()
+    }
+}
+
+/// Largest number of lines that are kept for the clients of the control socket.
+const MAX_KEPT: usize = 1024;
+
+/// Log of this thread, on which the daemon runs.
+#[derive(Default)]
+struct Log {
+    options: LogOptions,
+    file: Option<File>,
+    /// Lines since the last call of [`take_lines`]; `None` if no client reads them.
+    kept: Option<VecDeque<Line>>,
+}
+
+thread_local! {
+    static LOG: RefCell<Log> = RefCell::default();
+}
+
+/// Opens the log.
+///
+/// # Errors
+/// The message of the system with the name of the file.
+pub fn open(options: LogOptions) -> Result<(), String> {
+    let open = |path: &PathBuf| {
+        let file = File::options().append(true).create(true).open(path);
+        file.map_err(|e| format!("log file {}: {e}", path.display()))
+    };
+    let file = options.file.as_ref().map(open).transpose()?;
+    LOG.with_borrow_mut(|log| (log.options, log.file) = (options, file));
+    Ok(())
+}
+
+/// Opens the file of the log again, which may have been renamed.
+///
+/// # Errors
+/// The message of the system; the former file remains in use.
+pub fn reopen() -> Result<(), String> {
+    open(LOG.with_borrow(|log| log.options.clone()))
+}
+
+/// Returns whether lines of a debug level are written.
+pub fn has_debug(level: u8) -> bool {
+    LOG.with_borrow(|log| log.options.debug >= level)
+}
+
+/// Returns whether debug lines have the octets of messages.
+pub fn is_verbose() -> bool {
+    LOG.with_borrow(|log| log.options.is_verbose)
+}
+
+/// Keeps the lines from now on for [`take_lines`], or ends that.
+pub fn keep_lines(keeps: Keep) {
+    LOG.with_borrow_mut(|log| match keeps {
+        Keep::Lines => _ = log.kept.get_or_insert_default(),
+        Keep::Nothing => log.kept = None,
+    });
+}
+
+/// Lines that are kept for the clients of the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All lines, up to 1,024 between two calls of [`take_lines`].
+    Lines,
+    /// No lines.
+    Nothing,
+}
+
+/// Takes the lines that were kept.
+pub fn take_lines() -> Vec<Line> {
+    LOG.with_borrow_mut(|log| log.kept.as_mut().map_or_else(Vec::new, |kept| kept.drain(..).collect()))
+}
+
+/// Writes a line of level [`Level::Debug`] if the log has this debug level.
+pub fn debug(level: u8, text: impl fmt::Display) {
+    if has_debug(level) {
+        line(Level::Debug, text);
     }
 }
 
@@ -45,9 +158,21 @@ pub fn error(text: impl fmt::Display) {
 #[allow(clippy::disallowed_methods)] // a log line contains the current time
 fn line(level: Level, text: impl fmt::Display) {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let line = format!("{}: {level}: {}\n", Date(seconds), one_line(&text.to_string()));
-    // One call, so that lines of several processes are not mixed. There is no other place to report an error.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let text = one_line(&text.to_string());
+    let line = format!("{}: {level}: {text}\n", Date(seconds));
+    LOG.with_borrow_mut(|log| {
+        // One call for each line, so that those of several processes are not mixed. There is no other place to report
+        // an error.
+        if let Some(file) = &mut log.file {
+            let _ = file.write_all(line.as_bytes());
+        }
+        if log.file.is_none() || log.options.is_verbose {
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+        if let Some(kept) = log.kept.as_mut().filter(|kept| kept.len() < MAX_KEPT) {
+            kept.push_back(Line { seconds, level, text });
+        }
+    });
 }
 
 /// Replaces control characters, which a peer may have sent, by escape sequences.
@@ -81,11 +206,11 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (if month <= 2 { year + 1 } else { year }, month, date)
 }
 
-/// Limit for lines that unauthenticated packets can cause: the first ones of each interval are written, the others
+/// Limit for log lines that unauthenticated packets can cause: the first ones of each interval are written, the others
 /// counted.
 #[derive(Default)]
 pub struct Limiter {
-    /// Begin of the interval.
+    /// Start of the interval.
     began: Option<Instant>,
     lines: u64,
 }
@@ -122,7 +247,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_about_packets_are_limited() {
+    fn lines_are_appended_to_a_file_that_is_opened_again() {
+        let path = std::env::temp_dir().join(format!("ipsec-gateway-{}-log", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let options = LogOptions { file: Some(path.clone()), debug: 1, is_verbose: false };
+        open(options).unwrap();
+        info("first");
+        debug(1, "second");
+        debug(2, "not written");
+        let renamed = path.with_extension("old");
+        std::fs::rename(&path, &renamed).unwrap();
+        reopen().unwrap();
+        warning("third");
+        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+        let (old, new) = (read(&renamed), read(&path));
+        assert!(old.lines().count() == 2 && old.contains(": INFO: first\n") && old.ends_with(": DEBUG: second\n"));
+        assert!(new.lines().count() == 1 && new.ends_with(": WARNING: third\n"), "{new}");
+        for path in [path, renamed] {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn lines_are_kept_while_a_client_reads_them() {
+        info("before");
+        keep_lines(Keep::Lines);
+        warning("a\nb");
+        (0..2 * MAX_KEPT).for_each(|_| debug(0, "more"));
+        let lines = take_lines();
+        assert_eq!((lines.len(), lines[0].level, lines[0].text.as_str()), (MAX_KEPT, Level::Warning, "a\\nb"));
+        assert_eq!(take_lines(), []);
+        keep_lines(Keep::Nothing);
+        info("after");
+        assert_eq!(take_lines(), []);
+    }
+
+    #[test]
+    fn log_lines_about_packets_are_limited() {
         let mut limiter = Limiter::default();
         let written = (0..25).filter(|_| limiter.count(Instant::from_secs(1)).is_some()).count();
         assert_eq!(written, 10);
@@ -146,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_peer_stays_on_one_line() {
+    fn text_received_from_a_peer_is_logged_on_one_line() {
         assert_eq!(one_line("a\nb\u{1b}[31m\u{7f}ä"), "a\\nb\\u{1b}[31m\\u{7f}ä");
     }
 }

@@ -1,5 +1,5 @@
-//! Reports of packets to the negotiator: authentic ones of the peers are signs of life, and those to them are the
-//! reason to ask for one (RFC 3706 section 5.5).
+//! Reports of packets to the negotiator: authentic ones of the peers prove liveliness, and those to them are the
+//! reason to send a query (RFC 3706 section 5.5).
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Ike {
         self.negotiator.heard_from(now, installed.pair);
     }
 
-    /// Notes that packets were given to the engine for the peers. They are reported to the negotiator once a second.
+    /// Records that packets for the peers were passed to the engine. They are reported to the negotiator once a second.
     pub fn note_sent(&mut self, now: Instant) {
         let next = self.sent.last.map_or(now, |last| last.saturating_add(INTERVAL));
         self.sent.due.get_or_insert(now.max(next));

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use super::*;
 use crate::buffer::Buffer;
 use crate::config::Config;
+use crate::throttle::DELAY;
+use ike_v1::Counter;
 use ipsec_engine::Capacity;
 
 /// Sink that keeps datagrams and packets.
 #[derive(Default)]
-struct Wire {
+pub(crate) struct Wire {
     datagrams: RefCell<Vec<(Path, Vec<u8>)>>,
-    packets: RefCell<Vec<Vec<u8>>>,
+    pub packets: RefCell<Vec<Vec<u8>>>,
 }
 
 impl DatagramSink for Wire {
@@ -31,20 +33,32 @@ impl PacketSink for Wire {
 }
 
 /// Gateway 1 or 2 of a tunnel between 192.0.2.1 and 192.0.2.2.
-struct Gateway {
-    folder: PathBuf,
-    ike: Ike,
-    plane: Plane,
-    wire: Wire,
+pub(crate) struct Gateway {
+    pub folder: PathBuf,
+    pub ike: Ike,
+    pub plane: Plane,
+    pub wire: Wire,
 }
 
 impl Gateway {
-    fn new(name: &str, own: u8) -> Self {
-        Self::with_statements(name, own, "proposal aes128 sha1 modp768;", "wonder land")
+    pub fn new(name: &str, own: u8) -> Self {
+        Self::with_statements(name, own, "proposal aes128 sha1 modp768;", ["wonder land", "10.1.0.0/16"])
     }
 
     /// Gateway whose peer has these statements. The client `alice` has this password; that of the server is `wonder land`.
-    fn with_statements(name: &str, own: u8, statements: &str, password: &str) -> Self {
+    /// The policies are for a network of gateway 1.
+    fn with_statements(name: &str, own: u8, statements: &str, [password, network_1]: [&str; 2]) -> Self {
+        let other = 3 - own;
+        let [local, remote] = [own, other].map(|side| if side == 1 { network_1 } else { "10.2.0.0/16" });
+        let policies = format!(
+            "spdadd {local} {remote} any -P out ipsec esp/tunnel/192.0.2.{own}-192.0.2.{other}/require;
+            spdadd {remote} {local} any -P in ipsec esp/tunnel/192.0.2.{other}-192.0.2.{own}/require;"
+        );
+        Self::with_policies(name, own, statements, password, &policies)
+    }
+
+    /// Gateway whose peer has these statements and policies.
+    pub fn with_policies(name: &str, own: u8, statements: &str, password: &str, policies: &str) -> Self {
         let other = 3 - own;
         let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-ike-{name}-{own}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -53,14 +67,10 @@ impl Gateway {
             "policies \"setkey.conf\"; keys \"psk.txt\"; local 192.0.2.{own}; wan wan; tun ipsec0;
             peer other address 192.0.2.{other} {{ {statements} esp aes128-sha1; dpd_delay 20; }}"
         );
-        let policies = format!(
-            "spdadd 10.{own}.0.0/16 10.{other}.0.0/16 any -P out ipsec esp/tunnel/192.0.2.{own}-192.0.2.{other}/require;
-            spdadd 10.{other}.0.0/16 10.{own}.0.0/16 any -P in ipsec esp/tunnel/192.0.2.{other}-192.0.2.{own}/require;"
-        );
         let keys = format!("* a shared secret\nalice {password}\n");
         for (name, text) in [
             ("gateway.conf", &*config),
-            ("setkey.conf", &*policies),
+            ("setkey.conf", policies),
             ("psk.txt", &*keys),
             ("users.txt", "alice wonder land"),
         ] {
@@ -70,9 +80,10 @@ impl Gateway {
         let config = Config::read(&folder.join("gateway.conf")).unwrap();
         let mut engine = policy::engine_with(Capacity { sas: 256, policies: 16, flows: 16 });
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
-        let keys = PskFile::read(&config.keys).unwrap();
-        let access = Access::read(&config).unwrap();
-        let ike = Ike::new(KeyExchange::new(config, policies).unwrap(), keys, access, None);
+        let keys = PskFile::read(config.keys.as_deref().unwrap()).unwrap();
+        let exchange = KeyExchange::new(config, policies).unwrap();
+        let access = Access::read(&exchange).unwrap();
+        let ike = Ike::new(exchange, keys, access, None);
         Self { folder, ike, plane: Plane::new(engine), wire: Wire::default() }
     }
 
@@ -94,17 +105,33 @@ impl Gateway {
     }
 
     /// Sends a packet from network 1 to network 2, or in the other direction.
-    fn send(&mut self, now: Instant, own: u8) {
-        let other = 3 - own;
-        let mut packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 10, own, 0, 1, 10, other, 0, 1];
+    pub fn send(&mut self, now: Instant, own: u8) {
+        self.send_from(now, own, 1);
+    }
+
+    /// Sends a packet from the host with this last octet.
+    pub fn send_from(&mut self, now: Instant, own: u8, last: u8) {
+        self.send_packet(now, [10, own, 0, last], [10, 3 - own, 0, 1]);
+    }
+
+    /// Sends a packet between these addresses.
+    pub fn send_packet(&mut self, now: Instant, source: [u8; 4], destination: [u8; 4]) {
+        let mut packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        packet[12..16].copy_from_slice(&source);
+        packet[16..].copy_from_slice(&destination);
         let sum = ipsec_packet::Checksum::new().over(&packet).finish();
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
         self.ike.note_sent(now);
         self.plane.outbound(now, &mut Buffer::new().copy(&packet).unwrap(), &self.wire).unwrap();
     }
 
+    /// Negotiates SAs for the first policy.
+    pub fn initiate_first(&mut self) {
+        self.ike.initiate(NOW, PeerId(0), PolicyId::new(1), &mut self.plane.engine);
+    }
+
     /// Returns the SAs of the engine.
-    fn sas(&self) -> Vec<SaId> {
+    pub fn sas(&self) -> Vec<SaId> {
         self.plane.engine.sas().map(|sa| sa.key).collect()
     }
 }
@@ -116,7 +143,7 @@ impl Drop for Gateway {
 }
 
 /// Delivers messages in both directions until there are none. Returns their number.
-fn exchange(now: Instant, a: &mut Gateway, b: &mut Gateway) -> usize {
+pub(crate) fn exchange(now: Instant, a: &mut Gateway, b: &mut Gateway) -> usize {
     let mut count = 0;
     loop {
         let (of_a, of_b) = (a.drive(now), b.drive(now));
@@ -129,9 +156,9 @@ fn exchange(now: Instant, a: &mut Gateway, b: &mut Gateway) -> usize {
     }
 }
 
-const NOW: Instant = Instant::from_secs(1);
+pub(crate) const NOW: Instant = Instant::from_secs(1);
 /// Time for which a gateway accepts packets of an SA that the peer has deleted.
-const UNDER_WAY: Duration = Duration::from_secs(5);
+pub(crate) const UNDER_WAY: Duration = Duration::from_secs(5);
 
 /// Returns two gateways with a pair of SAs, which gateway 1 has initiated.
 fn established(name: &str) -> (Gateway, Gateway) {
@@ -146,9 +173,49 @@ fn established(name: &str) -> (Gateway, Gateway) {
 fn client_and_server(name: &str, password: &str) -> (Gateway, Gateway) {
     let client = "proposal aes128 sha1 modp768 xauth_psk_client; xauth_login alice; mode_cfg on;";
     let server = "proposal aes128 sha1 modp768 xauth_psk_server; users \"users.txt\";
-        mode_cfg { network4 10.99.0.10; pool_size 1; };";
-    let gateway = |own, statements| Gateway::with_statements(name, own, statements, password);
-    (gateway(1, client), gateway(2, server))
+        mode_cfg { network4 10.1.0.1; pool_size 2; };";
+    let client = Gateway::with_statements(name, 1, client, [password, "10.1.0.1"]);
+    (client, Gateway::with_statements(name, 2, server, [password, "10.1.0.0/16"]))
+}
+
+/// The policy of the client is for another address than the assigned one, with and without a request for an address.
+#[test]
+fn a_client_has_no_sas_for_the_address_of_another_one() {
+    for (request, address) in [("mode_cfg on;", "10.1.0.2"), ("", "10.1.0.1"), ("", "10.1.0.0/16")] {
+        let (_, mut server) = client_and_server("lease", "wonder land");
+        let statements = format!("proposal aes128 sha1 modp768 xauth_psk_client; xauth_login alice; {request}");
+        let mut client = Gateway::with_statements("other", 1, &statements, ["wonder land", address]);
+        client.send(NOW, 1);
+        if address == "10.1.0.2" {
+            let policy = PolicyId::new(1);
+            client.ike.initiate(NOW, PeerId(0), policy, &mut client.plane.engine);
+        }
+        while exchange(NOW, &mut client, &mut server) > 0 {}
+        let refused = server.ike.negotiator.counters().get(Counter::NotLeased);
+        assert_eq!((refused, server.sas().len()), (1, 0), "{request} {address}");
+    }
+}
+
+/// The policies of both are for a network. The SAs are for the assigned address, and the server drops other packets.
+#[test]
+fn packets_of_a_client_have_its_assigned_address() {
+    let (_, mut server) = client_and_server("source", "wonder land");
+    let statements = "proposal aes128 sha1 modp768 xauth_psk_client; xauth_login alice; mode_cfg on;";
+    let mut client = Gateway::with_statements("network", 1, statements, ["wonder land", "10.1.0.0/16"]);
+    client.send_from(NOW, 1, 9);
+    while exchange(NOW, &mut client, &mut server) > 0 {}
+    assert_eq!(client.ike.take_address_changes(), [AddressChange::Added([10, 1, 0, 1].into())]);
+    assert_eq!((client.sas().len(), server.sas().len()), (2, 2));
+    client.send_from(NOW, 1, 1);
+    let host = Wire::default();
+    // The packet that has waited for the SA, and one with the assigned address.
+    let sent = std::mem::take(&mut *client.wire.packets.borrow_mut());
+    let delivered = sent.iter().map(|packet| {
+        let mut buffer = Buffer::new();
+        server.plane.inbound(NOW, &mut buffer.copy(packet).unwrap(), &host).map_err(|e| e.kind()).map(|sa| sa.is_some())
+    });
+    assert_eq!(delivered.collect::<Vec<_>>(), [Err(io::ErrorKind::PermissionDenied), Ok(true)]);
+    assert_eq!(host.packets.borrow().len(), 1);
 }
 
 #[test]
@@ -174,6 +241,10 @@ fn a_user_with_a_wrong_password_has_no_sas() {
     let (mut client, mut server) = client_and_server("password", "another");
     client.send(NOW, 1);
     exchange(NOW, &mut client, &mut server);
+    let (due, almost) = (NOW + DELAY, NOW + DELAY / 2);
+    assert_eq!(server.ike.poll_timeout(), Some(due), "the answer is delayed");
+    assert_eq!(exchange(almost, &mut client, &mut server), 0);
+    assert!(exchange(due, &mut client, &mut server) > 0);
     assert_eq!((client.sas(), server.sas()), (vec![], vec![]));
     assert!(client.ike.negotiator.sas().chain(server.ike.negotiator.sas()).next().is_none());
 }
@@ -204,7 +275,7 @@ fn no_negotiation_begins_after_the_stop() {
 }
 
 #[test]
-fn a_pair_without_its_outbound_sa_is_deleted_at_both_gateways() {
+fn a_pair_that_lacks_its_outbound_sa_is_deleted_at_both_gateways() {
     let (mut a, mut b) = (Gateway::new("full", 1), Gateway::new("full", 2));
     b.send(NOW, 2);
     // Gateway 1 is the responder: it installs its inbound SA before the last message arrives.
@@ -246,7 +317,7 @@ fn a_pair_is_deleted_at_both_gateways_when_one_of_its_sas_expires() {
 }
 
 #[test]
-fn lines_about_other_addresses_have_a_limit_of_their_own() {
+fn log_lines_about_unknown_addresses_have_a_separate_limit() {
     let mut gateway = Gateway::new("limit", 1);
     let Ike { limiters, exchange, .. } = &mut gateway.ike;
     let mut limiter = |address: &str| std::ptr::from_mut(limiters.of(exchange, address.parse().unwrap()));
@@ -255,7 +326,7 @@ fn lines_about_other_addresses_have_a_limit_of_their_own() {
 }
 
 #[test]
-fn a_renewal_that_has_failed_is_tried_again() {
+fn a_failed_renewal_is_repeated() {
     let (mut a, mut b) = established("renewal");
     let outbound =
         |gateway: &Gateway| gateway.sas().into_iter().find(|id| id.direction == Direction::Outbound).unwrap();
@@ -313,7 +384,7 @@ fn the_sas_of_a_dead_peer_are_removed_and_a_packet_begins_phase_1() {
 }
 
 #[test]
-fn a_gateway_that_has_restarted_begins_phase_1_when_it_is_asked() {
+fn a_restarted_gateway_begins_phase_1_after_a_message_of_an_unknown_sa() {
     let (mut a, b) = established("restarted");
     drop(b);
     let mut b = Gateway::new("restarted", 2);
@@ -325,4 +396,21 @@ fn a_gateway_that_has_restarted_begins_phase_1_when_it_is_asked() {
         assert!(now < NOW + Duration::from_secs(40), "the first query has unknown cookies");
     }
     assert_eq!((a.sas().len(), b.sas().len()), (2, 2));
+}
+
+#[test]
+fn the_times_of_a_configuration_are_those_of_the_negotiator() {
+    assert_eq!(settings(&Timing::default(), &Limits::default()), Settings::DAEMON);
+    let mut timing = Timing::default();
+    (timing.transmissions, timing.interval) = (Some(5), Some(Duration::from_secs(20)));
+    (timing.phase_1, timing.phase_2) = (Some(Duration::from_secs(90)), Some(Duration::from_secs(15)));
+    timing.keep_alive = Duration::ZERO;
+    let found = settings(&timing, &Limits::default());
+    assert_eq!(
+        (found.sends, found.first_wait, found.longest_wait),
+        (5, timing.interval.unwrap(), timing.interval.unwrap())
+    );
+    assert_eq!((found.exchange_lifetime, found.keep_alive), (Duration::from_secs(90), NEVER));
+    timing.phase_1 = None;
+    assert_eq!(settings(&timing, &Limits::default()).exchange_lifetime, SHORTEST_EXCHANGE);
 }

@@ -1,0 +1,231 @@
+//! Replacement of the configuration while the daemon runs. Everything is read and checked first; an error leaves the
+//! running configuration in effect.
+
+use std::collections::{HashMap, HashSet};
+
+use ipsec_crypto::HashFunction;
+use ipsec_engine::{PolicyId, SaBackend};
+use ipsec_packet::Instant;
+use ipsec_sa::{SaId, SaParams, TransformParams};
+
+use super::{Daemon, addresses_of};
+use crate::access::Access;
+use crate::config::Config;
+use crate::gif::Gifs;
+use crate::host::missing_keys;
+use crate::key_exchange::KeyExchange;
+use crate::policy::{Databases, KeyedPolicy};
+use crate::psk::PskFile;
+use crate::spd::SpdChange;
+use crate::{log, policy, protection, sockets};
+
+impl Daemon {
+    /// Reads the configuration again. SAs with peers and of policies that have not changed remain. Returns what has
+    /// changed.
+    ///
+    /// # Errors
+    /// All errors of the files, or the reason why a change needs a restart. The former configuration is in effect.
+    pub(super) fn reload(&mut self, now: Instant) -> Result<Vec<String>, String> {
+        if self.stop.is_some() {
+            return Err("the daemon stops: the configuration is not read".to_owned());
+        }
+        let config = Config::read(&self.path)?;
+        check_changes(self.ike.config(), &config)?;
+        // An engine without SAs shows whether the running one takes the policies and SAs.
+        let mut trial = policy::engine_for(&config.limits);
+        let keyed = policy::load(&config, &mut trial, now)?;
+        let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
+        for warning in missing_keys(&config, &mut keys) {
+            log::warning(warning);
+        }
+        let mut next = KeyExchange::new(config, keyed)?;
+        let gone = next.keep_ids(self.ike.exchange());
+        let access = Access::read(&next)?;
+        let opened = sockets::open_missing(&next.config.locals, next.config.mark, (&self.udp, &self.raw))?;
+        if let Err(e) = protection::install(&next.config, &trial, self.firewall) {
+            // The rules of the SPD that remains in effect.
+            if let Err(e) = protection::update(self.ike.config(), &self.plane.engine, self.firewall) {
+                log::error(format_args!("protection: {e}"));
+            }
+            return Err(e);
+        }
+        let outdated = self.ike.generated().outdated(&next, &trial.policies().collect::<Vec<_>>(), &self.plane.engine);
+        drop(trial);
+        // Nothing is refused from here on.
+        self.ike.forget_generated(now, &outdated, &mut self.plane.engine);
+        let policies: Vec<_> = next.config.configuration.policies.iter().map(policy::bound).collect();
+        let change = SpdChange::between(&self.plane.engine, &policies, |id| self.ike.generated().contains(id));
+        let mut replaced: HashSet<PolicyId> = change.removed().iter().copied().collect();
+        let former = (self.plane.engine.policies().count(), self.ike.exchange().ids().len());
+        // The delete payloads leave in the ISAKMP SAs, and by the sockets, of the former configuration.
+        self.ike.delete_replaced(now, (&gone, &replaced), &mut self.plane.engine);
+        self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
+        let mut problems = Vec::new();
+        problems.extend(change.apply(&mut self.plane.engine).err());
+        let sas = ManualSas::between(self.ike.config(), &next.config, &self.plane.engine);
+        sas.apply(now, &next.config, &mut self.plane.engine, &mut problems);
+        // The warnings are those of the trial.
+        next.policies = policy::keyed_policies(&next.config, &self.plane.engine).policies;
+        let changed = changed_policies(self.ike.exchange(), (&next.policies, &next));
+        self.ike.delete_replaced(now, (&[], &changed), &mut self.plane.engine);
+        self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
+        replaced.extend(changed);
+        replaced.iter().for_each(|policy| self.plane.drop_waiting(*policy));
+        sockets::replace(&next.config.locals, opened, (&mut self.udp, &mut self.raw));
+        self.ike.replace(next, keys, access, &gone);
+        let addresses = self.ike.own_addresses().chain(addresses_of(self.ike.config())).collect();
+        self.plane.set_addresses(addresses);
+        self.plane.set_gifs(Gifs::new(&self.ike.config().configuration));
+        self.change_addresses();
+        // The numbers in the comments of the rules are those of the running engine.
+        problems.extend(protection::update(self.ike.config(), &self.plane.engine, self.firewall).err());
+        self.restore_addresses();
+        let mut done = vec![
+            format!("configuration {} was read", self.path.display()),
+            format!("{} of {} policies and their SAs are unchanged", former.0.saturating_sub(replaced.len()), former.0),
+            format!("{} of {} peers and their SAs are unchanged", former.1.saturating_sub(gone.len()), former.1),
+        ];
+        problems.iter().for_each(log::error);
+        done.append(&mut problems);
+        Ok(done)
+    }
+}
+
+/// Refuses changes of statements that are in effect from the start of the daemon to its end.
+fn check_changes(running: &Config, next: &Config) -> Result<(), String> {
+    let table = [
+        (running.tun == next.tun, "tun"),
+        (running.mark == next.mark, "mark"),
+        (running.table == next.table, "table"),
+        (running.limits == next.limits, "limit"),
+        (running.control == next.control, "control"),
+        (running.configuration.timing == next.configuration.timing, "timer"),
+    ];
+    let changed: Vec<_> = table.iter().filter(|(is_same, _)| !is_same).map(|(_, name)| format!("`{name}`")).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(format!("statement {} has changed, which requires a restart of the daemon", changed.join(", ")))
+}
+
+/// Returns the policies of a configuration that the next one negotiates otherwise, or not at all.
+pub(super) fn changed_policies(
+    running: &KeyExchange,
+    (policies, next): (&[KeyedPolicy], &KeyExchange),
+) -> HashSet<PolicyId> {
+    let by_id: HashMap<PolicyId, &KeyedPolicy> = policies.iter().map(|policy| (policy.id, policy)).collect();
+    let is_same = |own: &&KeyedPolicy| {
+        by_id.get(&own.id).is_some_and(|other| {
+            let with_peer = KeyedPolicy { peer: other.peer, ..(*own).clone() };
+            with_peer == **other && running.id(own.peer) == next.id(other.peer)
+        })
+    };
+    running.policies.iter().filter(|own| !is_same(own)).map(|own| own.id).collect()
+}
+
+/// Changes of the SAs with manual keys.
+struct ManualSas {
+    removed: Vec<(SaId, std::net::IpAddr)>,
+    /// Places in the next configuration of the SAs that are added.
+    added: Vec<usize>,
+}
+
+impl ManualSas {
+    /// Compares the SAs of two configurations. An SA that both have keeps its sequence number and window, unless it was
+    /// removed meanwhile.
+    fn between(running: &Config, next: &Config, engine: &Databases) -> Self {
+        let former: HashMap<SaId, &SaParams> =
+            running.configuration.sas.iter().map(|sa| (sa.params.id, &sa.params)).collect();
+        let is_kept = |sa: &SaParams| {
+            former.get(&sa.id).is_some_and(|own| is_same(own, sa)) && engine.sa(&sa.id, sa.source).is_some()
+        };
+        let sas = next.configuration.sas.iter().map(|sa| &sa.params).enumerate();
+        let (kept, added): (Vec<_>, Vec<_>) = sas.partition(|(_, sa)| is_kept(sa));
+        let kept: HashSet<SaId> = kept.into_iter().map(|(_, sa)| sa.id).collect();
+        let removed = former.values().filter(|sa| !kept.contains(&sa.id)).map(|sa| (sa.id, sa.source)).collect();
+        Self { removed, added: added.into_iter().map(|(index, _)| index).collect() }
+    }
+
+    fn apply(self, now: Instant, next: &Config, engine: &mut Databases, problems: &mut Vec<String>) {
+        for (id, source) in self.removed {
+            engine.remove(&id, source);
+        }
+        for sa in self.added.into_iter().filter_map(|index| next.configuration.sas.get(index)) {
+            if let Err(e) = engine.add(&sa.params, now) {
+                problems.push(format!("SA {}: {e}", sa.params.id));
+            }
+        }
+    }
+}
+
+/// Returns whether two SAs have the same parameters and keys.
+fn is_same(a: &SaParams, b: &SaParams) -> bool {
+    let equal = |a: &[u8], b: &[u8]| {
+        let expected = HashFunction::Sha2_256.digest(&[a]);
+        HashFunction::Sha2_256.digest(&[b]).verify(expected.expose()).is_ok()
+    };
+    let is_same_transform = match (&a.transform, &b.transform) {
+        (TransformParams::Esp(a), TransformParams::Esp(b)) => {
+            (a.cipher, a.integrity) == (b.cipher, b.integrity)
+                && equal(a.cipher_key.expose(), b.cipher_key.expose())
+                && equal(a.integrity_key.expose(), b.integrity_key.expose())
+        }
+        (TransformParams::Ah { integrity: a, key }, TransformParams::Ah { integrity: b, key: other }) => {
+            a == b && equal(key.expose(), other.expose())
+        }
+        (TransformParams::Ipcomp { algorithm: a, spi }, TransformParams::Ipcomp { algorithm: b, spi: other }) => {
+            (a, spi) == (b, other)
+        }
+        _ => false,
+    };
+    is_same_transform
+        && (a.id, a.source, a.mode, a.reqid) == (b.id, b.source, b.mode, b.reqid)
+        && (a.sequence, a.last_sequence, a.window, a.padding) == (b.sequence, b.last_sequence, b.window, b.padding)
+        && (a.encap, a.repair, a.lifetimes) == (b.encap, b.repair, b.lifetimes)
+        && (a.tunnel, a.beet) == (b.tunnel, b.beet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::config;
+    use crate::policy::new_engine;
+
+    const GATEWAY: &str = "policies \"p\"; keys \"k\"; local 192.0.2.1; wan wan; tun ipsec0;";
+
+    #[test]
+    fn statements_that_need_a_restart_are_named() {
+        let with = |text: &str| config(text, "").unwrap();
+        let running = with(GATEWAY);
+        assert_eq!(check_changes(&running, &with(&format!("{GATEWAY} wan eth1; local 192.0.2.9;"))), Ok(()));
+        let next = with(&format!("{} mark 7; control off; limit sas 100;", GATEWAY.replace("ipsec0", "ipsec1")));
+        let error = check_changes(&running, &next).unwrap_err();
+        let expected =
+            "statement `tun`, `mark`, `limit`, `control` has changed, which requires a restart of the daemon";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn manual_sas_are_replaced_if_they_have_changed() {
+        let sa = |spi: u32, key: &str| {
+            format!(
+                "add 192.0.2.1 198.51.100.1 esp {spi} -m tunnel -E aes-cbc 0x{} -A hmac-sha1 0x{};",
+                key.repeat(16),
+                "11".repeat(20)
+            )
+        };
+        let former = config(GATEWAY, &[sa(1001, "aa"), sa(1002, "bb"), sa(1003, "cc")].concat()).unwrap();
+        let next = config(GATEWAY, &[sa(1002, "bc"), sa(1001, "aa"), sa(1004, "dd")].concat()).unwrap();
+        let mut engine = new_engine();
+        policy::load(&former, &mut engine, Instant::ZERO).unwrap();
+        let change = ManualSas::between(&former, &next, &engine);
+        let mut removed: Vec<_> = change.removed.iter().map(|(id, _)| id.spi).collect();
+        removed.sort_unstable();
+        assert_eq!((removed, &change.added), (vec![1002, 1003], &vec![0, 2]));
+        let mut problems = Vec::new();
+        change.apply(Instant::ZERO, &next, &mut engine, &mut problems);
+        let mut spis: Vec<_> = engine.sas().map(|sa| sa.key.spi).collect();
+        spis.sort_unstable();
+        assert_eq!((spis, problems), (vec![1001, 1002, 1004], Vec::new()));
+    }
+}

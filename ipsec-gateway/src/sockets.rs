@@ -1,0 +1,67 @@
+//! Sockets of the local addresses.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::NAT_TRAVERSAL_PORT;
+use crate::raw::RawSockets;
+use crate::udp::Udp;
+
+/// Opens the sockets of the local addresses that are not open yet: UDP for IKE, UDP for NAT traversal, and raw sockets.
+///
+/// # Errors
+/// The message of the system with the address.
+pub fn open_missing(
+    locals: &[SocketAddr],
+    mark: u32,
+    (open_udp, open_raw): (&[Udp], &RawSockets),
+) -> Result<(Vec<Udp>, RawSockets), String> {
+    let (mut udp, mut raw) = (Vec::new(), RawSockets::default());
+    for wanted in udp_addresses(locals) {
+        if !open_udp.iter().any(|socket| socket.local() == wanted) {
+            udp.push(Udp::open(wanted, mark)?);
+        }
+        if !open_raw.has(wanted.ip()) && !raw.has(wanted.ip()) {
+            raw.open(wanted.ip(), mark)?;
+        }
+    }
+    Ok((udp, raw))
+}
+
+/// Adds sockets, and closes those of other addresses.
+pub fn replace(
+    locals: &[SocketAddr],
+    (opened_udp, opened_raw): (Vec<Udp>, RawSockets),
+    (udp, raw): (&mut Vec<Udp>, &mut RawSockets),
+) {
+    let wanted = udp_addresses(locals);
+    udp.retain(|socket| wanted.contains(&socket.local()));
+    udp.extend(opened_udp);
+    let addresses: Vec<IpAddr> = locals.iter().map(SocketAddr::ip).collect();
+    raw.retain(|local| addresses.contains(&local));
+    raw.append(opened_raw);
+}
+
+/// Returns the addresses and ports of the UDP sockets, each once.
+fn udp_addresses(locals: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for local in locals {
+        for wanted in [*local, SocketAddr::new(local.ip(), NAT_TRAVERSAL_PORT)] {
+            if !addresses.contains(&wanted) {
+                addresses.push(wanted);
+            }
+        }
+    }
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_one_socket_for_nat_traversal() {
+        let locals = ["192.0.2.1:500", "192.0.2.1:501", "[2001:db8::1]:4500"].map(|local| local.parse().unwrap());
+        let shown: Vec<_> = udp_addresses(&locals).iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["192.0.2.1:500", "192.0.2.1:4500", "192.0.2.1:501", "[2001:db8::1]:4500"]);
+    }
+}
