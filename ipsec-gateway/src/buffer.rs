@@ -8,7 +8,7 @@ use ipsec_packet::PacketBuf;
 const HEADROOM: usize = 512;
 /// Largest IP packet in octets.
 const MAX_PACKET: usize = 65_535;
-/// Octets behind the largest packet, for trailers and for compression.
+/// Octets after the largest packet, for trailers and for compression.
 const TAILROOM: usize = MAX_PACKET + 512;
 
 /// Buffer for one packet.

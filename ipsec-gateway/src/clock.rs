@@ -4,7 +4,7 @@ use ipsec_packet::Instant;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Returns the time since the system was started, including the time that it was suspended: lifetimes of SAs end in a
-/// suspended system, too.
+/// suspended system as well.
 pub fn now() -> Instant {
     let time = clock_gettime(ClockId::Boottime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));

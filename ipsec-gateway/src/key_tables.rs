@@ -1,4 +1,4 @@
-//! Tables by which Wireshark decrypts IKE messages and ESP packets, for debugging.
+//! Key tables with which Wireshark decrypts IKE messages and ESP packets, for debugging.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -47,8 +47,7 @@ impl KeyTables {
     /// # Errors
     /// The error of the system.
     pub fn add_isakmp(&mut self, initiator: &Cookie, key: &[u8]) -> io::Result<()> {
-        let row = Zeroizing::new(format!("{},{}\n", hex(initiator).as_str(), hex(key).as_str()));
-        self.ike.write_all(row.as_bytes())
+        self.ike.write_all(isakmp_row(initiator, key).as_bytes())
     }
 
     /// Adds an ESP SA. SAs of other protocols are skipped.
@@ -60,9 +59,14 @@ impl KeyTables {
     }
 }
 
+/// Returns the row of an ISAKMP SA: the cookie of the initiator and the key of the cipher.
+pub fn isakmp_row(initiator: &Cookie, key: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(format!("{},{}\n", hex(initiator).as_str(), hex(key).as_str()))
+}
+
 /// Returns the row of an ESP SA: version, source, destination, SPI, and the algorithms with their keys. Addresses are
 /// wildcards, as a NAT may change them.
-fn esp_row(sa: &SaParams) -> Option<Zeroizing<String>> {
+pub fn esp_row(sa: &SaParams) -> Option<Zeroizing<String>> {
     let (TransformParams::Esp(keys) | TransformParams::EspWithoutIntegrity(keys)) = &sa.transform else { return None };
     let version = if sa.source.is_ipv6() { "IPv6" } else { "IPv4" };
     // Algorithms that Wireshark does not support have their own names, so that the row still documents the keys.
@@ -83,7 +87,8 @@ fn esp_row(sa: &SaParams) -> Option<Zeroizing<String>> {
     )))
 }
 
-fn hex(octets: &[u8]) -> Zeroizing<String> {
+/// Returns octets as hexadecimal digits.
+pub fn hex(octets: &[u8]) -> Zeroizing<String> {
     let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
     // The capacity is that of the result: no part of a key remains where a shorter text was.
     let mut text = Zeroizing::new(String::with_capacity(octets.len() * 2));
@@ -104,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_private_and_have_the_format_of_wireshark() {
+    fn key_tables_are_private_and_have_the_format_of_wireshark() {
         let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-tables", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();

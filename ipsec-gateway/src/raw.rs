@@ -118,6 +118,18 @@ impl RawSockets {
         })
     }
 
+    /// Closes the sockets of the local addresses for which `keeps` returns false.
+    pub fn retain(&mut self, keeps: impl Fn(IpAddr) -> bool) {
+        self.receivers.retain(|receiver| keeps(receiver.local));
+        self.senders.retain(|sender| keeps(sender.local));
+    }
+
+    /// Adds the sockets of other addresses.
+    pub fn append(&mut self, mut other: Self) {
+        self.receivers.append(&mut other.receivers);
+        self.senders.append(&mut other.senders);
+    }
+
     /// Returns whether the sockets of a local address are open.
     pub fn has(&self, local: IpAddr) -> bool {
         self.senders.iter().any(|sender| sender.local == local)
@@ -154,7 +166,7 @@ impl PacketSink for RawSockets {
         let ip = Ip::parse(packet).ok()?;
         let (source, destination) = (ip.source(), ip.destination());
         let mark = self.of(source)?.mark().ok()?;
-        // A connected socket has the route of its packets, whatever its protocol is. Nothing is sent.
+        // A connected socket has the route of its packets, for any protocol. No packet is sent.
         let socket = Socket::new(domain(destination), Type::DGRAM, None).ok()?;
         socket.set_mark(mark).ok()?;
         socket.bind(&SocketAddr::new(source, 0).into()).ok()?;
@@ -217,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_cannot_be_divided_have_no_fragments() {
+    fn packets_that_must_not_be_fragmented_have_no_fragments() {
         let packet = [0x45; 100];
         assert!(fragments(&packet, 27).is_empty(), "no octets of the payload");
         assert!(fragments(&packet[..10], 500).is_empty());

@@ -7,7 +7,7 @@ use tun_rs::{DeviceBuilder, SyncDevice};
 
 use crate::plane::PacketSink;
 
-/// TUN interface that this process is attached to. The interface remains when the process ends.
+/// TUN interface to which this process is attached. The interface remains when the process ends.
 pub struct Tun(SyncDevice);
 
 impl Tun {
