@@ -20,7 +20,7 @@ fn negotiate(name: &str, args: &[&str]) -> (bool, String, PathBuf) {
 }
 
 #[test]
-fn suites_of_both_phases_carry_pings() {
+fn pings_are_answered_over_negotiated_suites() {
     let variants: &[(&str, &[&str])] = &[
         ("default", &[]),
         ("windows", &["--ike", "3des-md5-modp1024", "--suite", "3des-md5", "--transport"]),
@@ -63,7 +63,7 @@ fn messages_are_printed_with_their_payloads() {
 }
 
 #[test]
-fn a_lossy_wire_ends_in_agreement_or_in_reasons() {
+fn negotiation_over_a_lossy_network_succeeds_or_names_the_reason() {
     let mut agreed = 0;
     for seed in 0..12 {
         let (succeeded, text, _) = negotiate("loss", &["--loss", "30", "--seed", &seed.to_string()]);
@@ -74,7 +74,7 @@ fn a_lossy_wire_ends_in_agreement_or_in_reasons() {
 }
 
 #[test]
-fn different_keys_are_named_and_fail() {
+fn negotiation_with_different_keys_fails_with_the_reason() {
     let (succeeded, text, _) = negotiate("key", &["--wrong-key", "--seed", "5"]);
     assert!(!succeeded);
     assert!(text.contains("the pre-shared keys probably differ"), "{text}");
@@ -82,7 +82,7 @@ fn different_keys_are_named_and_fail() {
 }
 
 #[test]
-fn a_seed_repeats_the_run() {
+fn the_same_seed_gives_the_same_negotiation() {
     let runs = [1, 2].map(|_| negotiate("seed", &["--loss", "20", "--seed", "9"]).1);
     assert_eq!(runs[0], runs[1]);
 }

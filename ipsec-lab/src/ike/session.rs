@@ -1,24 +1,31 @@
 //! ISAKMP SAs of a capture: each is followed from its first message on, with the secrets of the command line.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use ike_codec::{Body, Cookie, ExchangeKind, Fragment, Header, MAX_FRAGMENTS, Message, PayloadKind, Reassembly};
+use ike_codec::{Body, Cookie, Fragment, Header, MAX_FRAGMENTS, Message, PayloadKind, Reassembly};
 use ike_v1::{FollowError, Followed, Follower, NotVerified, Role, Verdict};
 use zeroize::Zeroizing;
 
 use super::key_table::KeyTable;
+use super::sides::{Sides, other};
 use super::source::Found;
 
-/// SAs that are followed at a time. The one whose last message is the oldest is forgotten.
+/// Largest number of SAs in the table. The SA whose last message is the oldest is dropped.
 const MAX_SAS: usize = 4096;
+
+/// Largest number of messages of which fragments are kept.
+const MAX_FRAGMENTED: usize = 64;
+
+/// Number of octets of fragments from which the oldest message is dropped.
+const MAX_FRAGMENT_OCTETS: usize = 32 << 20;
 
 /// Secrets from the command line.
 #[derive(Default)]
 pub struct Secrets {
     /// Pre-shared keys, sufficient for the hashes of phase 1.
     pub psks: Vec<Zeroizing<Vec<u8>>>,
-    /// Shared secrets g^xy, sufficient for everything with the pre-shared key, or with signatures.
+    /// Shared secrets g^xy, sufficient for all messages with the pre-shared key, or with signatures.
     pub shared: Vec<Zeroizing<Vec<u8>>>,
     /// Encryption keys by initiator cookie.
     pub keys: KeyTable,
@@ -36,10 +43,22 @@ pub struct Opened {
     pub closed: Option<FollowError>,
     /// Message that this fragment completes.
     pub reassembled: Option<Vec<u8>>,
+    /// Set if a secret was given that should decrypt the message.
+    pub has_secret: bool,
+    /// Side of the ISAKMP SA that sent the message.
+    pub sender: Option<Role>,
 }
 
 impl Opened {
-    const NOTHING: Self = Self { message: None, hash: Verdict::Absent, signed: None, closed: None, reassembled: None };
+    const NOTHING: Self = Self {
+        message: None,
+        hash: Verdict::Absent,
+        signed: None,
+        closed: None,
+        reassembled: None,
+        has_secret: false,
+        sender: None,
+    };
 }
 
 /// All SAs of a capture.
@@ -57,7 +76,7 @@ type FragmentsOf = (Cookie, Option<IpAddr>, u32, u16);
 
 #[derive(Default)]
 struct Session {
-    initiator: Option<IpAddr>,
+    sides: Sides,
     follower: Follower<32, 4096>,
     last_seen: usize,
 }
@@ -71,7 +90,7 @@ impl Sessions {
     /// Processes the next message of the capture.
     pub fn see(&mut self, found: &Found) -> Opened {
         let Ok(message) = Message::parse(&found.message) else { return Opened::NOTHING };
-        let source = found.ends.map(|(source, _)| source);
+        let source = found.ends.map(|(source, _)| source.ip());
         if let Some(whole) = self.reassemble(&message, source, &found.message) {
             // A reassembled message that is a fragment is shown, and not reassembled again.
             let is_fragment = Message::parse(&whole).is_ok_and(|m| m.header().next_payload == PayloadKind::FRAGMENT);
@@ -87,15 +106,17 @@ impl Sessions {
         self.make_space(&header.initiator_cookie);
         let session = self.sessions.entry(header.initiator_cookie).or_default();
         session.last_seen = seen;
-        let (bytes, result) = session.follow(&self.secrets, &header, &found.message, source);
+        let has_secret = self.secrets.decrypt(&header.initiator_cookie);
+        let Processed { bytes, sender, result } = session.follow(&self.secrets, &message, &found.message, found.ends);
+        let opened = Opened { has_secret, sender: Some(sender), ..Opened::NOTHING };
         let message = message.is_encrypted().then_some(bytes);
         match result {
             Ok(Followed { verdict: hash, computed, .. }) => {
                 let is_signed = hash == Verdict::NotVerified(NotVerified::Signature);
                 let signed = computed.filter(|_| is_signed).map(|value| value.expose().to_vec());
-                Opened { message, hash, signed, ..Opened::NOTHING }
+                Opened { message, hash, signed, ..opened }
             }
-            Err(why) => Opened { closed: Some(why), ..Opened::NOTHING },
+            Err(why) => Opened { closed: Some(why), ..opened },
         }
     }
 
@@ -105,7 +126,7 @@ impl Sessions {
         self.sessions.iter().filter_map(|(cookie, session)| Some((cookie, session.follower.encryption_key()?)))
     }
 
-    /// Forgets an SA if the table is full and does not contain this one.
+    /// Drops an SA if the table is full and does not contain this one.
     fn make_space(&mut self, cookie: &Cookie) {
         if self.sessions.len() < MAX_SAS || self.sessions.contains_key(cookie) {
             return;
@@ -114,11 +135,26 @@ impl Sessions {
         oldest.and_then(|cookie| self.sessions.remove(&cookie));
     }
 
+    /// Drops the message whose last fragment is the oldest while the fragments of others are too many.
+    fn prepare_fragments(&mut self, key: &FragmentsOf) {
+        self.seen += 1;
+        let is_known = self.fragments.contains_key(key);
+        let octets = self.fragments.values().flat_map(|pieces| pieces.by_number.values()).map(Vec::len).sum::<usize>();
+        if octets < MAX_FRAGMENT_OCTETS && (is_known || self.fragments.len() < MAX_FRAGMENTED) {
+            return;
+        }
+        let others = self.fragments.iter().filter(|(other, _)| *other != key);
+        let oldest = others.min_by_key(|(_, pieces)| pieces.last_seen).map(|(key, _)| *key);
+        oldest.and_then(|key| self.fragments.remove(&key));
+    }
+
     fn reassemble(&mut self, message: &Message<'_>, source: Option<IpAddr>, bytes: &[u8]) -> Option<Vec<u8>> {
         let Some(Body::Fragment(fragment)) = message.payloads().next().map(|p| p.view()) else { return None };
         let header = message.header();
         let key = (header.initiator_cookie, source, header.message_id, fragment.id);
+        self.prepare_fragments(&key);
         let pieces = self.fragments.entry(key).or_default();
+        pieces.last_seen = self.seen;
         match pieces.add(&fragment, bytes) {
             Added::Waiting => None,
             Added::Complete => {
@@ -146,6 +182,7 @@ struct Pieces {
     by_number: BTreeMap<u8, Vec<u8>>,
     /// Number of the last fragment.
     last: Option<u8>,
+    last_seen: usize,
 }
 
 enum Added {
@@ -184,36 +221,68 @@ impl Pieces {
     }
 }
 
+/// Message after it was followed, decrypted if possible.
+struct Processed {
+    bytes: Vec<u8>,
+    sender: Role,
+    result: Result<Followed, FollowError>,
+}
+
+impl Processed {
+    fn is_accepted(&self) -> bool {
+        self.result.as_ref().is_ok_and(|followed| is_accepted(followed.verdict))
+    }
+}
+
 impl Session {
     /// Follows a message with the first secrets that open it and with which its hash is good, else with the first ones.
+    /// If neither opens it as a message of its probable sender, it may be from the other side.
     fn follow(
         &mut self,
         secrets: &Secrets,
-        header: &Header,
+        message: &Message<'_>,
         bytes: &[u8],
-        source: Option<IpAddr>,
-    ) -> (Vec<u8>, Result<Followed, FollowError>) {
-        let is_first = header.message_id == 0 && header.responder_cookie == [0; 8];
-        if is_first && header.exchange != ExchangeKind::INFORMATIONAL {
-            self.initiator = source;
+        ends: Option<(SocketAddr, SocketAddr)>,
+    ) -> Processed {
+        let header = message.header();
+        let probable = self.sides.sender(header, bytes, ends);
+        let mut processed = self.follow_from(probable, secrets, header, bytes);
+        if message.is_encrypted() && processed.result.is_ok() && !processed.is_accepted() {
+            let from_other_side = self.follow_from(other(probable), secrets, header, bytes);
+            if from_other_side.is_accepted() {
+                processed = from_other_side;
+            }
         }
-        let sender = if source.is_some() && source != self.initiator { Role::Responder } else { Role::Initiator };
+        // The addresses of an encrypted message that cannot be verified are not those of a peer.
+        if !message.is_encrypted() || processed.is_accepted() {
+            self.sides.record(processed.sender, header, bytes, ends);
+        }
+        processed
+    }
+
+    fn follow_from(&mut self, sender: Role, secrets: &Secrets, header: &Header, bytes: &[u8]) -> Processed {
         let mut first = None;
         for (psk, shared) in secrets.pairs() {
             let encryption_key = secrets.keys.get(&header.initiator_cookie).map(|key| &key[..]);
             let these = ike_v1::Secrets { pre_shared_key: psk, shared, encryption_key, ..Default::default() };
             let mut message = bytes.to_vec();
             let result = self.follower.follow(sender, &mut message, &these);
-            if result.as_ref().is_ok_and(|followed| is_accepted(followed.verdict)) {
-                return (message, result);
+            let processed = Processed { bytes: message, sender, result };
+            if processed.is_accepted() {
+                return processed;
             }
-            first.get_or_insert((message, result));
+            first.get_or_insert(processed);
         }
-        first.unwrap_or((bytes.to_vec(), Err(FollowError::NoKey)))
+        first.unwrap_or(Processed { bytes: bytes.to_vec(), sender, result: Err(FollowError::NoKey) })
     }
 }
 
 impl Secrets {
+    /// Returns whether a secret should decrypt the messages of this SA.
+    fn decrypt(&self, initiator_cookie: &Cookie) -> bool {
+        !self.shared.is_empty() || self.keys.contains_key(initiator_cookie)
+    }
+
     /// Returns every pre-shared key with every shared secret.
     fn pairs(&self) -> impl Iterator<Item = (Option<&[u8]>, Option<&[u8]>)> {
         let shared = || or_none(&self.shared);
@@ -227,7 +296,7 @@ fn or_none(secrets: &[Zeroizing<Vec<u8>>]) -> impl Iterator<Item = Option<&[u8]>
     secrets.iter().map(|secret| Some(&secret[..])).chain(none)
 }
 
-/// Returns whether the hash of a message is not wrong.
+/// Returns whether the hash of a message verifies, or was not verified.
 pub fn is_accepted(verdict: Verdict) -> bool {
     !matches!(verdict, Verdict::Bad | Verdict::NotVerified(NotVerified::Missing))
 }

@@ -36,6 +36,23 @@ impl Node {
         }
     }
 
+    /// Replaces the value of a field.
+    pub fn replacing(mut self, name: &'static str, value: Option<impl Into<serde_json::Value>>) -> Self {
+        if let (Some(field), Some(value)) = (self.fields.iter_mut().find(|field| field.0 == name), value) {
+            field.1 = value.into();
+        }
+        self
+    }
+
+    /// Replaces the length of every node with an offset by the one that a message declares there.
+    pub fn with_declared_lengths(mut self, message: &[u8]) -> Self {
+        let offset = self.fields.iter().find(|field| field.0 == "offset").and_then(|field| field.1.as_u64());
+        let at = offset.and_then(|offset| usize::try_from(offset).ok());
+        let declared = at.and_then(|at| message.get(at + 2..)?.first_chunk().map(|field| u16::from_be_bytes(*field)));
+        self.children = self.children.into_iter().map(|child| child.with_declared_lengths(message)).collect();
+        self.replacing("length", declared)
+    }
+
     fn containing(mut self, children: impl IntoIterator<Item = Self>) -> Self {
         self.children.extend(children);
         self

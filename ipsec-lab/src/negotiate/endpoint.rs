@@ -8,7 +8,7 @@ use std::task::Poll;
 use ike_codec::{ExchangeKind, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
     DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
-    Phase1Choice, Phase2Choice, PreSharedKey, Software,
+    Phase1Choice, Phase2Choice, PolicyRefusal, PolicyRequest, PreSharedKey, Software,
 };
 use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection, SaBackend, SaId};
 use ipsec_packet::{Instant, Selector};
@@ -52,7 +52,7 @@ pub struct Endpoint {
     waiting: Option<Vec<u8>>,
     /// Rows of Wireshark's table of ESP SAs.
     pub esp_sa: Zeroizing<String>,
-    /// Lines about what happened, with their times.
+    /// Log lines with their times.
     pub log: Vec<(Instant, String)>,
     /// Inbound SAs by SPI.
     inbound: BTreeMap<u32, IpsecSaId>,
@@ -106,13 +106,13 @@ impl Endpoint {
         }
     }
 
-    /// Processes a datagram of IKE from the wire.
+    /// Processes a received datagram of IKE.
     pub fn receive_ike(&mut self, now: Instant, datagram: &IkeDatagram<'_>) {
         self.services.now = now;
         self.negotiator.handle_datagram(now, datagram.path, &mut datagram.payload.to_vec(), &mut self.services);
     }
 
-    /// Decapsulates a packet from the wire. Returns the packet for the network, `None` if it is discarded.
+    /// Decapsulates a received packet. Returns the packet for the network, `None` if it is discarded.
     pub fn receive_esp(&mut self, now: Instant, packet: &[u8]) -> Option<Vec<u8>> {
         match self.services.host.receive(now, packet) {
             (InboundAction::Deliver { sa }, inner) => {
@@ -137,7 +137,7 @@ impl Endpoint {
         }
     }
 
-    /// Installs and removes SAs as the negotiator asks. Returns the packet that has waited for an SA.
+    /// Installs and removes the SAs of the events of the negotiator. Returns the packet that has waited for an SA.
     pub fn handle_events(&mut self, now: Instant) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
         self.services.now = now;
         let mut released = None;
@@ -173,7 +173,7 @@ impl Endpoint {
                     self.services.host.engine.delete(&id, source)?;
                     self.note(now, format!("removed {id}: {why}"));
                 }
-                Event::Phase1Gone { sa, why, .. } => self.note(now, format!("{sa} is gone: {why}")),
+                Event::Phase1Gone { sa, why, .. } => self.note(now, format!("{sa} has ended: {why}")),
                 Event::Failed(failure) => {
                     self.has_failed = true;
                     self.note(now, failure.to_string());
@@ -241,8 +241,9 @@ impl ike_v1::Host for Services {
         self.find(|number, _| number == policy)
     }
 
-    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        self.find(|_, policy| policy.contains(selector))
+    fn find_policy(&mut self, _: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        let found = self.find(|_, policy| policy.contains(&request.selector)).ok_or(PolicyRefusal::NoPolicy)?;
+        Ok(found.number)
     }
 
     fn reserve_spi(&mut self, _: ProtocolId, path: &Path) -> Poll<Option<u32>> {
@@ -259,7 +260,7 @@ impl ike_v1::Host for Services {
 
     fn release_spi(&mut self, _: ProtocolId, path: &Path, spi: u32) {
         let (local, remote): (IpAddr, IpAddr) = (path.local.ip(), path.remote.ip());
-        // The SA is larval; without it nothing is to be done.
+        // The SA is larval; without one there is no SA to remove.
         let _ = self.host.engine.delete(&SaId::inbound(local, Protocol::Esp, spi), remote);
     }
 

@@ -1,5 +1,5 @@
-//! Demonstration of key exchange: two gateways in one process negotiate over a wire that may lose packets, with a
-//! clock of its own.
+//! Demonstration of key exchange: two gateways in one process negotiate over a network that may lose packets, with a
+//! simulated clock.
 
 mod endpoint;
 mod payload_list;
@@ -26,28 +26,30 @@ use crate::ike::{Found, KeyTable, Secrets, Sessions, key_table};
 use crate::ping::Echo;
 use crate::private_file;
 use crate::suites::{self, IkeSuite, SuiteName};
+use crate::wireshark;
 use endpoint::{Configuration, Endpoint};
 use wire::Wire;
 
 /// Negotiate SAs between two gateways in one process, and ping through them.
 ///
 /// Gateway A joins 192.168.1.0/24 to 192.168.2.0/24 behind gateway B by main, aggressive or base mode with a pre-shared
-/// key and quick mode. The first ping has no SA and starts the negotiation. Prints the messages with their payloads as tcpdump -v
-/// does, what each gateway did, the SAs in the format of setkey -D, and the result of the pings. Writes to the output
-/// directory: wire.pcap, and the keys for Wireshark (ikev1_decryption_table and esp_sa). The clock is simulated: lost
-/// messages cost no time. The exit status is 0 if both gateways agreed and accepted every packet that arrived.
+/// key and quick mode. The first ping has no SA and starts the negotiation. Prints the messages with their payloads as
+/// tcpdump -v does, what each gateway did, the SAs in the format of setkey -D, and the result of the pings. Writes to
+/// the output directory: wire.pcap, and the keys for Wireshark (ikev1_decryption_table and esp_sa). The clock is
+/// simulated: lost messages cost no time. The exit status is 0 if both gateways agreed and accepted every packet that
+/// arrived.
 #[derive(clap::Args)]
 pub struct Args {
     /// Output directory for the capture and the key tables.
     #[arg(long, value_name = "DIR", default_value = "negotiate-out")]
     out: PathBuf,
     /// Algorithms of ESP.
-    #[arg(long, value_name = "NAME", default_value = "aes128-sha1", long_help = suites::HELP)]
+    #[arg(long, value_name = "NAME", default_value = "aes128-sha1", long_help = suites::suite_help())]
     suite: SuiteName,
-    /// Algorithms of phase 1: cipher, hash and group, as in 3des-md5-modp1024 or aes256-sha256-ecp256
-    #[arg(long, value_name = "NAME", default_value = "aes128-sha1-modp1024")]
+    /// Algorithms of phase 1: cipher, hash and group, as in 3des-md5-modp1024 or aes256-sha256-ecp256.
+    #[arg(long, value_name = "NAME", default_value = "aes128-sha1-modp1024", long_help = suites::ike_help())]
     ike: IkeSuite,
-    /// Percentage of packets that the wire loses.
+    /// Percentage of packets that the network loses.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percentage)]
     loss: f64,
     /// Derive keys, cookies and losses from this seed instead of the system's random source.
@@ -92,7 +94,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if is_successful { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Gateways and the wire between them.
+/// Gateways and the network between them.
 struct Demonstration {
     now: Instant,
     ends: [Endpoint; 2],
@@ -161,7 +163,7 @@ impl Demonstration {
         self.request(0)?;
         let end = self.now + PATIENCE;
         while !self.is_up() && !self.ends[0].has_failed && self.step(end)? {}
-        // The message that completes the negotiation may be under way.
+        // The message that completes the negotiation may be in transit.
         self.run(Duration::from_secs(1))
     }
 
@@ -218,7 +220,7 @@ impl Demonstration {
         Ok(true)
     }
 
-    /// Delivers a packet from the wire to a gateway.
+    /// Delivers a packet of the network to a gateway.
     fn receive(&mut self, side: usize, packet: &[u8]) -> Result<(), Box<dyn Error>> {
         match wire::ike_datagram(packet) {
             Some(datagram) => self.ends[side].receive_ike(self.now, &datagram),
@@ -251,7 +253,7 @@ impl Demonstration {
         Ok(())
     }
 
-    /// Prints what happened, and writes the files.
+    /// Prints the logs and the totals, and writes the files.
     fn report(&self, args: &Args) -> Result<(), Box<dyn Error>> {
         let mut keys = KeyTable::new();
         let mut esp_sa = Zeroizing::new(String::new());
@@ -263,19 +265,19 @@ impl Demonstration {
         }
         self.print_messages(&keys);
         for end in &self.ends {
-            println!("\nGateway {}:", end.services.configuration.name);
+            sayln!("\nGateway {}:", end.services.configuration.name);
             for (time, text) in &end.log {
-                println!("{} {text}", clock(*time));
+                sayln!("{} {text}", clock(*time));
             }
             let counters = end.negotiator.counters();
             let (sent, again) = (counters.get(Counter::Sent), counters.get(Counter::Retransmitted));
-            println!("{sent} messages sent, {again} of them again by timer");
+            sayln!("{sent} messages sent, {again} of them again by timer");
             print_sas(&end.services.host, self.now);
         }
-        println!();
+        sayln!();
         for side in 0..2 {
             let (from, to) = (self.hosts[side], self.hosts[1 - side]);
-            println!("ping {from} > {to}: {} sent, {} answered", self.sent[side], self.answered[side]);
+            sayln!("ping {from} > {to}: {} sent, {} answered", self.sent[side], self.answered[side]);
         }
         let mut capture = Writer::create(&args.out.join("wire.pcap"))?;
         for sent in &self.wire.sent {
@@ -286,7 +288,8 @@ impl Demonstration {
             keys.iter().map(|(cookie, key)| (cookie, &key[..])),
         )?;
         private_file::write(&args.out.join("esp_sa"), esp_sa.as_bytes())?;
-        println!("written to {}: wire.pcap, ikev1_decryption_table, esp_sa", args.out.display());
+        sayln!("written to {}: wire.pcap, ikev1_decryption_table, esp_sa", args.out.display());
+        wireshark::print_command(&args.out, "wire.pcap");
         Ok(())
     }
 
@@ -296,12 +299,18 @@ impl Demonstration {
             let Some(datagram) = wire::ike_datagram(&sent.packet) else { continue };
             let Some(message) = datagram.message() else { continue };
             let (from, to) = (datagram.path.remote, datagram.path.local);
-            let ends = Some((from.ip(), to.ip()));
-            let opened = sessions.see(&Found { frame: index + 1, ends, message: message.to_vec() });
+            let ends = Some((from, to));
+            let opened = sessions.see(&Found {
+                frame: index as u64 + 1,
+                time: None,
+                cut: None,
+                ends,
+                message: message.to_vec(),
+            });
             let role = if sent.side == 0 { 'I' } else { 'R' };
             let lost = if sent.is_lost { " (lost)" } else { "" };
             let text = payload_list::text(message, role, opened.message.as_deref());
-            println!(
+            sayln!(
                 "{} {}.{} > {}.{}:{lost} {}",
                 clock(sent.time),
                 from.ip(),

@@ -46,7 +46,7 @@ fn write_payloads(text: &mut String, chain: &Chain<'_>) {
 }
 
 fn write_payload(text: &mut String, payload: &Payload<'_>) {
-    // Text takes everything.
+    // Writing to a string cannot fail.
     let _ = match payload.view() {
         Body::SecurityAssociation(sa) => {
             let _ = write!(text, "(sa: doi={} situation=identity", doi_name(sa.doi));

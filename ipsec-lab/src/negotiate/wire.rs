@@ -1,4 +1,4 @@
-//! Wire between the gateways: packets with a delay, some of which are lost.
+//! Network between the gateways: packets with a delay, some of which are lost.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,21 +24,21 @@ pub struct Sent {
     pub is_lost: bool,
 }
 
-/// Wire with a clock of its own.
+/// Network with a simulated clock.
 pub struct Wire {
     rng: StdRng,
     loss: f64,
-    /// Packets under way by the time of their arrival; the number keeps their order.
+    /// Packets in transit by the time of their arrival; the number keeps their order.
     under_way: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     /// Every packet in the order of transmission.
     pub sent: Vec<Sent>,
 }
 
-/// Delay of the wire.
+/// Delay of the network.
 const DELAY: Duration = Duration::from_millis(15);
 
 impl Wire {
-    /// Creates a wire that loses this fraction of the packets.
+    /// Creates a network that loses this fraction of the packets.
     pub fn new(loss: f64, rng: &mut StdRng) -> Self {
         Self { rng: StdRng::from_rng(rng), loss, under_way: BTreeMap::new(), sent: Vec::new() }
     }
