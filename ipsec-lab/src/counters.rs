@@ -20,7 +20,7 @@ pub enum Stack {
 /// Name of a counter, and the counters of the engine whose sum it is.
 type Row = (&'static str, &'static [(Direction, C)]);
 
-/// Iterates over the counters of a stack; each is the sum of the counters that it stands for.
+/// Iterates over the counters of a stack; each is the sum of the counters that it comprises.
 pub fn rows(counters: &Counters, stack: Stack) -> impl Iterator<Item = (&'static str, u64)> + '_ {
     table(stack).iter().map(|(name, parts)| {
         let values = parts.iter().map(|&(direction, counter)| counters.get(direction, counter));
@@ -42,8 +42,10 @@ const KAME: &[Row] = &[
     ("in_success", &[(In, C::Processed)]),
     ("in_polvio", &[(In, C::Policy), (In, C::Cleartext), (In, C::SaMismatch), (In, C::NoPolicy), (In, C::Opaque)]),
     ("in_nosa", &[(In, C::NoSa)]),
-    ("in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::SourceMismatch), (In, C::Encapsulation), (In, C::TooManyHeaders),
-        (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
+    ("in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::SourceMismatch),
+        (In, C::Encapsulation), (In, C::TooManyHeaders),
+        (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders),
+        (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
         (In, C::Internal)]),
     ("in_nomem", &[(In, C::NoSpace)]),
     ("in_badspi", &[(In, C::Larval), (In, C::Expired)]),
@@ -56,7 +58,8 @@ const KAME: &[Row] = &[
     ("out_success", &[(Out, C::Processed)]),
     ("out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("out_nosa", &[(Out, C::Pending), (Out, C::SequenceExhausted)]),
-    ("out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::AhHeaders), (Out, C::Inner),
+    ("out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::AhHeaders),
+        (Out, C::Inner),
         (Out, C::Internal)]),
     ("out_nomem", &[(Out, C::NoSpace)]),
     ("out_noroute", &[]),
@@ -68,13 +71,15 @@ const KAME: &[Row] = &[
 const FAST_IPSEC: &[Row] = &[
     ("ips_in_polvio", &[(In, C::Policy), (In, C::Cleartext), (In, C::SaMismatch), (In, C::NoPolicy), (In, C::Opaque)]),
     ("ips_in_nomem", &[(In, C::NoSpace)]),
-    ("ips_in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::SourceMismatch), (In, C::Encapsulation), (In, C::TooManyHeaders), (In, C::Inner),
+    ("ips_in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::SourceMismatch),
+        (In, C::Encapsulation), (In, C::TooManyHeaders), (In, C::Inner),
         (In, C::Udp), (In, C::Internal)]),
     ("ips_out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("ips_out_nosa", &[(Out, C::Pending)]),
     ("ips_out_nomem", &[(Out, C::NoSpace)]),
     ("ips_out_noroute", &[]),
-    ("ips_out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::Inner), (Out, C::Internal)]),
+    ("ips_out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::Inner),
+        (Out, C::Internal)]),
     ("ips_out_bundlesa", &[(Out, C::Esp), (Out, C::Ah), (Out, C::Compressed), (Out, C::Uncompressed)]),
     ("ips_spdcache_hits", &[(In, C::CacheHit), (Out, C::CacheHit)]),
     ("ips_spdcache_misses", &[(In, C::CacheMiss), (Out, C::CacheMiss)]),
@@ -113,7 +118,8 @@ const LINUX: &[Row] = &[
     ("XfrmInBufferError", &[(In, C::NoSpace)]),
     ("XfrmInHdrError", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment)]),
     ("XfrmInNoStates", &[(In, C::NoSa)]),
-    ("XfrmInStateProtoError", &[(In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhIcvMismatch), (In, C::AhLength),
+    ("XfrmInStateProtoError", &[(In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding),
+        (In, C::AhIcvMismatch), (In, C::AhLength),
         (In, C::AhHeaders), (In, C::Ipcomp)]),
     ("XfrmInStateModeError", &[(In, C::Inner)]),
     ("XfrmInStateSeqError", &[(In, C::EspDuplicate), (In, C::EspTooOld), (In, C::AhDuplicate), (In, C::AhTooOld)]),
@@ -142,7 +148,8 @@ const LINUX: &[Row] = &[
 
 #[rustfmt::skip]
 const VPP: &[Row] = &[
-    ("esp-decrypt rx_pkts", &[(In, C::Esp), (In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::EspDuplicate), (In, C::EspTooOld)]),
+    ("esp-decrypt rx_pkts", &[(In, C::Esp), (In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned),
+        (In, C::EspPadding), (In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("esp-decrypt decryption_failed", &[(In, C::EspPadding)]),
     ("esp-decrypt integ_error", &[(In, C::EspIcvMismatch)]),
     ("esp-decrypt crypto_engine_error", &[(In, C::Internal)]),
@@ -155,7 +162,8 @@ const VPP: &[Row] = &[
     ("esp-encrypt crypto_engine_error", &[(Out, C::Internal)]),
     ("esp-encrypt no_buffers", &[(Out, C::NoSpace)]),
     ("esp-encrypt no_protection", &[(Out, C::Pending)]),
-    ("ah-decrypt rx_pkts", &[(In, C::Ah), (In, C::AhIcvMismatch), (In, C::AhLength), (In, C::AhDuplicate), (In, C::AhTooOld)]),
+    ("ah-decrypt rx_pkts", &[(In, C::Ah), (In, C::AhIcvMismatch), (In, C::AhLength), (In, C::AhDuplicate),
+        (In, C::AhTooOld)]),
     ("ah-decrypt integ_error", &[(In, C::AhIcvMismatch)]),
     ("ah-decrypt replay", &[(In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("ah-encrypt rx_pkts", &[(Out, C::Ah)]),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file that only its owner can read. The file is replaced when the new one is complete: neither contents
 /// nor permissions of the old one remain, and a symbolic link is replaced, not followed.
@@ -22,6 +22,11 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<(), Box<dyn Error>> {
         let _ = fs::remove_file(&temporary);
     }
     Ok(renamed.map_err(problem)?)
+}
+
+/// Returns the path of a file without symbolic links.
+pub fn canonical(path: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    Ok(fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()))?)
 }
 
 /// Creates a new file. It fails if the name exists, also as a symbolic link.
@@ -47,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn written_files_are_private() {
+    fn written_files_are_readable_by_their_owner_only() {
         let folder = scratch("owner");
         let path = folder.join("keys");
         for old in [None, Some(0o644), Some(0o400)] {
@@ -76,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_writes_keep_the_old_file() {
+    fn a_failed_write_keeps_the_former_file() {
         let folder = scratch("kept");
         let path = folder.join("keys");
         fs::create_dir(&path).unwrap();

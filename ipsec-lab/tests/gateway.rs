@@ -20,7 +20,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The two files that `vpn` writes for a variant, and the packets that go from A to B.
+/// Returns the two files that `vpn` writes for a variant, and the packets that go from A to B.
 fn pair(name: &str, options: &[&str]) -> (PathBuf, String, String) {
     let folder = folder(name);
     let out = folder.to_str().expect("a path").to_owned();
@@ -106,6 +106,7 @@ fn dump_shows_sas_and_policies_without_keys() {
     for line in [
         "192.0.2.1 198.51.100.1\n\tesp mode=transport spi=4097(0x00001001) reqid=0(0x00000000)\n\tE: aes-cbc\n\tA: hmac-sha2-512",
         "\tipcomp mode=tunnel spi=12289(0x00003001)",
+        "\tdirection=out\n",
         "192.168.1.0/24[any] 192.168.2.0/24[any] any\n\tout ipsec\n\tipcomp/tunnel/192.0.2.1-198.51.100.1/use\n\tesp/transport//require",
     ] {
         assert!(said.contains(line), "{line} in {said}");
@@ -113,6 +114,25 @@ fn dump_shows_sas_and_policies_without_keys() {
     assert!(!said.contains(key));
     assert!(!text(&lab(&["dump", "-P", "--config", &a])).contains("state="));
     assert!(!text(&lab(&["dump", "-D", "--config", &a])).contains("spid="));
+}
+
+#[test]
+fn dump_without_anything_to_show_is_a_failure() {
+    let path = folder("nothing").join("flush.conf");
+    let file = path.to_str().expect("a path");
+    let sa = "add 192.0.2.1 192.0.2.2 ah 0x1001 -A hmac-md5 \"sixteen octets!!\";";
+    let cases: &[(&str, &[&str], &str)] = &[
+        ("flush; spdflush;", &[], "has neither SA nor policy"),
+        ("flush; spdflush;", &["-D"], "has no SA"),
+        (sa, &["-P"], "has no policy"),
+    ];
+    for (text_of_file, options, said) in cases {
+        fs::write(&path, text_of_file).expect("a file");
+        let ran = lab(&[&["dump", "--config", file][..], options].concat());
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        assert!(text(&ran).contains(said), "{}", text(&ran));
+    }
+    assert!(lab(&["dump", "--config", file, "-D"]).status.success());
 }
 
 #[test]

@@ -15,10 +15,11 @@ use ipsec_config::setkey::{
 use ipsec_engine::{
     Action, Direction, Mode, PolicyBackend, PolicyDirection, PolicyParams, SaBackend, SaId, SaStatus, TunnelEndpoints,
 };
-use ipsec_packet::{AddressRange, Instant, Seq};
+use ipsec_packet::{AddressRange, Instant, Seq, Upper};
 use zeroize::Zeroizing;
 
 use super::{Databases, Host, Numbers};
+use crate::capture::FileKind;
 
 /// Command line arguments for a setkey.conf file and the properties that it does not specify.
 #[derive(clap::Args)]
@@ -26,6 +27,20 @@ pub struct ConfigArgs {
     /// SAs and policies in the language of setkey(8).
     #[arg(long, value_name = "setkey.conf")]
     config: PathBuf,
+    #[command(flatten)]
+    pub loading: LoadingArgs,
+}
+
+impl ConfigArgs {
+    /// Reads and parses the file.
+    pub fn read(&self) -> Result<Config, Box<dyn Error>> {
+        self.loading.read(&self.config)
+    }
+}
+
+/// Command line arguments for the properties that a setkey.conf file does not specify.
+#[derive(clap::Args)]
+pub struct LoadingArgs {
     /// Truncate HMAC-SHA2-256 to 96 bits, like KAME and Linux PF_KEY.
     #[arg(long)]
     sha256_96: bool,
@@ -34,12 +49,20 @@ pub struct ConfigArgs {
     allow_unauthenticated: bool,
 }
 
-impl ConfigArgs {
-    /// Reads and parses the file.
-    pub fn read(&self) -> Result<Config, Box<dyn Error>> {
-        let sha2_256 = if self.sha256_96 { Sha2256::Bits96 } else { Sha2256::Bits128 };
-        let loading = LoadOptions { sha2_256, without_integrity: self.allow_unauthenticated, ..LoadOptions::RFC };
-        Config::read(&self.config, loading)
+impl LoadingArgs {
+    /// Returns the truncation of HMAC-SHA2-256.
+    pub const fn sha2_256(&self) -> Sha2256 {
+        if self.sha256_96 { Sha2256::Bits96 } else { Sha2256::Bits128 }
+    }
+
+    /// Reads and parses a file.
+    pub fn read(&self, path: &Path) -> Result<Config, Box<dyn Error>> {
+        let loading = LoadOptions {
+            sha2_256: self.sha2_256(),
+            without_integrity: self.allow_unauthenticated,
+            ..LoadOptions::RFC
+        };
+        Config::read(path, loading)
     }
 }
 
@@ -57,8 +80,24 @@ impl Config {
     /// Reads and parses a file.
     pub fn read(path: &Path, loading: LoadOptions) -> Result<Self, Box<dyn Error>> {
         let name = path.display().to_string();
+        if path.is_dir() {
+            return Err(format!("{name}: a directory, expected a file with statements of setkey(8)").into());
+        }
         let text = Zeroizing::new(fs::read(path).map_err(|e| format!("{name}: {e}"))?);
-        Ok(Self { path: Some(path.to_owned()), ..Self::of(&name, text, loading)? })
+        let expected = "statements of setkey(8)";
+        let hint = match FileKind::of(&text[..text.len().min(4096)]) {
+            kind @ (FileKind::EspKeys | FileKind::Xfrm) => {
+                let found = if kind == FileKind::Xfrm { "output of ip-xfrm(8)" } else { "Wireshark's table esp_sa" };
+                Some(format!("expected {expected}, found {found}: `open` and `seal` take it as `--esp-keys`"))
+            }
+            _ if text.trim_ascii().is_empty() => Some(format!("the file is empty: expected {expected}")),
+            kind => kind.as_text(expected),
+        };
+        if let Some(hint) = hint {
+            return Err(format!("{name}: {hint}").into());
+        }
+        let config = Self::of(&name, text, loading).map_err(|e| format!("{e} (`ipsec-lab check` shows the line)"))?;
+        Ok(Self { path: Some(path.to_owned()), ..config })
     }
 
     /// Parses a text. Statements that are skipped are reported on standard error, once.
@@ -84,10 +123,15 @@ impl Config {
                 _ => None,
             };
             if let Some(why) = skipped {
-                eprintln!("{name}: {at}: warning: {why}; statement skipped");
+                noteln!("{name}: {at}: warning: {why}; statement skipped");
             }
         }
         Ok(Self { name: name.to_owned(), path: None, text, loading, directions })
+    }
+
+    /// Returns the name of the file.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the sequence numbers that the keys of the file have used, if it is a file.
@@ -107,6 +151,20 @@ impl Config {
             Some(failed) => Err(failed),
             None => Ok(applied.map_err(|e| format!("{}: {e}", self.name))?),
         }
+    }
+
+    /// Returns the selectors of the first outbound PROTECT policy between networks.
+    pub fn protected_networks(&self) -> Option<(AddressRange, AddressRange)> {
+        let mut statements = Statements::of_bytes(&self.text);
+        while let Ok(Some(statement)) = statements.next() {
+            let (Statement::SpdAdd(policy) | Statement::SpdUpdate(policy)) = statement else { continue };
+            let Ok(policy) = policy.policy() else { continue };
+            let is_protect = matches!(policy.action, Action::Protect(_)) && policy.direction == PolicyDirection::Out;
+            if is_protect && policy.selector.upper == Upper::Any {
+                return Some((policy.selector.source, policy.selector.destination));
+            }
+        }
+        None
     }
 
     /// Returns the SAs of the file with the directions in which its policies use them.
@@ -158,18 +216,18 @@ impl Environment for Loading<'_> {
         match (warning, statement) {
             (Warning::Skipped(_), _) => {}
             (_, Statement::Add(add) | Statement::Update(add)) => {
-                eprintln!("{}: {at}: add {}: warning: {warning}", self.config.name, add.id);
+                noteln!("{}: {at}: add {}: warning: {warning}", self.config.name, add.id);
             }
-            _ => eprintln!("{}: {at}: {statement} warning: {warning}", self.config.name),
+            _ => noteln!("{}: {at}: {statement} warning: {warning}", self.config.name),
         }
     }
 
     fn show(&mut self, shown: Shown<'_>) {
         match shown {
-            Shown::Sa(sa) => println!("{}", DumpSa { sa, now: self.now, start: self.start }),
-            Shown::Policy(id, policy) => println!("{}", DumpPolicy { id, policy }),
-            Shown::NoSa => println!("No SAD entries."),
-            Shown::NoPolicy => println!("No SPD entries."),
+            Shown::Sa(sa) => sayln!("{}", DumpSa { sa, now: self.now, start: self.start }),
+            Shown::Policy(id, policy) => sayln!("{}", DumpPolicy { id, policy }),
+            Shown::NoSa => sayln!("No SAD entries."),
+            Shown::NoPolicy => sayln!("No SPD entries."),
             _ => {}
         }
     }
@@ -261,7 +319,7 @@ impl Directions {
         self.between.entry(ends).or_default().serve(direction);
     }
 
-    /// Returns the directions of an SA. An SA that no policy uses is inbound, as nothing would be sent with it.
+    /// Returns the directions of an SA. An SA that no policy uses is inbound, as no packet would be sent with it.
     fn of_sa(&self, sa: &SaSpec) -> SaDirections {
         let ends @ (source, destination) = (sa.source.0, sa.destination.0);
         let mut served = self.between.get(&ends).copied().unwrap_or_default();
@@ -296,10 +354,10 @@ pub fn print_sas(host: &Host, now: Instant) {
     let mut is_empty = true;
     SaBackend::dump(&*host.engine, &mut |sa: &SaStatus| {
         is_empty = false;
-        println!("{}", DumpSa { sa, now, start: host.start });
+        sayln!("{}", DumpSa { sa, now, start: host.start });
     });
     if is_empty {
-        println!("No SAD entries.");
+        sayln!("No SAD entries.");
     }
 }
 
@@ -308,9 +366,9 @@ pub fn print_policies(engine: &Databases) {
     let mut is_empty = true;
     PolicyBackend::dump_policies(engine, &mut |id, policy: &PolicyParams| {
         is_empty = false;
-        println!("{}", DumpPolicy { id, policy });
+        sayln!("{}", DumpPolicy { id, policy });
     });
     if is_empty {
-        println!("No SPD entries.");
+        sayln!("No SPD entries.");
     }
 }

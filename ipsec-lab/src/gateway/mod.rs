@@ -3,7 +3,11 @@
 mod config;
 mod dump;
 mod offline;
+mod outcome;
+mod packet_log;
+mod packets;
 mod sequence_file;
+mod wire_header;
 
 use std::error::Error;
 use std::time::Duration;
@@ -15,10 +19,12 @@ use ipsec_packet::{Instant, PacketBuf};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-pub use config::{Config, ConfigArgs, print_sas};
+pub use config::{Config, ConfigArgs, LoadingArgs, print_sas};
 pub use dump::{Args as DumpArgs, run as dump};
-pub use offline::{Args as OfflineArgs, open, seal};
+pub use offline::{OpenArgs, SealArgs, open, seal};
+pub use outcome::{Outcome, PacketResult};
 pub use sequence_file::Numbers;
+pub use wire_header::WireHeader;
 
 /// Engine of a host.
 pub type Databases = HeapEngine<AnyAlgorithms>;
@@ -27,9 +33,9 @@ pub type Databases = HeapEngine<AnyAlgorithms>;
 const CAPACITY: Capacity = Capacity { sas: 1 << 17, policies: 1 << 17, flows: 1 << 10 };
 
 /// Headroom in front of each packet for the headers of its policy, in octets.
-const HEADROOM: usize = 512;
-/// Tailroom behind each packet, for IPComp, in octets.
-const TAILROOM: usize = 65536 + 512;
+pub const HEADROOM: usize = 512;
+/// Tailroom after each packet, for IPComp, in octets.
+pub const TAILROOM: usize = 65536 + 512;
 
 /// Host or security gateway.
 pub struct Host {
@@ -81,33 +87,4 @@ fn in_buffer<T>(buffer: &mut Vec<u8>, packet: &[u8], work: impl FnOnce(&mut Pack
     let mut work_on = PacketBuf::with_headroom(buffer, HEADROOM, packet.len()).expect("the buffer is large enough");
     let action = work(&mut work_on);
     (action, work_on.data().to_vec())
-}
-
-/// Result of a packet in either direction, for counting.
-pub struct Outcome {
-    /// Name of the result; of a discarded packet, that of its counter.
-    pub name: &'static str,
-    /// Set if the packet is sent or delivered.
-    pub passes: bool,
-}
-
-impl From<OutboundAction> for Outcome {
-    fn from(action: OutboundAction) -> Self {
-        match action {
-            OutboundAction::Send => Self { name: "protected", passes: true },
-            OutboundAction::Bypass => Self { name: "bypassed", passes: true },
-            OutboundAction::Acquire(_) => Self { name: "acquire pending", passes: false },
-            OutboundAction::Discard(reason) => Self { name: reason.counter().name(), passes: false },
-        }
-    }
-}
-
-impl From<InboundAction> for Outcome {
-    fn from(action: InboundAction) -> Self {
-        match action {
-            InboundAction::Deliver { .. } => Self { name: "opened", passes: true },
-            InboundAction::Bypass => Self { name: "bypassed", passes: true },
-            InboundAction::Discard(reason) => Self { name: reason.counter().name(), passes: false },
-        }
-    }
 }

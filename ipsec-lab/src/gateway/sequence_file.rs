@@ -26,7 +26,7 @@ const PER_PACKET: u64 = 16;
 
 /// Sequence numbers that SAs have used before this run.
 pub enum Numbers {
-    /// The keys were created for this run, or nothing is sealed in it.
+    /// The keys were created for this run, or no packet is sealed in it.
     New,
     /// The numbers are stored beside this configuration, and no SA has needed them yet.
     Unopened(PathBuf),
@@ -62,13 +62,36 @@ impl Numbers {
 
     /// Returns the last number that an SA has used.
     pub fn last(&mut self, id: &SaSpec) -> Result<Seq, Box<dyn Error>> {
+        Ok(Seq::new(self.last_of(&name(id))?))
+    }
+
+    /// Returns the last number that the SA with this name in the file has used.
+    pub fn last_of(&mut self, name: &str) -> Result<u64, Box<dyn Error>> {
         if let Self::Unopened(config) = self {
             *self = Self::SequenceFile(SequenceFile::open(config)?);
         }
-        Ok(Seq::new(match self {
+        Ok(match self {
             Self::New | Self::Unopened(_) => 0,
-            Self::SequenceFile(kept) => kept.last.get(&name(id)).copied().unwrap_or(0),
-        }))
+            Self::SequenceFile(kept) => kept.last.get(name).copied().unwrap_or(0),
+        })
+    }
+
+    /// Stores numbers ahead for the SA with this name, which has used the number `used`.
+    pub fn reserve(&mut self, name: &str, used: u64, width: SeqWidth) -> Result<(), Box<dyn Error>> {
+        let Self::SequenceFile(kept) = self else { return Ok(()) };
+        let last = kept.last.entry(name.to_owned()).or_default();
+        if used.saturating_add(PER_PACKET).min(width.last()) <= *last {
+            return Ok(());
+        }
+        *last = used.saturating_add(AHEAD).min(width.last());
+        kept.write()
+    }
+
+    /// Stores the numbers that SAs have used by their names, at the end of a run.
+    pub fn store<'n>(&mut self, used: impl Iterator<Item = (&'n str, u64)>) -> Result<(), Box<dyn Error>> {
+        let Self::SequenceFile(kept) = self else { return Ok(()) };
+        kept.last.extend(used.map(|(name, used)| (name.to_owned(), used)));
+        kept.write()
     }
 
     /// Registers an outbound SA whose nonce contains the sequence number.
