@@ -1,6 +1,6 @@
 //! Records of types `ike-flow` and `ike-conversation`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ike_codec::{Chain, Header, Message, PayloadKind};
 use ike_v1::{
@@ -117,7 +117,10 @@ fn conversation_message(sessions: &mut Sessions, message: &ConversationMessage) 
     if message.from_ == "responder" {
         ends.reverse();
     }
-    let opened = sessions.see(&Found { frame: 0, ends: Some((ends[0], ends[1])), message: message.wire.to_vec() });
+    let ends = ends.map(|address| SocketAddr::new(address, 500));
+    let found =
+        Found { frame: 0, time: None, cut: None, ends: Some((ends[0], ends[1])), message: message.wire.to_vec() };
+    let opened = sessions.see(&found);
     if let Some(why) = opened.closed {
         return Err(Failure::new("a message that is opened", why));
     }

@@ -12,7 +12,7 @@ use test_vectors::{Expected, IpcompRecord, to_hex};
 use super::sa::With;
 use super::{Failure, sa};
 
-/// Size of a buffer for the largest IP packet with work space for another one behind it.
+/// Size of a buffer for the largest IP packet with work space for another one after it.
 const ROOM: usize = 2 * 65536;
 
 /// Decompresses the wire packet, and compresses and decompresses the plain one.
@@ -21,7 +21,10 @@ pub fn check(record: &IpcompRecord) -> Result<(), Failure> {
         return Err(Failure::new("a known algorithm", &record.algorithm));
     }
     match (record.expected, open(record)) {
-        (Expected::Any, _) | (Expected::Reject, Err(_)) => return Ok(()),
+        (Expected::Any, _) => return Ok(()),
+        (Expected::Reject, Err(reason)) => {
+            return super::refused(record.expected_reason.as_deref(), &reason.to_string());
+        }
         (Expected::Reject, Ok(packet)) => {
             return Err(Failure::new("reject", format!("{} octets delivered", packet.len())));
         }
@@ -77,7 +80,7 @@ fn there_and_back(record: &IpcompRecord) -> Result<Result<(), Failure>, Box<dyn 
         packet.data_mut()[place.next_header_at] = IpProto::IPCOMP.0;
         set_length(packet.data_mut())?;
         if record.compressible == Some(false) {
-            return Ok(Err(Failure::new("uncompressed", format!("compressed behind {} octets", place.at))));
+            return Ok(Err(Failure::new("uncompressed", format!("compressed after {} octets", place.at))));
         }
         if packet.len() >= plain.len() {
             return Ok(Err(Failure::new("a smaller packet", format!("{} octets for {}", packet.len(), plain.len()))));

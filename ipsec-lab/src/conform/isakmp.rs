@@ -13,11 +13,12 @@ pub fn check(record: &IsakmpRecord) -> Result<(), Failure> {
     if let Some(datagram) = &record.udp_payload {
         let framed = unframe_udp(Port::NatTraversal, datagram);
         if framed != Datagram::Ike(&record.hex) {
-            return Err(Failure::new("an IKE message behind the marker", format!("{framed:?}")));
+            return Err(Failure::new("an IKE message after the marker", format!("{framed:?}")));
         }
     }
     let message = match (record.expected, Message::parse(&record.hex)) {
-        (Expected::Reject, Err(_)) | (Expected::Any, Err(_)) => return Ok(()),
+        (Expected::Reject, Err(e)) => return super::refused(record.expected_reason.as_deref(), &e.to_string()),
+        (Expected::Any, Err(_)) => return Ok(()),
         (Expected::Reject, Ok(_)) => return Err(Failure::new("reject", "accept")),
         (Expected::Accept, Err(e)) => return Err(Failure::new("accept", e)),
         (_, Ok(message)) => message,
@@ -38,7 +39,8 @@ pub fn check(record: &IsakmpRecord) -> Result<(), Failure> {
 /// Parses arbitrary octets. An accepted message must be written again unchanged.
 pub fn check_bytes(record: &IsakmpBytesRecord) -> Result<(), Failure> {
     match (record.expected, Message::parse(&record.hex)) {
-        (Expected::Reject | Expected::Any, Err(_)) => Ok(()),
+        (Expected::Reject, Err(e)) => super::refused(record.expected_reason.as_deref(), &e.to_string()),
+        (Expected::Any, Err(_)) => Ok(()),
         (Expected::Reject, Ok(_)) => Err(Failure::new("reject", "accept")),
         (Expected::Accept, Err(e)) => Err(Failure::new("accept", e)),
         (Expected::Accept | Expected::Any, Ok(message)) => round_trip(&message, &record.hex),
@@ -51,7 +53,8 @@ pub fn check_fragments(record: &IsakmpFragmentsRecord) -> Result<(), Failure> {
     let reversed: Vec<&[u8]> = in_order.iter().rev().copied().collect();
     for order in [in_order, reversed] {
         match (record.expected, reassemble(&order, record.fragment_id)) {
-            (Expected::Reject | Expected::Any, Err(_)) => {}
+            (Expected::Reject, Err(problem)) => super::refused(record.expected_reason.as_deref(), &problem)?,
+            (Expected::Any, Err(_)) => {}
             (Expected::Reject, Ok(_)) => return Err(Failure::new("reject", "accept")),
             (Expected::Accept, Err(problem)) => return Err(Failure::new("accept", problem)),
             (_, Ok(message)) if message == *record.reassembled => {}

@@ -40,7 +40,8 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
     }
 }
 
-/// Creates the window of a receiver that has received nothing; for extended sequence numbers the high half is known.
+/// Creates the window of a receiver that has not received a packet; for extended sequence numbers the high half is
+/// known.
 fn window(record: &PacketRecord) -> ReplayWindow {
     match (record.sa.esn, record.seq_high) {
         (true, Some(high)) => ReplayWindow::starting_at(Seq::new(u64::from(high) << 32)),
@@ -51,7 +52,8 @@ fn window(record: &PacketRecord) -> ReplayWindow {
 /// Compares the delivered packet with the record.
 pub fn judge(record: &PacketRecord, delivered: Result<Vec<u8>, String>) -> Result<(), Failure> {
     match (record.expected, delivered) {
-        (Expected::Any, _) | (Expected::Reject, Err(_)) => Ok(()),
+        (Expected::Any, _) => Ok(()),
+        (Expected::Reject, Err(reason)) => super::refused(record.expected_reason.as_deref(), &reason),
         (Expected::Reject, Ok(packet)) => Err(Failure::new("reject", format!("{} octets delivered", packet.len()))),
         (Expected::Accept, Err(refused)) => Err(Failure::new("accept", refused)),
         (Expected::Accept, Ok(packet)) => match &record.plain_packet {

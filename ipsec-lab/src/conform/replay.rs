@@ -45,7 +45,9 @@ fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Fa
         let received = receiver.open_captured(&mut packet, None);
         let at = format!("packet {number}, number {}", sent.seq);
         match (sent.expected, received) {
-            (Expected::Any, _) | (Expected::Reject, Err(_)) => {}
+            (Expected::Any, _) => {}
+            (Expected::Reject, Err(reason)) => super::refused(sent.expected_reason.as_deref(), &reason.to_string())
+                .map_err(|failure| Failure::new(format!("{at}: {}", failure.expected), failure.got))?,
             (Expected::Accept, Ok(_)) if packet.data() == &*sent.plain_packet => {}
             (Expected::Accept, Ok(_)) => {
                 return Err(Failure::new(format!("{at}: {}", to_hex(&sent.plain_packet)), to_hex(packet.data())));
