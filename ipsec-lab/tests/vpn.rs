@@ -21,6 +21,11 @@ fn every_variant_delivers_exactly_the_packets_that_entered() {
     let variants: &[(&str, &[&str])] = &[
         ("plain", &[]),
         ("no-attack", &["--attack", "false"]),
+        ("gif", &["--gif"]),
+        ("net", &["--net", "10.1.0.0/16", "172.16.4.0/26"]),
+        ("net-nat", &["--net", "10.1.0.0/16", "10.2.0.0/16", "--nat"]),
+        ("net-v6", &["--net", "2001:db8:1::/64", "2001:db8:2::/64", "--mode", "transport"]),
+        ("net-beet", &["--net", "10.1.0.0/16", "10.2.0.0/16", "--mode", "beet"]),
         ("transport", &["--mode", "transport"]),
         ("beet", &["--mode", "beet"]),
         ("nat", &["--nat"]),
@@ -70,7 +75,7 @@ fn nat_in_transport_mode_changes_addresses_and_keeps_checksums_valid() {
 }
 
 #[test]
-fn no_cleartext_packet_is_on_the_wire() {
+fn no_cleartext_packet_is_sent() {
     for (name, args) in
         [("hidden", &[][..]), ("hidden-t", &["--mode", "transport"]), ("hidden-b", &["--mode", "beet", "--nat"])]
     {
@@ -98,6 +103,71 @@ fn injected_packets_are_counted_by_reason() {
     let injected = packets_of_capture(&out.join("attack.pcap")).len();
     assert!(injected > 20 && text.contains(&format!("{injected} packets injected")), "{injected} in {text}");
     assert!(text.contains("    0 of them delivered"), "{text}");
+}
+
+#[test]
+fn default_policy_is_esp_tunnel_between_the_networks() {
+    let (_, out) = vpn("default", &["--net", "10.1.0.0/16", "10.2.0.0/16"]);
+    let text = std::fs::read_to_string(out.join("gateway-a.conf")).expect("a file");
+    let policy = "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;";
+    assert!(text.contains(policy), "{text}");
+    for packet in packets_of_capture(&out.join("lan-a.pcap")) {
+        let ends = (&packet[12..14], &packet[16..18]);
+        assert!(matches!(ends, ([10, 1], [10, 2]) | ([10, 2], [10, 1])), "{ends:?}");
+    }
+    // The same files, given as configurations, join the networks of their policies.
+    let files = ["gateway-a.conf", "gateway-b.conf"].map(|name| out.join(name).to_str().expect("a path").to_owned());
+    let (ran, again) = vpn("configs", &["--configs", &files[0], &files[1]]);
+    assert!(ran.status.success());
+    assert_eq!(packets_of_capture(&again.join("lan-a.pcap")), packets_of_capture(&out.join("lan-a.pcap")));
+    let (_, gif) = vpn("gif-policy", &["--gif"]);
+    assert!(std::fs::read_to_string(gif.join("gateway-a.conf")).expect("a file").contains("ipencap -P out"));
+}
+
+#[test]
+fn output_begins_with_an_explanation_and_ends_with_the_command_of_wireshark() {
+    let (ran, out) = vpn("explained", &[]);
+    let text = String::from_utf8(ran.stdout).expect("text");
+    let lines: Vec<_> = text.lines().collect();
+    for (line, parts) in [
+        (
+            0,
+            &["Gateway A (192.0.2.1)", "192.168.1.0/24 to 192.168.2.0/24", "gateway B (198.51.100.1)", "esp/tunnel"][..],
+        ),
+        (1, &["lan-a.pcap", "wan.pcap", "lan-b.pcap"]),
+        (2, &["attack.pcap", "have to be refused"]),
+        (3, &[]),
+    ] {
+        assert!(parts.iter().all(|part| lines[line].contains(part)), "{}", lines[line]);
+    }
+    let folder = out.to_str().expect("a path");
+    let command = format!(
+        "WIRESHARK_CONFIG_DIR={folder} wireshark -o esp.enable_encryption_decode:TRUE -o \
+         esp.enable_authentication_check:TRUE -r {folder}/wan.pcap"
+    );
+    assert_eq!(lines.last(), Some(&command.as_str()));
+    // With a space in the path, the words are quoted.
+    let (ran, _) = vpn("with space", &[]);
+    assert!(String::from_utf8_lossy(&ran.stdout).contains("with space'/wan.pcap"));
+}
+
+#[test]
+fn networks_that_cannot_be_joined_are_refused() {
+    for (a, b, reason) in [
+        ("10.1.0.0/16", "10.1.2.0/24", "overlap"),
+        ("10.1.0.0/16", "fd00::/64", "two IP versions"),
+        ("10.1.0.0", "10.2.0.0/16", "expected ADDRESS/LENGTH"),
+        ("10.1.0.1/16", "10.2.0.0/16", "bits behind the prefix length"),
+    ] {
+        let (ran, _) = vpn("refused-net", &["--net", a, b]);
+        assert_eq!(ran.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&ran.stderr).contains(reason), "{reason}: {ran:?}");
+    }
+    // A capture of other networks is no traffic.
+    let lan = concat!(env!("CARGO_MANIFEST_DIR"), "/data/lan.pcap");
+    let (ran, _) = vpn("other-net", &["--net", "10.1.0.0/16", "10.2.0.0/16", "--lan", lan]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("name the networks of the capture with --net"));
 }
 
 #[test]

@@ -13,19 +13,25 @@ use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirec
 
 use crate::gateway::{Config, ConfigArgs, Host, Outcome};
 pub use echo::Echo;
-use wire::Wire;
+use wire::{Arrival, Wire};
 
 /// Ping a host through IPsec in user space.
 ///
 /// Sends echo requests through the policies and SAs of the file over raw sockets (ESP, AH, IPComp, IP in IP, or
 /// UDP), decapsulates the replies, and prints them like ping. Echo requests of the peer that match their policy are
 /// answered. Requires root, and no SAs of the kernel between the two hosts.
+///
+/// Exit status: 0 if every request was answered, 1 if not, 2 for errors.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Address to ping
+    /// Address to ping; host names are not resolved.
+    #[arg(value_parser = address)]
     address: IpAddr,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Use the file as the peer does: its outbound policies and SAs become inbound.
+    #[arg(long)]
+    mirror: bool,
     /// Number of echo requests.
     #[arg(long, short, default_value_t = 4)]
     count: u16,
@@ -33,7 +39,7 @@ pub struct Args {
     #[arg(long, short, default_value_t = 56)]
     size: u16,
     /// Source address: an address of this host, or of a network that a policy protects.
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     source: Option<IpAddr>,
     /// Interval between requests in milliseconds.
     #[arg(long, default_value_t = 200)]
@@ -41,9 +47,13 @@ pub struct Args {
     /// Time to wait for the last reply in milliseconds, during which requests of the peer are answered.
     #[arg(long, default_value_t = 1000)]
     wait: u64,
-    /// Number of requests of the peer after which the command does not wait any longer, if it has received every reply.
+    /// Number of requests of the peer after which the command ends, if it has received every reply.
     #[arg(long)]
     answers: Option<u64>,
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an IP address, as in 192.0.2.1 (host names are not resolved)".to_owned())
 }
 
 /// Runs the command.
@@ -51,7 +61,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let config = args.config.read()?;
     let mut endpoint = Endpoint::new(args, &config)?;
-    println!("PING {} from {}: {} data bytes", args.address, endpoint.source, args.size);
+    sayln!("PING {} from {}: {} data bytes", args.address, endpoint.source, args.size);
     for number in 1..=args.count {
         endpoint.request(number)?;
         endpoint.listen(Duration::from_millis(args.interval))?;
@@ -84,7 +94,7 @@ impl<'a> Endpoint<'a> {
         let (mut host, started) = (Host::with_entropy(), Instant::now());
         host.numbers = config.numbers()?;
         host.start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        config.load(&mut host, ipsec_packet::Instant::ZERO, false)?;
+        config.load(&mut host, ipsec_packet::Instant::ZERO, args.mirror)?;
         let source = match args.source {
             Some(source) => source,
             None => source_for(&host, args.address)?,
@@ -118,29 +128,23 @@ impl<'a> Endpoint<'a> {
         let request = Echo::request(self.source, self.args.address, self.id, number, self.args.size);
         let packet = request.packet()?;
         self.sent.insert(number, Instant::now());
-        if self.send(&packet)? {
-            self.transmitted += 1;
-        } else {
-            println!("icmp_seq={number}: not sent");
+        match self.send(&packet)? {
+            None => self.transmitted += 1,
+            Some(why) => sayln!("icmp_seq={number}: not sent: {why}"),
         }
         Ok(())
     }
 
-    /// Sends a packet according to its policy. Returns whether it was sent.
-    fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
-        match self.host.send(self.now(), packet)? {
-            (OutboundAction::Send, protected) => {
-                if let Err(e) = self.wire.send(&protected) {
-                    self.count_dropped(format!("not sent: {e}"));
-                    return Ok(false);
-                }
-            }
-            (refused, _) => {
-                self.count_dropped(format!("not sent: {}", reason(refused)));
-                return Ok(false);
-            }
+    /// Sends a packet according to its policy. Returns the reason if it was not sent.
+    fn send(&mut self, packet: &[u8]) -> Result<Option<String>, Box<dyn Error>> {
+        let why = match self.host.send(self.now(), packet)? {
+            (OutboundAction::Send, protected) => self.wire.send(&protected).err().map(|e| e.to_string()),
+            (refused, _) => Some(reason(refused)),
+        };
+        if let Some(why) = &why {
+            self.count_dropped(format!("not sent: {why}"));
         }
-        Ok(true)
+        Ok(why)
     }
 
     /// Processes received packets for this time, or until the last one that is expected.
@@ -150,8 +154,8 @@ impl<'a> Endpoint<'a> {
             if self.is_complete() {
                 break;
             }
-            for packet in self.wire.receive(left)? {
-                self.take(&packet)?;
+            for arrival in self.wire.receive(left)? {
+                self.take(&arrival)?;
             }
         }
         Ok(())
@@ -162,22 +166,22 @@ impl<'a> Endpoint<'a> {
         self.received >= u64::from(self.args.count) && self.args.answers.is_some_and(|count| self.answered >= count)
     }
 
-    fn take(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
-        let octets = packet.len();
-        match self.host.receive(self.now(), packet) {
-            (InboundAction::Deliver { .. }, opened) => self.deliver(&opened),
+    fn take(&mut self, arrival: &Arrival) -> Result<(), Box<dyn Error>> {
+        let octets = arrival.packet.len();
+        match self.host.receive(self.now(), &arrival.packet) {
+            (InboundAction::Deliver { .. }, opened) => self.deliver(&opened, arrival.time),
             // Packets of this host are received on the loopback interface, and cleartext packets of others are
             // ignored.
             (InboundAction::Bypass, _) => Ok(()),
             (InboundAction::Discard(reason), _) => {
-                println!("{octets} bytes dropped: {reason}");
+                sayln!("{octets} bytes dropped: {reason}");
                 self.count_dropped(reason.to_string());
                 Ok(())
             }
         }
     }
 
-    fn deliver(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
+    fn deliver(&mut self, packet: &[u8], arrived: Instant) -> Result<(), Box<dyn Error>> {
         let Some(echo) = Echo::read(packet) else {
             self.count_dropped("not an echo message".to_owned());
             return Ok(());
@@ -191,9 +195,9 @@ impl<'a> Endpoint<'a> {
         match asked {
             Some(sent) if echo.payload == echo::payload(self.args.size) => {
                 self.received += 1;
-                let time = sent.elapsed().as_secs_f64() * 1000.0;
+                let time = arrived.saturating_duration_since(sent).as_secs_f64() * 1000.0;
                 let (octets, from) = (echo.payload.len() + 8, echo.source);
-                println!("{octets} bytes from {from}: icmp_seq={} ttl={} time={time:.3} ms", echo.number, echo.hops);
+                sayln!("{octets} bytes from {from}: icmp_seq={} ttl={} time={time:.3} ms", echo.number, echo.hops);
             }
             Some(_) => self.count_dropped("reply with a different payload".to_owned()),
             None => self.count_dropped("unexpected reply".to_owned()),
@@ -206,14 +210,14 @@ impl<'a> Endpoint<'a> {
     }
 
     fn print_statistics(&self) -> ExitCode {
-        println!("\n--- {} ping statistics ---", self.args.address);
+        sayln!("\n--- {} ping statistics ---", self.args.address);
         let lost = (self.transmitted - self.received.min(self.transmitted)) * 100;
         let lost = lost.checked_div(self.transmitted).unwrap_or(100);
-        println!("{} packets transmitted, {} received, {lost}% packet loss", self.transmitted, self.received);
+        sayln!("{} packets transmitted, {} received, {lost}% packet loss", self.transmitted, self.received);
         if self.answered > 0 {
-            println!("{} echo requests answered", self.answered);
+            sayln!("{} echo requests answered", self.answered);
         }
-        self.dropped.iter().for_each(|(reason, count)| println!("{count:8} {reason}"));
+        self.dropped.iter().for_each(|(reason, count)| sayln!("{count:8} {reason}"));
         if self.received > 0 && self.received == u64::from(self.args.count) {
             ExitCode::SUCCESS
         } else {
@@ -222,11 +226,16 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// Returns why a packet was not sent protected.
+/// Returns the reason why a packet was not protected.
 fn reason(action: OutboundAction) -> String {
     match action {
         OutboundAction::Discard(reason) => reason.to_string(),
-        other => Outcome::from(other).name.to_owned(),
+        // This command sends no cleartext.
+        OutboundAction::Bypass => "no PROTECT policy for its addresses: compare --source with `dump -P`".to_owned(),
+        other => {
+            let outcome = Outcome::from(other);
+            outcome.reason.unwrap_or_else(|| outcome.name.to_owned())
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ipsec_packet::{Ip, IpProto, Ipv4Header, Ipv6Header};
@@ -14,8 +16,9 @@ use zerocopy::IntoBytes;
 pub struct Wire {
     local: IpAddr,
     out: Socket,
-    /// One socket for each protocol, and one for each local UDP port of ESP in UDP.
-    incoming: Vec<(Source, UdpSocket)>,
+    /// Packets of the sockets: one for each protocol, and one for each local UDP port of ESP in UDP. Each is received by
+    /// a thread of its own, so that the time of a packet is that of its arrival.
+    incoming: Receiver<io::Result<Datagram>>,
 }
 
 /// Protocol number of raw sockets that send packets with their IP header.
@@ -28,8 +31,24 @@ enum Source {
     Udp(u16),
 }
 
-/// Longest time that one socket is polled before the next one.
-const TURN: Duration = Duration::from_millis(1);
+/// Data of a socket with its sender and the time of its arrival.
+struct Datagram {
+    source: Source,
+    from: SocketAddr,
+    octets: Vec<u8>,
+    time: Instant,
+}
+
+/// Received IP packet with the time of its arrival.
+pub struct Arrival {
+    /// Time at which the socket was read.
+    pub time: Instant,
+    /// Packet.
+    pub packet: Vec<u8>,
+}
+
+/// Largest datagram.
+const MAX_DATAGRAM: usize = 65536;
 
 impl Wire {
     /// Opens the sockets. While they are open, the kernel does not report these protocols as unreachable.
@@ -38,7 +57,9 @@ impl Wire {
         let raw = |proto: i32| {
             let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(proto)));
             socket.map_err(|e| match e.kind() {
-                ErrorKind::PermissionDenied => "raw sockets need root".to_owned(),
+                ErrorKind::PermissionDenied => {
+                    "raw sockets need root or CAP_NET_RAW: run the command with sudo".to_owned()
+                }
                 _ => format!("raw socket: {e}"),
             })
         };
@@ -57,10 +78,13 @@ impl Wire {
             let socket = UdpSocket::bind((local, port)).map_err(|e| format!("UDP port {port}: {e}"))?;
             incoming.push((Source::Udp(port), socket));
         }
-        for (_, socket) in &incoming {
-            socket.set_read_timeout(Some(TURN))?;
+        let (sender, receiver) = mpsc::channel();
+        for (source, socket) in incoming {
+            let sender = sender.clone();
+            // The threads end with the process, or when the receiver is dropped.
+            thread::Builder::new().spawn(move || forward(source, &socket, &sender))?;
         }
-        Ok(Self { local, out, incoming })
+        Ok(Self { local, out, incoming: receiver })
     }
 
     /// Sends an IP packet.
@@ -71,19 +95,16 @@ impl Wire {
     }
 
     /// Returns the received IP packets as soon as there is one; none after the time.
-    #[allow(clippy::disallowed_methods)] // it has to wait
-    pub fn receive(&self, time: Duration) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
-        let end = Instant::now() + time;
+    pub fn receive(&self, time: Duration) -> Result<Vec<Arrival>, Box<dyn Error>> {
+        let first = match self.incoming.recv_timeout(time) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => return Ok(Vec::new()),
+            Err(RecvTimeoutError::Disconnected) => return Err("every socket is closed".into()),
+        };
         let mut packets = Vec::new();
-        let mut buffer = vec![0; 65536];
-        while packets.is_empty() && Instant::now() < end {
-            for (source, socket) in &self.incoming {
-                match socket.recv_from(&mut buffer) {
-                    Ok((octets, from)) => packets.extend(self.whole(*source, from, &buffer[..octets])?),
-                    Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                    Err(e) => return Err(e.into()),
-                }
-            }
+        for datagram in std::iter::once(first).chain(self.incoming.try_iter()) {
+            let Datagram { source, from, octets, time } = datagram?;
+            packets.extend(self.whole(source, from, &octets)?.map(|packet| Arrival { time, packet }));
         }
         Ok(packets)
     }
@@ -115,5 +136,26 @@ impl Wire {
             }
             _ => None,
         })
+    }
+}
+
+/// Sends what a socket receives to the channel, until an error or until the channel is closed.
+#[allow(clippy::disallowed_methods)] // the time of arrival
+fn forward(source: Source, socket: &UdpSocket, sender: &Sender<io::Result<Datagram>>) {
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let received = match socket.recv_from(&mut buffer) {
+            Ok((octets, from)) => {
+                Ok(Datagram { source, from, octets: buffer[..octets].to_vec(), time: Instant::now() })
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            // An ICMP error for an earlier packet.
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable) => continue,
+            Err(e) => Err(e),
+        };
+        let has_failed = received.is_err();
+        if sender.send(received).is_err() || has_failed {
+            return;
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! Attacker on the wire who replays, alters and truncates packets.
+//! Attacker on the path who replays, alters and truncates packets.
 
 use ipsec_packet::{IpProto, UDP_HEADER, find_header, set_length};
 
-/// State and counters of the attacker, who sees every packet and injects others.
+/// State and counters of the attacker, who receives a copy of every packet and injects others.
 #[derive(Default)]
 pub struct Attacker {
     seen: usize,
@@ -15,11 +15,11 @@ pub struct Attacker {
     pub cut: u64,
 }
 
-/// One of this many packets is attacked, each time in another way.
+/// One of this many packets is attacked; the attacks alternate.
 const EVERY: usize = 3;
 
 impl Attacker {
-    /// Observes a genuine packet and returns the packets to inject before and after it.
+    /// Observes an authentic packet and returns the packets to inject before and after it.
     pub fn watch(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         self.seen += 1;
         if self.first.is_empty() {

@@ -11,14 +11,15 @@ use test_vectors::to_hex;
 use zeroize::Zeroizing;
 
 use super::nat::Nat;
+use super::networks::Networks;
 use crate::suites::{Keys, SuiteName};
 
 /// Options that determine the headers on the wire.
 pub struct Layout {
     /// Mode of the SAs.
     pub mode: WireMode,
-    /// Set for IPv6 networks and gateways.
-    pub ipv6: bool,
+    /// Networks behind the gateways, which have addresses of the same IP version.
+    pub networks: Networks,
     /// Protocols that protect the packets.
     pub proto: Proto,
     /// Set for a NAT in front of gateway A.
@@ -56,7 +57,6 @@ pub enum WireMode {
 struct Addresses {
     gateways: (IpAddr, IpAddr),
     hosts: (IpAddr, IpAddr),
-    networks: (&'static str, &'static str),
     /// Address of gateway A behind the NAT.
     behind_nat: IpAddr,
 }
@@ -64,7 +64,6 @@ struct Addresses {
 const V4: Addresses = Addresses {
     gateways: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1))),
     hosts: (IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10)), IpAddr::V4(Ipv4Addr::new(192, 168, 2, 20))),
-    networks: ("192.168.1.0/24", "192.168.2.0/24"),
     behind_nat: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
 };
 const V6: Addresses = Addresses {
@@ -76,7 +75,6 @@ const V6: Addresses = Addresses {
         IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 0x10)),
         IpAddr::V6(Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x20)),
     ),
-    networks: ("fd00:1::/64", "fd00:2::/64"),
     behind_nat: IpAddr::V6(Ipv6Addr::new(0xfd00, 0xa, 0, 0, 0, 0, 0, 2)),
 };
 
@@ -108,7 +106,9 @@ pub fn texts(layout: &Layout, suite: &SuiteName, rng: &mut impl Rng) -> Result<T
     if layout.proto != Proto::Esp && suite.integrity == IntegrityAlgorithm::None {
         return Err("AH needs a suite with an integrity algorithm of its own, such as aes128-sha1".into());
     }
-    let known = if layout.ipv6 { V6 } else { V4 };
+    let mut known = if layout.networks.is_v6() { V6 } else { V4 };
+    let Networks { a: net_a, b: net_b } = layout.networks;
+    known.hosts = (net_a.host_like(known.hosts.0), net_b.host_like(known.hosts.1));
     let between_hosts = layout.mode == WireMode::Transport;
     let (mut end_a, end_b) = if between_hosts { known.hosts } else { known.gateways };
     let seen_a = if layout.nat { known.gateways.0 } else { end_a };
@@ -116,7 +116,7 @@ pub fn texts(layout: &Layout, suite: &SuiteName, rng: &mut impl Rng) -> Result<T
         end_a = known.behind_nat;
     }
     let selectors = |a: IpAddr| match layout.mode {
-        WireMode::Tunnel => (known.networks.0.to_owned(), known.networks.1.to_owned()),
+        WireMode::Tunnel => (net_a.to_string(), net_b.to_string()),
         WireMode::Transport => (a.to_string(), end_b.to_string()),
         WireMode::Beet => (known.hosts.0.to_string(), known.hosts.1.to_string()),
     };

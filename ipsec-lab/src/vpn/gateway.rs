@@ -5,7 +5,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipsec_engine::{Direction, InboundAction, OutboundAction, PolicyDirection, Transform};
+use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection, Transform};
 use ipsec_packet::{HopLimitPolicy, Instant, Ip, IpProto, OuterFields, PacketBuf, Tunnel, TunnelError, Upper};
 use rand::rngs::StdRng;
 
@@ -23,7 +23,7 @@ pub struct Gateway {
     identification: u16,
 }
 
-/// Result of a packet from the wire.
+/// Result of a received packet.
 pub enum Received {
     /// IP packet for the network behind the gateway.
     Packet(Vec<u8>),
@@ -58,7 +58,7 @@ impl Gateway {
         })
     }
 
-    /// Decapsulates a packet from the wire.
+    /// Decapsulates a received packet.
     pub fn receive(&mut self, time: Duration, packet: &[u8]) -> Received {
         match (self.host.receive(Instant::from_start(time), packet), &self.gif) {
             ((InboundAction::Deliver { .. }, packet), None) => Received::Packet(packet),
@@ -67,6 +67,25 @@ impl Gateway {
             }
             ((other, _), _) => Received::Refused(Outcome::from(other).name),
         }
+    }
+
+    /// Returns the addresses of the outermost outbound SA.
+    pub fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        let out = self.host.engine.sas().filter(|sa| sa.key.direction == Direction::Outbound);
+        out.filter_map(|sa| Some((sa.sa?.source(), sa.sa?.destination()))).last()
+    }
+
+    /// Returns the templates of the first outbound PROTECT policy, such as `esp/tunnel`, and the IP in IP tunnel.
+    pub fn protection(&self) -> String {
+        let templates = self.host.engine.policies().find_map(|(_, policy)| match policy.action {
+            Action::Protect(bundle) if policy.direction == PolicyDirection::Out => {
+                let names = bundle.iter().map(|template| format!("{}/{}", template.protocol, template.mode));
+                Some(names.collect::<Vec<_>>().join(" "))
+            }
+            _ => None,
+        });
+        let templates = templates.unwrap_or_else(|| "no PROTECT policy".to_owned());
+        if self.gif.is_some() { format!("{templates} around an IP in IP tunnel") } else { templates }
     }
 
     /// Returns the number of octets that IPComp saved, if it is used.

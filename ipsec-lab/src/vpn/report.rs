@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::attacker::Attacker;
 use super::gateway::{Gateway, Received};
-use super::tcpdump::line;
-use crate::capture::Captured;
+use super::networks::Networks;
+use crate::capture::Frame;
+use crate::tcpdump::line;
+use crate::wireshark;
 
 /// Number of events by reason.
 #[derive(Default)]
@@ -26,9 +28,30 @@ impl Counters {
 
     fn print(&self, what: &str) {
         for (reason, count) in &self.0 {
-            println!("    {count:5} {what}: {reason}");
+            sayln!("    {count:5} {what}: {reason}");
         }
     }
+}
+
+/// Prints in three lines what the run shows and where.
+pub fn print_explanation(networks: &Networks, a: &Gateway, b: &Gateway, out: &Path) {
+    let (ends, protection) = (a.ends(), a.protection());
+    let [a_end, b_end] = [ends.map(|ends| ends.0), ends.map(|ends| ends.1)]
+        .map(|end| end.map_or_else(String::new, |end| format!(" ({end})")));
+    sayln!(
+        "Gateway {}{a_end} protects packets of {} to {}, gateway {}{b_end} the others: {protection}.",
+        a.name,
+        networks.a,
+        networks.b,
+        b.name
+    );
+    sayln!(
+        "Every packet enters a gateway (lan-a.pcap), crosses the wire (wan.pcap) and leaves the other one (lan-b.pcap)."
+    );
+    sayln!(
+        "An attacker on the wire injects others (attack.pcap), which have to be refused. Files are in {}.\n",
+        out.display()
+    );
 }
 
 /// Events of a run and the first lines of traffic.
@@ -53,13 +76,13 @@ const SHOWN: usize = 6;
 
 impl Report {
     /// Records a packet from its network.
-    pub fn entered(&mut self, seen: &Captured) {
+    pub fn entered(&mut self, seen: &Frame) {
         self.entered = (self.entered.0 + 1, self.entered.1 + seen.packet.len() as u64);
         self.show(0, seen);
     }
 
     /// Records a packet on the wire.
-    pub fn on_the_wire(&mut self, seen: &Captured) {
+    pub fn on_the_wire(&mut self, seen: &Frame) {
         self.on_wire = (self.on_wire.0 + 1, self.on_wire.1 + seen.packet.len() as u64);
         self.show(1, seen);
     }
@@ -70,7 +93,7 @@ impl Report {
             Received::Packet(packet) => {
                 self.delivered += 1;
                 self.altered += u64::from(packet != expected);
-                self.show(2, &Captured { time, packet });
+                self.show(2, &Frame::new(time, packet));
             }
             Received::Refused(reason) => self.not_received.count(reason),
         }
@@ -89,7 +112,7 @@ impl Report {
         self.entered.0 > 0 && self.delivered == self.entered.0 && self.altered == 0 && self.attacks_delivered == 0
     }
 
-    fn show(&mut self, place: usize, seen: &Captured) {
+    fn show(&mut self, place: usize, seen: &Frame) {
         if self.lines[place].len() < SHOWN {
             self.lines[place].push(line(seen));
         }
@@ -99,11 +122,11 @@ impl Report {
     pub fn print_traffic(&self) {
         let titles = ["Packets that entered the gateways", "Packets on the wire", "Delivered packets"];
         for (title, lines) in titles.iter().zip(&self.lines) {
-            println!("{title}:");
+            sayln!("{title}:");
             for line in lines {
-                println!("  {line}");
+                sayln!("  {line}");
             }
-            println!("  ..\n");
+            sayln!("  ..\n");
         }
     }
 
@@ -111,25 +134,25 @@ impl Report {
     pub fn print_totals(&self, attacker: Option<&Attacker>, gateways: &[&Gateway], out: &Path) {
         let (packets, octets) = self.entered;
         let overhead = self.on_wire.1 as i64 - octets as i64;
-        println!("Totals:");
-        println!("    {packets:5} packets entered, {octets} bytes");
-        println!("    {:5} packets on the wire, {} bytes", self.on_wire.0, self.on_wire.1);
+        sayln!("Totals:");
+        sayln!("    {packets:5} packets entered, {octets} bytes");
+        sayln!("    {:5} packets on the wire, {} bytes", self.on_wire.0, self.on_wire.1);
         if let Some(each) = overhead.checked_div(self.on_wire.0 as i64) {
             let percent = overhead as f64 * 100.0 / octets as f64;
-            println!("          overhead {overhead} bytes: {each} a packet, {percent:.1} %");
+            sayln!("          overhead {overhead} bytes: {each} a packet, {percent:.1} %");
         }
         let saved: Vec<u64> = gateways.iter().filter_map(|g| g.saved()).collect();
         if !saved.is_empty() {
-            println!("          IPComp saved {} bytes", saved.iter().sum::<u64>());
+            sayln!("          IPComp saved {} bytes", saved.iter().sum::<u64>());
         }
-        println!("    {:5} packets delivered, {} of them modified", self.delivered, self.altered);
+        sayln!("    {:5} packets delivered, {} of them modified", self.delivered, self.altered);
         if self.not_ours > 0 {
-            println!("    {:5} packets between other networks, ignored", self.not_ours);
+            sayln!("    {:5} packets between other networks, ignored", self.not_ours);
         }
         self.not_sent.print("not sent");
         self.not_received.print("lost");
         if let Some(attacker) = attacker {
-            println!(
+            sayln!(
                 "    {:5} packets injected by the attacker: {} replayed, {} altered, {} truncated",
                 attacker.sent(),
                 attacker.replayed,
@@ -137,10 +160,22 @@ impl Report {
                 attacker.cut
             );
             self.attacks.print("refused");
-            println!("    {:5} of them delivered", self.attacks_delivered);
+            sayln!("    {:5} of them delivered", self.attacks_delivered);
         }
         let sealed: u64 = gateways.iter().map(|g| g.sealed()).sum();
-        println!("    {sealed:5} sequence numbers used, {} packets refused in total", self.attacks.total());
-        println!("\nWritten to {}: lan-a.pcap wan.pcap lan-b.pcap attack.pcap esp_sa", out.display());
+        sayln!("    {sealed:5} sequence numbers used, {} packets refused in total", self.attacks.total());
+        sayln!("\nWritten to {}: lan-a.pcap wan.pcap lan-b.pcap attack.pcap esp_sa", out.display());
+        wireshark::print_command(out, "wan.pcap");
+    }
+
+    /// Prints a warning if the capture has no traffic between the networks.
+    pub fn print_no_traffic(&self, networks: &Networks) {
+        if self.entered.0 == 0 {
+            noteln!(
+                "ipsec-lab: warning: no packet goes from {} to {} or back: name the networks of the capture with --net",
+                networks.a,
+                networks.b
+            );
+        }
     }
 }

@@ -1,18 +1,41 @@
 //! One-line summary of a packet in the format of tcpdump(8).
 
-use ipsec_packet::{DestinationOptions, Ip, IpProto, transport_position};
+use ipsec_packet::{DestinationOptions, Detail, Flow, Ip, IpProto, transport_position};
+use serde_json::{Value, json};
 
-use crate::capture::Captured;
+use crate::capture::Frame;
 
 /// Returns time, addresses and a summary of the readable headers.
-pub fn line(seen: &Captured) -> String {
+pub fn line(seen: &Frame) -> String {
     let second = seen.time.as_secs() % 86_400;
     let time =
         format!("{:02}:{:02}:{:02}.{:06}", second / 3600, second / 60 % 60, second % 60, seen.time.subsec_micros());
-    match Ip::parse(&seen.packet) {
-        Ok(ip) => format!("{time} {}", ip_line(&ip)),
-        Err(problem) => format!("{time} malformed: {problem}"),
+    format!("{time} {}", summary(&seen.packet))
+}
+
+/// Returns addresses and a summary of the readable headers of a packet.
+pub fn summary(packet: &[u8]) -> String {
+    match Ip::parse(packet) {
+        Ok(ip) => ip_line(&ip),
+        Err(problem) => format!("malformed: {problem}"),
     }
+}
+
+/// Returns addresses, protocol and ports of a packet as a JSON object; `None` if it is malformed.
+pub fn flow(packet: &[u8]) -> Option<Value> {
+    let flow = Flow::read(packet).ok()?;
+    let ports = match flow.detail {
+        Detail::Ports(source, destination) => Some([source, destination]),
+        _ => None,
+    };
+    Some(json!({
+        "source": flow.source.to_string(),
+        "destination": flow.destination.to_string(),
+        "protocol": flow.protocol.0,
+        "ports": ports,
+        "octets": packet.len(),
+        "summary": summary(packet),
+    }))
 }
 
 fn ip_line(ip: &Ip<'_>) -> String {
