@@ -33,7 +33,7 @@ impl Collection {
     }
 }
 
-/// The names and contents of the files in an archive, in its order.
+/// Returns the names and contents of the files in an archive, in its order.
 ///
 /// # Errors
 /// The archive cannot be read, is malformed, or contains something other than files without a directory.
@@ -86,7 +86,7 @@ pub fn pack(directory: &Path, archive: &Path) -> io::Result<usize> {
     Ok(written.len())
 }
 
-/// Writes the files of an archive into a directory, beside what the directory already contains, and returns their
+/// Writes the files of an archive into a directory, beside the existing ones, and returns their
 /// number.
 ///
 /// # Errors

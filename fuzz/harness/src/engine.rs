@@ -45,7 +45,7 @@ pub fn setkey(octets: &[u8]) {
     }
 }
 
-/// Applies the text to an engine and to a kernel. A text that is not well-formed changes nothing.
+/// Applies the text to an engine and to a kernel. A text with a syntax error is not applied.
 fn applied(text: &str, statements: usize) {
     let local = ["192.0.2.1".parse().expect("valid address")];
     let mut engine = Box::new(Engine::<AnyAlgorithms, 8, 8, 8>::new(Settings::SETKEY, None, None));
@@ -72,7 +72,7 @@ fn applied(text: &str, statements: usize) {
     assert!(sent <= statements.max(1), "at most one message a statement");
 }
 
-/// An SA or a policy that was read from a message is written, and read again as the same.
+/// Writes an SA or a policy that was read from a message, and reads it again as the same.
 fn parameters(message: &Message<'_>, wire: Wire) {
     let mut buffer = [0; 4096];
     if let Ok(sa) = read_sa(message, Direction::Outbound)
@@ -383,7 +383,7 @@ pub fn inbound(octets: &[u8]) {
     }
 }
 
-/// Octet behind the packet in a buffer.
+/// Octet after the packet in a buffer.
 const FILLER: u8 = 0xee;
 
 /// Receives a packet; returns the action, the packet and the whole buffer.

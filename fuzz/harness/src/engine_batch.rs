@@ -9,7 +9,8 @@ mod batch_pair;
 /// Largest number of packets that one instruction sends.
 const MAX_PACKETS: usize = 40;
 
-/// Executes instructions: send a batch of packets, and receive what was sent, with altered and repeated packets.
+/// Executes instructions: send a batch of packets, and receive the packets that were sent, with altered and repeated
+/// packets.
 pub fn batches(octets: &[u8]) {
     let (mut out, mut back) = batch_pair::pairs();
     let (mut rest, mut ivs) = (octets, [0, 0]);

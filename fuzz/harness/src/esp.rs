@@ -223,7 +223,7 @@ pub fn batch(octets: &[u8]) {
 
 #[cfg(test)]
 #[test]
-fn every_choice_is_a_valid_suite() {
+fn every_suite_of_the_fuzz_input_is_valid() {
     assert_eq!(
         SUITES.len(),
         11 * 9 + 9 + 9 + 1 + 3,

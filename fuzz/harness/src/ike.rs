@@ -31,7 +31,8 @@ pub fn plaintext(octets: &[u8]) {
     }
 }
 
-/// The first octets choose a cipher and an IV; the rest is a received message, and the payloads of a sent one.
+/// Decrypts and encrypts: the first octets select cipher and IV; the rest is a received message, and payloads to be
+/// sent.
 pub fn encrypted(octets: &[u8]) {
     const CIPHERS: [(C, usize); 6] = [
         (C::DesCbc, 8),
@@ -78,7 +79,7 @@ pub fn encrypted(octets: &[u8]) {
     assert_eq!(sent, before, "decrypted message differs");
 }
 
-/// The first octets determine the fragment size, the order of the fragments, and which of them is altered.
+/// Reassembles fragments: the first octets determine their size and order, and which of them is altered.
 pub fn fragments(octets: &[u8]) {
     let [cut, order, alter, whole @ ..] = octets else { return };
     let size = usize::from(*cut).max(1) * 4;
@@ -134,7 +135,7 @@ pub fn datagram(octets: &[u8]) {
     }
 }
 
-/// A series of fields: one octet that chooses what is done with the field, its length, and its octets.
+/// Processes a series of fields: one octet that selects the operation, the length of the field, and its octets.
 ///
 /// The payloads of the series come with the signature of the genuine certificate. It is accepted if only genuine
 /// payloads are sent, and no other certificate ever is.
@@ -143,6 +144,7 @@ pub fn certificates(octets: &[u8]) {
     let mut trust = Trust::default();
     trust.add_authorities(&bundle.authority).expect("authority of the tests");
     let (mut payloads, mut rest, mut genuine) = (Vec::new(), octets, [0; 2]);
+    let identity = Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gw.example.org" };
     let mut is_revoking = false;
     while let [choice, high, low, after @ ..] = rest {
         let (field, behind) = after.split_at(after.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
@@ -159,10 +161,13 @@ pub fn certificates(octets: &[u8]) {
             }
             9 => is_revoking |= trust.add_crls(field).is_ok(),
             10 => drop(Trust::default().add_authorities(field)),
-            _ => drop(Credential::load(&bundle.gateway, field)),
+            _ => {
+                drop(Credential::load(&bundle.gateway, field));
+                drop(Credential::from_key(field));
+                let _ = Trust::default().add_public_keys(field, Some(&identity));
+            }
         }
     }
-    let identity = Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gw.example.org" };
     let hash: [u8; 20] = core::array::from_fn(|at| at as u8);
     // Many times the same certificates are longer than is processed.
     let is_chain = !is_revoking && genuine.iter().sum::<usize>() == payloads.len() && payloads.len() < 64;

@@ -1,8 +1,8 @@
-//! Negotiators: two of them over a wire that the input controls, and one against a peer that holds the key and sends
+//! Negotiators: two of them over a network that the input controls, and one against a peer with the key that sends
 //! arbitrary payloads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use ike_codec::{
 use ike_v1::{
     ClientConfig, ConfigRequest, Cookies, Counter, Credentials, DeadPeerDetection, DhError, Event, Host, IpsecPolicy,
     IpsecSaId, IpsecTemplate, IvChain, ModeConfig, Negotiator, Nonces, Path, Peer, PeerHint, PeerId, Phase1Choice,
-    Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Protection, Settings, ShortText,
-    Skeyid, Target, XauthAnswer, XauthRequest, plaintext,
+    Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PolicyRefusal, PolicyRequest, PreSharedKey, ProposalCheck,
+    Protection, Settings, ShortText, Skeyid, Target, XauthAnswer, XauthPart, XauthRequest, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
 use ipsec_sa::{Direction, Mode, TransformParams};
 
 const KEY: &[u8] = b"pre-shared key";
-/// Prime of the small group that stands for group 1, whose public values have 96 octets.
+/// Prime of the small group that replaces group 1, whose public values have 96 octets.
 const PRIME: u128 = (1 << 61) - 1;
 const PUBLIC: usize = 96;
 
@@ -32,12 +32,13 @@ struct SmallHost {
     templates: Vec<(ProtocolId, Mode, Vec<Phase2Choice>)>,
     selector: Selector,
     check: ProposalCheck,
+    xauth: Option<XauthPart>,
     mode_config: Option<ModeConfig>,
     exchanges: [ExchangeKind; 2],
     forces_nat_traversal: bool,
     state: u64,
     reserved: Vec<u32>,
-    /// Kinds of questions that have no answer yet, a bit for each.
+    /// Kinds of queries without an answer, a bit for each.
     later: u8,
 }
 
@@ -47,10 +48,14 @@ impl SmallHost {
         let network = |third| AddressRange::prefix(IpAddr::from([10, third, 0, 0]), 16);
         let networks = [network(1), network(2)].map(|network| network.unwrap_or(AddressRange::ANY_V4));
         let is_transport = choice & 1 != 0;
-        let range = |side: usize| if is_transport { AddressRange::host(ends[side].ip()) } else { networks[side] };
-        let cipher = [CipherAlgorithm::TripleDesCbc, CipherAlgorithm::AesCbc][usize::from(choice >> 1 & 1)];
         // The last bit of the choice: extended authentication and Mode Config.
         let has_users = choice >> 7 != 0;
+        let range = |side: usize| match (is_transport, has_users && side == 0) {
+            (true, _) => AddressRange::host(ends[side].ip()),
+            (false, true) => AddressRange::host(networks[side].first()),
+            (false, false) => networks[side],
+        };
+        let cipher = [CipherAlgorithm::TripleDesCbc, CipherAlgorithm::AesCbc][usize::from(choice >> 1 & 1)];
         let method = if has_users { AuthMethod::XAUTH_INIT_PRE_SHARED } else { AuthMethod::PRE_SHARED_KEY };
         let ike = |cipher| Phase1Choice::new(cipher, HashFunction::Sha1, method, Group::MODP_768);
         Self {
@@ -66,6 +71,7 @@ impl SmallHost {
                 ExchangeKind::MAIN,
             ],
             forces_nat_traversal: choice >> 2 & 3 == 3,
+            xauth: has_users.then_some([XauthPart::Client, XauthPart::Server][side]),
             mode_config: has_users.then_some([ModeConfig::Request, ModeConfig::Answer][side]),
             state: u64::from(choice) << 8 | side as u64,
             reserved: Vec::new(),
@@ -73,7 +79,7 @@ impl SmallHost {
         }
     }
 
-    /// Returns an answer to a question of a kind, or none yet.
+    /// Returns the answer to a query of a kind, or `Pending`.
     fn answer<T>(&self, kind: u8, answer: T) -> Poll<T> {
         if self.later >> kind & 1 != 0 { Poll::Pending } else { Poll::Ready(answer) }
     }
@@ -124,6 +130,7 @@ impl Host for SmallHost {
         Some(Peer {
             path: Some(self.path),
             check: self.check,
+            xauth: self.xauth,
             mode_config: self.mode_config,
             exchanges: &self.exchanges,
             forces_nat_traversal: self.forces_nat_traversal,
@@ -145,8 +152,9 @@ impl Host for SmallHost {
         })
     }
 
-    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        self.policy(1).filter(|policy| policy.selector.contains(selector))
+    fn find_policy(&mut self, _: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
+        let found = self.policy(1).filter(|policy| policy.selector.contains(&request.selector));
+        found.map(|policy| policy.number).ok_or(PolicyRefusal::NoPolicy)
     }
 
     fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Poll<Option<u32>> {
@@ -178,7 +186,9 @@ impl Host for SmallHost {
 
     fn lease(&mut self, _: PeerId, request: &ConfigRequest) -> Poll<Option<ClientConfig>> {
         let mut config = ClientConfig::default();
-        config.address = Some(request.address.unwrap_or(Ipv4Addr::new(10, 1, 0, 1)));
+        // Quick mode of the client is for this address.
+        let IpAddr::V4(own) = self.selector.destination.first() else { return self.answer(6, None) };
+        config.address = Some(request.address.unwrap_or(own));
         config.banner = ShortText::new(b"Welcome.");
         self.answer(6, Some(config))
     }
@@ -218,7 +228,7 @@ struct End {
     host: SmallHost,
     inbound: BTreeMap<u32, (IpsecSaId, Vec<u8>)>,
     outbound: BTreeMap<u32, (IpsecSaId, Vec<u8>)>,
-    /// SPIs of inbound SAs that are gone.
+    /// SPIs of inbound SAs that were removed.
     gone: Vec<u32>,
 }
 
@@ -248,7 +258,7 @@ impl End {
             assert!(datagrams.len() < 100, "a burst without an end");
         }
         let counters = self.negotiator.counters();
-        assert_eq!(counters.get(Counter::Internal), 0, "a state that cannot be");
+        assert_eq!(counters.get(Counter::Internal), 0, "internal error");
         datagrams
     }
 
@@ -287,9 +297,9 @@ fn key(transform: &TransformParams) -> Vec<u8> {
     }
 }
 
-/// The first octet chooses the configuration. Each following octet does something: delivers, loses, repeats, alters or
-/// truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations, or
-/// chooses which questions the host answers.
+/// The first octet chooses the configuration. Each following octet is an operation: it delivers, loses, repeats, alters
+/// or truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations, or
+/// chooses which queries the host answers.
 pub fn negotiation(octets: &[u8]) {
     let Some((&choice, mut rest)) = octets.split_first() else { return };
     let mut ends = [End::new(0, choice), End::new(1, choice)];
@@ -401,7 +411,7 @@ fn deliver(ends: &mut [End; 2], now: Instant, datagram: Option<(usize, Path, Vec
     }
 }
 
-/// An outbound SA has its inbound SA at the other end, or had it, and both have the same keys.
+/// Asserts that an outbound SA has, or had, its inbound SA at the other end, and that both have the same keys.
 fn check(ends: &[End; 2]) {
     for (end, other) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
         for (spi, (_, key)) in &end.outbound {
@@ -413,9 +423,9 @@ fn check(ends: &[End; 2]) {
     }
 }
 
-/// A peer that holds the pre-shared key sends main mode, and then messages of quick mode, informational and transaction
-/// exchanges with arbitrary payloads and a valid hash. The first two octets choose the configuration and the number of messages;
-/// each message has its exchange, first payload, length and octets.
+/// Runs a peer with the pre-shared key, which sends main mode, and then messages of quick mode, informational and
+/// transaction exchanges with arbitrary payloads and a valid hash. The first two octets choose the configuration and
+/// the number of messages; each message has its exchange, first payload, length and octets.
 pub fn hostile(octets: &[u8]) {
     let Some((choice, mut rest)) = octets.split_first() else { return };
     let mut end = End::new(1, *choice);

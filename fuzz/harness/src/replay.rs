@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use ipsec_packet::{AntiReplay, ReplayError, ReplayWindow, Seq, SeqWidth};
 
-/// The first octet chooses the window size; the following triples choose sequence numbers near the top or far from it.
+/// Compares windows: the first octet selects the window size; the following triples choose sequence numbers near the
+/// top or far from it.
 pub fn replay(octets: &[u8]) {
     let Some((&size, rest)) = octets.split_first() else { return };
     match size % 5 {

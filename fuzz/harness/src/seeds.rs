@@ -50,7 +50,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             let files = others.iter().flat_map(|octets| [4, 5, 9, 11].map(|choice| field(choice, octets)));
             let more = others.iter().map(|octets| [field(7, &[]), field(8, &[]), field(5, octets)].concat());
             let chain = [field(0, intermediate), field(0, gateway)];
-            files.chain(more).chain([chain.concat(), field(10, authority), field(11, authority)]).collect()
+            let texts =
+                [": PUB 0sAQM=", ": RSA { Modulus: 0x1 PublicExponent: 0x3 }"].map(|text| field(11, text.as_bytes()));
+            files.chain(more).chain([chain.concat(), field(10, authority), field(11, authority)]).chain(texts).collect()
         }
         "ike_fragments" => messages().into_iter().map(front(&[20, 1, 200])).collect(),
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
@@ -66,6 +68,20 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "deflate" | "lzs" => compressed().into_iter().chain(packets().into_iter().take(20)).collect(),
         "replay" => vec![(0..90).collect(), [1, 0, 0, 1, 2, 0, 9, 1, 0, 1].to_vec(), vec![0x86; 60]],
         "setkey" => configurations(include_str!("../../../ipsec-config/tests/setkey/accepted.txt")),
+        "config_racoon" => examples("racoon.conf"),
+        "config_openbsd" => examples("openbsd.ipsec.conf"),
+        "config_isakmpd" => {
+            let own = ISAKMPD.as_bytes().to_vec();
+            examples("isakmpd.conf").into_iter().chain([own]).collect()
+        }
+        "config_rc" => examples("rc.conf"),
+        "config_gateway" => examples("gateway.conf"),
+        "config_psk" => examples("psk.txt"),
+        "config_xfrm" => {
+            let bundle = "src 10.1.0.0/16 dst 10.2.0.0/16\n\tdir out priority 1\n\ttmpl src 192.0.2.1 dst 198.51.100.1\n\t\tproto \
+                          comp mode tunnel\n\t\tlevel use\n\ttmpl src 0.0.0.0 dst 0.0.0.0\n\t\tproto esp mode transport\n";
+            vec![XFRM.as_bytes().to_vec(), bundle.as_bytes().to_vec()]
+        }
         "pfkey" => pfkey(),
         "engine_out" => {
             let packets = packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat());
@@ -93,9 +109,71 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                     .repeat(3)
             })
             .collect(),
-        "pcap" => files(&root().join("ipsec-lab/data")),
+        "pcap" => files(&root().join("ipsec-lab/data")).into_iter().chain(captures()).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Sections of isakmpd.conf that describe transforms, suites and lifetimes.
+const ISAKMPD: &str = "[Phase 1]\nDefault=p\n[Phase 2]\nPassive-connections=c\n[p]\nPhase=1\nConfiguration=m\n\
+                       Authentication=secret\nID=i\n[i]\nID-type=USER_FQDN\nName=a@example.org\n[m]\nEXCHANGE_TYPE=AGGRESSIVE\n\
+                       Transforms=t\n[t]\nENCRYPTION_ALGORITHM=AES_CBC\nKEY_LENGTH=192,128:256\nHASH_ALGORITHM=SHA\n\
+                       AUTHENTICATION_METHOD=PRE_SHARED\nGROUP_DESCRIPTION=MODP_1536\nLife=l\n[l]\nLIFE_TYPE=SECONDS\n\
+                       LIFE_DURATION=3600,60:86400\n[c]\nPhase=2\nISAKMP-peer=p\nConfiguration=q\nLocal-ID=n\nRemote-ID=h\n\
+                       [n]\nID-type=IPV6_ADDR_SUBNET\nNetwork=2001:db8::\nNetmask=ffff:ffff::\n[h]\nID-type=IPV6_ADDR\n\
+                       Address=2001:db8:1::1\nProtocol=6\nPort=22\n[q]\nSuites=s\n[s]\nProtocols=e\n[e]\nPROTOCOL_ID=IPSEC_ESP\n\
+                       Transforms=x\n[x]\nTRANSFORM_ID=3DES\nENCAPSULATION_MODE=TRANSPORT\n\
+                       AUTHENTICATION_ALGORITHM=HMAC_SHA\nGROUP_DESCRIPTION=MODP_1024\n";
+
+/// Returns small captures in pcap of every link type, and in pcapng with several interfaces.
+fn captures() -> Vec<Vec<u8>> {
+    const LINKS: [u8; 18] = [0, 1, 9, 12, 13, 14, 50, 51, 100, 101, 104, 108, 109, 113, 117, 149, 204, 239];
+    let message = messages().into_iter().find(|message| message.len() < 200).unwrap_or_default();
+    let length = |octets: usize| u8::try_from(octets).unwrap_or(0);
+    let udp = [&[1, 244, 1, 244, 0, length(8 + message.len()), 0, 0][..], &message].concat();
+    let tcp = [&[1, 244, 1, 244, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 0, 0, 0, 0, 0, 0][..], &message].concat();
+    let ip = |protocol: u8, flags: u8, payload: &[u8]| {
+        let header = [0x45, 0, 0, length(20 + payload.len()), 0, 7, flags, 0, 64, protocol, 0, 0];
+        [&header[..], &[192, 0, 2, 1, 198, 51, 100, 1], payload].concat()
+    };
+    let packets = [ip(17, 0, &udp), ip(6, 0, &tcp), ip(4, 0, &ip(17, 0, &udp)), ip(17, 0x20, &udp[..48])];
+    let record = |packet: &[u8]| {
+        let lengths = u32::try_from(packet.len()).unwrap_or(0).to_le_bytes();
+        [&[0; 8][..], &lengths, &lengths, packet].concat()
+    };
+    let file = |link: u8| {
+        let header = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, link, 0, 0, 0];
+        [&header[..], &packets.iter().flat_map(|packet| record(packet)).collect::<Vec<_>>()].concat()
+    };
+    let block = |kind: u8, body: &[u8]| {
+        let padding = vec![0; body.len().next_multiple_of(4) - body.len()];
+        let length = u32::try_from(12 + body.len() + padding.len()).unwrap_or(0).to_le_bytes();
+        [&[kind, 0, 0, 0][..], &length, body, &padding, &length].concat()
+    };
+    let section =
+        [&[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0][..], &[0xff; 8], &[28, 0, 0, 0]];
+    let interface =
+        |link: u8| block(1, &[link, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 9, 0, 0, 0, 14, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    let enhanced = packets.iter().flat_map(|packet| block(6, &[&[0; 4][..], &record(packet)].concat()));
+    let next = [&section.concat()[..], &interface(101), &interface(1), &enhanced.collect::<Vec<_>>()].concat();
+    LINKS.into_iter().map(file).chain([next]).collect()
+}
+
+/// Output of `ip xfrm state` and `ip xfrm policy`.
+const XFRM: &str = "src 192.0.2.1 dst 198.51.100.1\n\tproto esp spi 0x00001001 reqid 1 mode tunnel\n\treplay-window 32 \
+                    flag af-unspec\n\tauth-trunc hmac(sha1) 0x000102030405060708090a0b0c0d0e0f10111213 96\n\tenc \
+                    cbc(aes) 0x000102030405060708090a0b0c0d0e0f\n\tencap type espinudp sport 4500 dport 4500 addr \
+                    0.0.0.0\nsrc 10.1.0.0/16 dst 10.2.0.0/16 proto tcp sport 80\n\tdir out priority 100 ptype \
+                    main\n\ttmpl src 192.0.2.1 dst 198.51.100.1\n\t\tproto esp reqid 1 mode tunnel\n";
+
+/// Returns the files of the gateway's examples whose names end with this.
+fn examples(end: &str) -> Vec<Vec<u8>> {
+    let scenarios = fs::read_dir(root().join("ipsec-gateway/examples")).into_iter().flatten().flatten();
+    let files = scenarios.filter_map(|scenario| fs::read_dir(scenario.path()).ok()).flatten().flatten();
+    let mut files: Vec<_> =
+        files.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with(end)).collect();
+    files.sort();
+    files.iter().filter_map(|path| fs::read(path).ok()).collect()
 }
 
 /// Returns the configurations of a text, each of which begins with a line of `====` and its name.
@@ -127,7 +205,7 @@ fn hostile_quick_modes(choice: u8) -> Vec<Vec<u8>> {
     quick.map(|quick| [&[choice][..], &quick, &delete, &notify, &quick].concat()).collect()
 }
 
-/// Returns inputs that log in, request a configuration, and begin quick mode before and behind it.
+/// Returns inputs that log in, request a configuration, and begin quick mode before and after it.
 fn hostile_transactions() -> Vec<Vec<u8>> {
     let payload = |kind: u8, attributes: &[u8]| {
         let body = [&[0, 0, 0, 8 + attributes.len() as u8, kind, 0, 0, 0], attributes].concat();
@@ -261,6 +339,8 @@ pub fn certificates() -> &'static Certificates {
                 "CRL version 2 of authority",
                 "gateway key",
                 "gateway key PKCS#1",
+                "gateway public key",
+                "gateway public key PKCS#1",
             ]
             .map(decode)
             .into(),
