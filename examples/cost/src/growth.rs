@@ -6,11 +6,13 @@ use std::hint::black_box;
 
 use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
+use ipsec_config::Language;
 use ipsec_config::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, SaBackend, Settings};
 use ipsec_packet::Instant;
 use ipsec_pfkey::{Dialect, Message as PfkeyMessage, Order};
 
+use crate::configuration::{add_peers, load_bad, load_good, write};
 use crate::generate::{deflate, ike, lzs, pfkey};
 use crate::measure::measured;
 use crate::scratch::Scratch;
@@ -44,6 +46,32 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "setkey-flags", size: 100, run: |n| setkey(&format!("add {}", "-4 ".repeat(n))) },
     Family { name: "setkey-options", size: 100, run: |n| setkey(&format!("{SA}{};", " -u 1".repeat(n))) },
     Family { name: "setkey-blanks", size: 100, run: |n| setkey(&format!("{}x", " \n".repeat(n))) },
+    Family { name: "config-setkey", size: 200, run: |n| load_good(Language::Setkey, n) },
+    Family { name: "config-racoon", size: 200, run: |n| load_good(Language::Racoon, n) },
+    Family { name: "config-psk", size: 200, run: |n| load_good(Language::Psk, n) },
+    Family { name: "config-openbsd", size: 200, run: |n| load_good(Language::OpenBsd, n) },
+    Family { name: "config-isakmpd", size: 200, run: |n| load_good(Language::Isakmpd, n) },
+    Family { name: "config-rc", size: 200, run: |n| load_good(Language::Rc, n) },
+    Family { name: "config-xfrm", size: 200, run: |n| load_good(Language::Xfrm, n) },
+    Family { name: "config-gateway", size: 200, run: |n| load_good(Language::Gateway, n) },
+    Family { name: "config-setkey-errors", size: 200, run: |n| load_bad(Language::Setkey, n) },
+    Family { name: "config-racoon-errors", size: 200, run: |n| load_bad(Language::Racoon, n) },
+    Family { name: "config-psk-errors", size: 200, run: |n| load_bad(Language::Psk, n) },
+    Family { name: "config-openbsd-errors", size: 200, run: |n| load_bad(Language::OpenBsd, n) },
+    // Suggestions come from at most so many names, which 200 lines do not have yet.
+    Family { name: "config-isakmpd-errors", size: 400, run: |n| load_bad(Language::Isakmpd, n) },
+    Family { name: "config-rc-errors", size: 200, run: |n| load_bad(Language::Rc, n) },
+    Family { name: "config-xfrm-errors", size: 200, run: |n| load_bad(Language::Xfrm, n) },
+    Family { name: "config-gateway-errors", size: 200, run: |n| load_bad(Language::Gateway, n) },
+    Family { name: "write-setkey", size: 60, run: |n| write(Language::Setkey, n) },
+    Family { name: "write-racoon", size: 60, run: |n| write(Language::Racoon, n) },
+    Family { name: "write-psk", size: 60, run: |n| write(Language::Psk, n) },
+    Family { name: "write-openbsd", size: 60, run: |n| write(Language::OpenBsd, n) },
+    Family { name: "write-isakmpd", size: 60, run: |n| write(Language::Isakmpd, n) },
+    Family { name: "write-rc", size: 60, run: |n| write(Language::Rc, n) },
+    Family { name: "write-xfrm", size: 60, run: |n| write(Language::Xfrm, n) },
+    Family { name: "write-gateway", size: 60, run: |n| write(Language::Gateway, n) },
+    Family { name: "peers-of-policies", size: 60, run: add_peers },
     Family { name: "engine-install", size: 200, run: install },
     Family { name: "engine-policies", size: 200, run: |n| add_policies(&policies(n)) },
     // Each policy precedes all those before it, so that two octets of each are moved: about an instruction for four
@@ -98,7 +126,7 @@ pub fn policies(count: usize) -> String {
     })
 }
 
-/// Text of policies with ascending priority.
+/// Returns the text of policies with ascending priority.
 fn policies_by_priority(count: usize) -> String {
     (0..count).zip(policies(count).lines()).fold(String::new(), |mut text, (n, policy)| {
         let _ = writeln!(text, "{}", policy.replace("-P out", &format!("-P out prio def + {n}")));

@@ -2,11 +2,13 @@
 //!
 //! `cost check TABLE TOOL` measures every row of the table and every parser and loader, and fails if one exceeds its
 //! bound. `cost write TABLE` writes the measured values into the table and keeps the bounds. `cost search STEP TRIES
-//! SEED [GENOME]` searches for more expensive inputs. `cost serve` runs under valgrind and performs one request per
+//! SEED [GENOME]` searches for more expensive inputs. `cost lines [NAME]..` compares the cost of a line of long and short
+//! configurations. `cost serve` runs under valgrind and performs one request per
 //! line of its input.
 
 mod bounds;
 mod callgrind;
+mod configuration;
 mod engine;
 mod generate;
 mod growth;
@@ -14,6 +16,8 @@ mod measure;
 mod scratch;
 mod search;
 mod steps;
+#[path = "../../../ipsec-config/tests/texts/mod.rs"]
+mod texts;
 mod tool;
 
 use std::error::Error;
@@ -49,7 +53,10 @@ fn main() -> ExitCode {
         ["check", table, tool] => check(Path::new(table), Path::new(tool)),
         ["write", table] => write(Path::new(table)).map(|()| true),
         ["search", step, tries, seed, ref genome @ ..] => search(step, tries, seed, genome.first().unwrap_or(&"")),
-        _ => Err("usage: cost check TABLE TOOL | write TABLE | search STEP TRIES SEED [GENOME]".into()),
+        ["lines", ref names @ ..] => configuration::compare_lines(names),
+        _ => {
+            Err("usage: cost check TABLE TOOL | write TABLE | search STEP TRIES SEED [GENOME] | lines [NAME]..".into())
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -50,10 +50,10 @@ pub const LOADERS: &[Loader] = &[
     Loader { name: "tool-ike-incomplete", size: 20, arguments: IKE, input: |n| pcap(&messages(n, incomplete)) },
     Loader { name: "tool-ike-conflict", size: 20, arguments: IKE, input: |n| pcap(&messages(n, conflict)) },
     Loader { name: "tool-key-table", size: 100, arguments: &["ike", "00", "--ike-keys", "FILE"], input: key_table },
-    Loader { name: "tool-dump-sas", size: 10, arguments: DUMP, input: |n| adds(n).into_bytes() },
-    Loader { name: "tool-dump-policies", size: 10, arguments: DUMP, input: |n| policies(n).into_bytes() },
-    Loader { name: "tool-dump-both", size: 25, arguments: DUMP, input: |n| [policies(n), adds(n)].concat().into() },
-    Loader { name: "tool-dump-deletes", size: 10, arguments: DUMP, input: |n| deletes().repeat(n).into_bytes() },
+    Loader { name: "tool-dump-sas", size: 10, arguments: DUMP, input: |n| configuration(&adds(n)) },
+    Loader { name: "tool-dump-policies", size: 10, arguments: DUMP, input: |n| configuration(&policies(n)) },
+    Loader { name: "tool-dump-both", size: 25, arguments: DUMP, input: |n| configuration(&(policies(n) + &adds(n))) },
+    Loader { name: "tool-dump-deletes", size: 10, arguments: DUMP, input: |n| configuration(&deletes().repeat(n)) },
     Loader {
         name: "tool-open",
         size: 25,
@@ -76,7 +76,7 @@ pub fn count(tool: &Path, loader: &Loader, size: usize) -> Result<u64, Box<dyn E
     let extension = if loader.arguments[0] == "conform" { "input.jsonl" } else { "input" };
     let path = scratch.file(extension);
     fs::write(&path, (loader.input)(size))?;
-    fs::write(scratch.file("config"), adds(size))?;
+    fs::write(scratch.file("config"), configuration(&adds(size)))?;
     let file = |argument: &str| match argument {
         "FILE" => path.display().to_string(),
         "CONFIG" => scratch.file("config").display().to_string(),
@@ -86,6 +86,11 @@ pub fn count(tool: &Path, loader: &Loader, size: usize) -> Result<u64, Box<dyn E
     let arguments: Vec<String> = loader.arguments.iter().map(|argument| file(argument)).collect();
     // Hostile input may be refused, but the tool must exit with one of its own statuses.
     whole_program(tool, &arguments, &[0, 1])
+}
+
+/// Returns a configuration that is not empty without statements either: the tool refuses an empty file.
+fn configuration(statements: &str) -> Vec<u8> {
+    format!("# setkey.conf\n{statements}").into()
 }
 
 /// Returns a pcap file of raw IP packets.
