@@ -32,7 +32,7 @@ ip addr add 192.0.2.2/24 dev eth0
 ip addr add 2001:db8:2::2/64 dev eth0 nodad
 ip route add 192.168.1.0/24 via 192.0.2.1 src 192.168.2.1
 ip route add fd00:1::/64 via 2001:db8:2::1 src fd00:2::1
-# ESP in UDP is received only where a socket asks for it, and past a transport policy only where the socket bypasses policies.
+# ESP in UDP is received only with a socket that is configured for it, and past a transport policy only where the socket bypasses policies.
 python3 - <<'P' &
 import socket, struct, time
 IP_XFRM_POLICY, IPV6_XFRM_POLICY, UDP_ENCAP, ESPINUDP = 17, 35, 100, 2

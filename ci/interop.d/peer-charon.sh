@@ -9,14 +9,14 @@
 #   peer-charon.sh exec, down     as in peer-kernel.sh
 # Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
 # peer), IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side. EXCHANGE (main or aggressive),
-# AUTH (psk, rsa or hybrid), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in octets. With certificates, PKI is
-# the directory of ca.pem, peer.pem and peer.key. XAUTH (client or server) is the part of charon for the user `alice` with the
-# password `wonder land`; the address of the client is 10.99.0.10.
+# AUTH (psk, rsa, key or hybrid), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in octets. With RSA, PKI is
+# the directory of ca.pem, peer.pem and peer.key, or of peer.pub and gateway.pub. XAUTH (client or server) is the part of charon for the user `alice` with the
+# password `wonder land`; the address of the client is 10.99.0.10, which it requests unless PULL=no.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 kernel=$here/peer-kernel.sh
 
-# The root of the guest is read-only: what charon writes is in /run, in memory. OpenSSL is not to use AVX there either.
+# The root of the guest is read-only: charon writes to /run, in memory. OpenSSL is not to use AVX there either.
 on_guest() {
     "$kernel" exec "export STRONGSWAN_CONF=/run/strongswan.conf SWANCTL_DIR=/run
 [ -z \"\${GLIBC_TUNABLES:-}\" ] || export OPENSSL_ia32cap=~0x1c00100000000000:0x0
@@ -61,6 +61,11 @@ start() {
         own="auth = pubkey
             certs = $PKI/peer.pem" others="auth = pubkey
             cacerts = $PKI/ca.pem" keys="mkdir -p /run/private; cp $PKI/peer.key /run/private/"
+    fi
+    if [ "${AUTH:-}" = key ]; then
+        own="auth = pubkey
+            pubkeys = $PKI/peer.pub" others="auth = pubkey
+            pubkeys = $PKI/gateway.pub"
     fi
     case ${AUTH:-}:${XAUTH:-} in
     hybrid:client) own="auth = xauth
@@ -109,6 +114,7 @@ connections {
         proposals = $1
         aggressive = $([ "${EXCHANGE:-main}" = aggressive ] && echo yes || echo no)
         encap = ${ENCAP:-no}
+        pull = ${PULL:-yes}
         $fragments
         $addresses
         rekey_time = $(renewal "$ike")s

@@ -53,7 +53,7 @@ in_background() {
 boot_uml() {
     unpack user-mode-linux ./usr/bin/linux.uml './usr/lib/uml/modules' || return
     ln -sfn "$cache/user-mode-linux/usr/lib/uml/modules" "$run/lib/modules"
-    # What plain-fpu.py leaves out is lost at every page fault in there: no AVX in the C library.
+    # Registers that plain-fpu.py omits are lost at every page fault of the guest: no AVX in the C library.
     TMPDIR=$run in_background "$here/plain-fpu.py" "$cache/user-mode-linux/usr/bin/linux.uml" \
         mem=192M rootfstype=hostfs rootflags=/ ro quiet umid=pk uml_dir="$run/" con=null con0=fd:0,fd:1 \
         vec0:transport=tap,ifname=pk-tap,depth=128,gro=0,mac=02:00:00:00:00:02 \
@@ -103,7 +103,7 @@ stop() {
     for i in $(seq 20); do kill -0 -- "-$pid" 2>/dev/null || break; sleep 0.1; done
     # `timeout` leads a process group, and so does user-mode-linux
     for pid in "$pid" $(cat "$run/pk/pid" 2>/dev/null); do
-        # numbers are used again: only what was started from here
+        # process numbers are reused: only processes that were started here
         grep -qsF -e "$run" -e pk-dut -e pk-tap "/proc/$pid/cmdline" && kill -KILL -- "-$pid" 2>/dev/null || true
     done
     rm -f "$run/pid"
@@ -143,11 +143,11 @@ up() {
         stop
     done
     [ -z "$missing" ] || skip_missing
-    skip "no Linux kernel boots here, tried ${PEER:-uml qemu} (see $base/console.*)"
+    skip "no Linux kernel can be started, tried ${PEER:-uml qemu} (see $base/console.*)"
 }
 
 peer_exec() {
-    alive || { echo "the peer is not up"; return 125; }
+    alive || { echo "the peer is not running"; return 125; }
     exec 9>"$run/lock"; flock 9
     local n i; n=$(($(cat "$run/seq" 2>/dev/null || echo 0) + 1)); echo "$n" >"$run/seq"
     printf '%s\n' "$*" >"$run/cmd.$n.new"; mv "$run/cmd.$n.new" "$run/cmd.$n"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # vpnc as the client of `ipsec-gatewayd`: aggressive mode with a group key, XAUTH and Mode Config, and pings through raw ESP and
-# through ESP in UDP; a wrong password and a wrong group key; hybrid authentication. Used by `ci/interop-ike --all`.
+# through ESP in UDP; a wrong password and a wrong group key; generated policies; hybrid authentication. Used by `ci/interop-ike --all`.
 #   vpnc.sh GATEWAY   the path of the daemon; prints a line a case, and fails if one has failed
 # The variable PKI is the directory of ca.pem, gateway.pem and gateway.key.
 set -euo pipefail
@@ -22,7 +22,7 @@ for end in server:1 client:2; do
     ip -n $id-${end%:*} addr add 192.0.2.${end#*:}/24 dev wan
     ip -n $id-${end%:*} link set wan up; ip -n $id-${end%:*} link set lo up
 done
-# configure METHOD STATEMENTS: the authentication method of the gateway, and what it needs
+# configure METHOD STATEMENTS: the authentication method of the gateway, and further statements
 configure() {
     cat >"$out/gateway.conf" <<E
 policies "setkey.conf"; keys "psk.txt";
@@ -42,7 +42,7 @@ cat >"$out/setkey.conf" <<E
 spdadd 0.0.0.0/0 10.99.0.0/24 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require;
 spdadd 10.99.0.0/24 0.0.0.0/0 any -P in ipsec esp/tunnel/192.0.2.2-192.0.2.1/require;
 E
-# What vpnc executes before it forwards packets, and at its end; vpnc passes the values of Mode Config in the environment.
+# Commands that vpnc executes before it forwards packets, and at its end; vpnc passes the values of Mode Config in the environment.
 cat >"$out/script" <<E
 #!/bin/sh
 [ "\$reason" = connect ] || exit 0
@@ -54,7 +54,7 @@ E
 chmod +x "$out/script"
 (umask 077; echo 'group the group key' >"$out/psk.txt"; echo 'alice wonder land' >"$out/users.txt")
 
-problems= hybrid=()
+problems= during= hybrid=()
 row() { # NAME
     printf '%-23s %-50s %-10s %s\n' vpnc "$1" responder "${problems:-ok}"
     [ -z "$problems" ] || { failed=1; tail -n 15 "$out/log"; tail -n 15 "$out/vpnc"; }
@@ -105,6 +105,7 @@ tunnel() {
             "$(server nft list counter ip wire ${counter%:*} | sed -n 's/.*packets \([0-9]*\) .*/\1/p')" ${counter#*:}
     done
     logged 'road is user `alice`'; logged 'road is assigned the address 10.99.0.10'
+    [ -z "$during" ] || want "policies, routes and rules" "$(protected)" "$during"
     disconnect
 }
 
@@ -118,6 +119,24 @@ want "SAs of both tunnels" "$(grep -c 'SA established' "$out/log")" 4; row "wron
 ! connect none 'another key' || problems+="vpnc has an SA; "
 grep -q 'check group password' "$out/vpnc" || problems+="vpnc does not blame the key; "; row "wrong group key"
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
+# Without configured policies: they exist as long as the SAs of the client, with their firewall rules and routes.
+protected() { # the policies, the routes to the client, and the rules for it
+    echo "$("${gateway%d}ctl" -s "$out/control" dump -P | grep -c 10.99.0.10)" \
+        "$(server ip route show table all | grep -c '10.99.0.10 dev ipsec0')" \
+        "$(server nft list table inet ipsec_gatewayd | grep -c 10.99.0.10)"
+}
+configure xauth_psk_server 'generate_policy unique;'
+printf 'control "%s";\n' "$out/control" >>"$out/gateway.conf"
+mv "$out/setkey.conf" "$out/policies"; echo '# no policies' >"$out/setkey.conf"
+start
+want "policies, routes and rules before" "$(protected)" "0 0 0"
+during='2 1 7'; tunnel none 'ip protocol esp'; during=
+logged 'policy .* (0.0.0.0/0 10.99.0.10/32) was made for road'
+sleep 3 # the inbound SA is kept for packets in flight
+logged 'policy .* (0.0.0.0/0 10.99.0.10/32), which was made for an initiator, was removed'
+want "policies, routes and rules after" "$(protected)" "0 0 0"; row "generated policies"
+{ kill -KILL $pid; wait $pid || true; } 2>/dev/null
+mv "$out/policies" "$out/setkey.conf"
 configure hybrid_rsa_server "certificate \"$PKI/gateway.pem\" \"$PKI/gateway.key\";"
 hybrid=('IKE Authmode hybrid' "CA-File $PKI/ca.pem")
 start
