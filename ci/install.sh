@@ -30,7 +30,7 @@ need() {
     provide "$@" || skip_without "$name"
 }
 
-# Debian packages, as root or with a sudo that asks for no password. The lists of a fresh machine are empty. Nothing that is installed is
+# Debian packages, as root or with a sudo without a password. The lists of a fresh machine are empty. Nothing that is installed is
 # removed for another package.
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 install_packages() {
@@ -57,7 +57,7 @@ need_llvm_tools() {
     llvm_tools=$(rustc --print target-libdir)/../bin
     need "the Rust component llvm-tools" "[ -x '$llvm_tools/llvm-size' ]" rustup component add llvm-tools
 }
-# need_cargo SUBCOMMAND [OPTION ..]: the cargo subcommand, built with these options. What it shares with the tests is not built again.
+# need_cargo SUBCOMMAND [OPTION ..]: the cargo subcommand, built with these options. Dependencies that the tests have built are not built again.
 need_cargo() {
     local subcommand=$1; shift
     need "cargo-$subcommand" "cargo $subcommand --version" \
