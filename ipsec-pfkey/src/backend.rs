@@ -14,7 +14,7 @@ use crate::dialect::{Dialect, Wire};
 use crate::extension::{AddressRole, Extension, LifetimeRole, Side};
 use crate::message::Message;
 use crate::number::{MessageKind, SaFlags, SaType};
-use crate::sa::{WriteError, push_address, push_selector, sa_type, write_sa};
+use crate::sa::{WriteError, push_address, push_selector, sa_type, write_sa_with};
 use crate::write::MessageWriter;
 
 /// Length of the longest message that is written, in octets.
@@ -108,8 +108,49 @@ impl<S: Socket> PfkeyBackend<S> {
     }
 
     /// Returns the socket.
+    pub const fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Returns the socket.
     pub const fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
+    }
+
+    /// Registers for the messages of the kernel about SAs of a protocol (SADB_REGISTER, RFC 2367 section 3.1.7).
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn register(&mut self, protocol: Protocol) -> Result<(), BackendError<S::Error>> {
+        self.send_plain(MessageKind::REGISTER, sa_type(protocol), |_| Ok(()))
+    }
+
+    /// Requests the status of an SA (SADB_GET, RFC 2367 section 3.1.5). The reply contains its keys.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn request_status(&mut self, id: &SaId, source: IpAddr) -> Result<(), BackendError<S::Error>> {
+        self.send_id(MessageKind::GET, id, source)
+    }
+
+    /// Installs an SA like [`add`](SaBackend::add) with another request ID: the one that the kernel has given to the
+    /// policy of the SA.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn add_with_reqid(&mut self, sa: &SaParams, reqid: u32) -> Result<(), BackendError<S::Error>> {
+        self.send(
+            |buffer, wire, numbers| Ok(write_sa_with(buffer, wire, MessageKind::ADD, (sa, reqid), numbers)?.len()),
+        )
+    }
+
+    /// Sends a message that names an SA.
+    fn send_id(&mut self, kind: MessageKind, id: &SaId, source: IpAddr) -> Result<(), BackendError<S::Error>> {
+        self.send_plain(kind, sa_type(id.protocol), |writer| {
+            let flags = SaFlags::default();
+            writer.push(&Extension::Sa { spi: id.spi, replay: 0, state: 0, integrity: 0, cipher: 0, flags })?;
+            push_ends(writer, source, id.destination)
+        })
     }
 
     /// Sends the message that a function writes. The buffer is wiped, as it may contain keys.
@@ -170,7 +211,7 @@ impl<S: Socket> SaBackend for PfkeyBackend<S> {
     }
 
     fn add(&mut self, sa: &SaParams, _: Instant) -> Result<(), Self::Error> {
-        self.send(|buffer, wire, numbers| Ok(write_sa(buffer, wire, MessageKind::ADD, sa, numbers)?.len()))
+        self.add_with_reqid(sa, sa.reqid)
     }
 
     fn update(&mut self, _: &SaId, _: IpAddr, _: &SaChange, _: Instant) -> Result<SaId, Self::Error> {
@@ -179,11 +220,7 @@ impl<S: Socket> SaBackend for PfkeyBackend<S> {
     }
 
     fn delete(&mut self, id: &SaId, source: IpAddr) -> Result<Option<Usage>, Self::Error> {
-        self.send_plain(MessageKind::DELETE, sa_type(id.protocol), |writer| {
-            let flags = SaFlags::default();
-            writer.push(&Extension::Sa { spi: id.spi, replay: 0, state: 0, integrity: 0, cipher: 0, flags })?;
-            push_ends(writer, source, id.destination)
-        })?;
+        self.send_id(MessageKind::DELETE, id, source)?;
         Ok(None)
     }
 

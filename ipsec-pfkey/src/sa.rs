@@ -130,6 +130,17 @@ pub fn write_sa<'b>(
     wire: Wire,
     kind: MessageKind,
     sa: &SaParams,
+    numbers: (u32, u32),
+) -> Result<&'b mut [u8], WriteError> {
+    write_sa_with(buffer, wire, kind, (sa, sa.reqid), numbers)
+}
+
+/// Writes the message that installs an SA with another request ID.
+pub(crate) fn write_sa_with<'b>(
+    buffer: &'b mut [u8],
+    wire: Wire,
+    kind: MessageKind,
+    (sa, reqid): (&SaParams, u32),
     (sequence, pid): (u32, u32),
 ) -> Result<&'b mut [u8], WriteError> {
     if sa.mode == Mode::Beet {
@@ -141,8 +152,8 @@ pub fn write_sa<'b>(
     let mut writer = MessageWriter::new(buffer, wire, kind, sa_type(sa.id.protocol), sequence, pid)?;
     writer.push(&sa_extension(wire.dialect, sa)?)?;
     if wire.dialect != Dialect::OpenBsd {
-        writer.push(&Extension::Sa2 { mode: Extension::mode_number(sa.mode), sequence: 0, reqid: sa.reqid })?;
-    } else if sa.reqid > 0 {
+        writer.push(&Extension::Sa2 { mode: Extension::mode_number(sa.mode), sequence: 0, reqid })?;
+    } else if reqid > 0 {
         return Err(WriteError::Unsupported("request ID"));
     }
     for (role, limit) in [(LifetimeRole::Hard, &sa.lifetimes.hard), (LifetimeRole::Soft, &sa.lifetimes.soft)] {

@@ -309,3 +309,21 @@ fn expire_message_of_an_sa_is_reported_as_an_event() {
         assert_eq!(event(&message, &[address(source)]), Some(SaEvent::Expire(id(Direction::Outbound), expiry)));
     }
 }
+
+#[test]
+fn a_daemon_registers_and_adds_sas_with_the_request_ids_of_the_kernel() {
+    let params = sa(esp(CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha1_96, 20), Protocol::Esp);
+    let sent = messages(Dialect::Linux, |backend| {
+        backend.register(Protocol::Ah).unwrap();
+        backend.add_with_reqid(&params, 0x4001).unwrap();
+        backend.request_status(&params.id, params.source).unwrap();
+    });
+    let read: Vec<_> = sent.iter().map(|octets| Message::parse(octets, LINUX).unwrap()).collect();
+    let heads: Vec<_> = read.iter().map(|message| (message.header().kind, message.header().sa_type)).collect();
+    let expected =
+        [(MessageKind::REGISTER, SaType::Ah), (MessageKind::ADD, SaType::Esp), (MessageKind::GET, SaType::Esp)];
+    assert_eq!(heads, expected);
+    assert_eq!((params.reqid, read_sa(&read[1], Direction::Outbound).unwrap().reqid), (0, 0x4001));
+    let named = |extension| matches!(extension, Extension::Sa { spi, .. } if spi == params.id.spi);
+    assert!(read[2].extensions().any(named));
+}
