@@ -66,18 +66,31 @@ pub struct GatewayConf {
     pub locals: Vec<SocketAddr>,
     /// Interfaces on the unprotected side.
     pub wan: Vec<String>,
-    /// TUN interface.
+    /// TUN interface; `None` is possible with the back end `pfkey` only.
     pub tun: Option<TunInterface>,
     /// Firewall mark of the packets of the daemon.
     pub mark: u32,
     /// Number of the routing table of the protected destinations, and priority of the rule for it.
     pub table: u32,
+    /// Databases of SAs and policies.
+    pub backend: Backend,
     /// Limits of the databases and of key exchange.
     pub limits: Limits,
     /// Socket through which the running gateway is controlled.
     pub control: ControlSocket,
     /// Set if clients of the control socket may read the keys of SAs.
     pub exports_keys: bool,
+}
+
+/// Databases of SAs and policies, and therefore the place where packets are processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The daemon itself processes packets.
+    #[default]
+    Userspace,
+    /// The kernel processes packets; the daemon manages its SAD and SPD by PF_KEY (RFC 2367).
+    Pfkey,
 }
 
 /// Socket through which a running gateway is controlled.
@@ -117,6 +130,7 @@ impl Default for GatewayConf {
             tun: None,
             mark: DEFAULT_MARK,
             table: DEFAULT_MARK,
+            backend: Backend::Userspace,
             limits: Limits::default(),
             control: ControlSocket::Default,
             exports_keys: false,
@@ -189,7 +203,7 @@ fn statements(
     if parser.diagnostics.errors() == 0 {
         let missing = [
             (reader.conf.locals.is_empty(), "local"),
-            (reader.conf.tun.is_none(), "tun"),
+            (reader.conf.tun.is_none() && reader.conf.backend == Backend::Userspace, "tun"),
             (reader.conf.files.is_empty(), "policies"),
         ];
         for (_, name) in missing.iter().filter(|(is_missing, _)| *is_missing).take(1) {
@@ -252,8 +266,8 @@ impl Reader<'_> {
                 }
             }
             "backend" => {
-                // Other back ends, as `pfkey`, would leave the packets to the kernel.
-                parser.algorithm("a back end", &[("userspace", Some(())), ("pfkey", None)]).map(drop)?;
+                let table = [("userspace", Backend::Userspace), ("pfkey", Backend::Pfkey)];
+                self.conf.backend = parser.choice("a back end", &table)?.0;
             }
             "limit" => {
                 let table = [("sas", 0), ("policies", 1), ("flows", 2), ("half_open", 3)];

@@ -131,7 +131,7 @@ fn errors_have_position_value_and_expectation() {
         ("wan averylonginterface;", "expected the name of an interface"),
         ("tun ipsec0 mtu 100;", "g:1:16: error: expected an MTU from 576 to 65535, found `100`"),
         ("tun ipsec0 address 10.0.0.1;", "g:1:20: error: expected an IP address with the length of its prefix"),
-        ("backend pfkey;", "`pfkey` is a back end that is not implemented"),
+        ("backend kernel;", "expected a back end"),
         ("limit half_open 256;", "g:1:17: error: expected a number of exchanges from 1 to 255, found `256`"),
         ("control;", "g:1:8: error: expected the name of a file in quotes, found `;`"),
         ("control \"a\"; control off;", "g:1:14: error: `control` occurs twice"),
