@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ipsec_config::SystemFiles;
 use ipsec_gateway::access::Access;
-use ipsec_gateway::config::Config;
+use ipsec_gateway::config::{Backend, Config};
 use ipsec_gateway::daemon::{self, Options};
 use ipsec_gateway::host::missing_keys;
 use ipsec_gateway::key_exchange::KeyExchange;
@@ -88,9 +88,14 @@ fn execute(cli: Cli) -> Result<(), String> {
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => daemon::run(config, &Options { path: cli.config, firewall, export_keys: cli.export_keys }),
         Command::Protect => {
-            let mut engine = policy::engine_for(&config.limits);
+            let mut engine = policy::databases_for(&config)?;
             policy::load(&config, &mut engine, clock::now())?;
             protection::install(&config, &engine, firewall)
+        }
+        Command::Unprotect if config.backend == Backend::Pfkey => {
+            let mut databases = policy::databases_for(&config)?;
+            policy::load(&config, &mut databases, clock::now())?;
+            policy::unload(&mut databases)
         }
         Command::Unprotect => protection::remove(&config, firewall),
     }

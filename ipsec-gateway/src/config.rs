@@ -9,12 +9,14 @@ use ipsec_config::{Configuration, ConfiguredPeer, Files, Language, LoadSettings,
 
 use crate::log;
 
-pub use ipsec_config::gateway::{ControlSocket, Limits, TunInterface};
+pub use ipsec_config::gateway::{Backend, ControlSocket, Limits, TunInterface};
 
 /// UDP port of IKE (RFC 2408 section 2.5.1).
 pub const IKE_PORT: u16 = 500;
 /// UDP port of IKE and ESP with NAT traversal (RFC 3947 section 4).
 pub const NAT_TRAVERSAL_PORT: u16 = 4500;
+/// Loopback interface.
+const LOOPBACK: &str = "lo";
 
 /// Configuration of the gateway.
 #[derive(Debug)]
@@ -27,7 +29,10 @@ pub struct Config {
     pub locals: Vec<SocketAddr>,
     /// Interfaces on the unprotected side.
     pub wan: Vec<String>,
-    /// TUN interface.
+    /// Databases of SAs and policies.
+    pub backend: Backend,
+    /// TUN interface. With the back end `pfkey` it is the loopback interface, which has the addresses that servers
+    /// assign to this host.
     pub tun: TunInterface,
     /// Firewall mark of the packets of the daemon.
     pub mark: u32,
@@ -69,11 +74,15 @@ impl Config {
         let (Some(conf), true) = (&loaded.gateway, errors.is_empty()) else {
             return Err(format!("{}: no statement of the gateway", path.display()));
         };
-        let tun = conf.tun.clone().ok_or_else(|| format!("{}: statement `tun` is missing", path.display()))?;
+        let tun = match conf.backend {
+            Backend::Pfkey => TunInterface::new(LOOPBACK),
+            _ => conf.tun.clone().ok_or_else(|| format!("{}: statement `tun` is missing", path.display()))?,
+        };
         let config = Self {
             keys: configuration.key_file.as_ref().map(PathBuf::from),
             locals: conf.locals.clone(),
             wan: conf.wan.clone(),
+            backend: conf.backend,
             tun,
             mark: conf.mark,
             table: conf.table,

@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::access::Access;
 use crate::buffer::Buffer;
-use crate::config::{Config, NAT_TRAVERSAL_PORT};
+use crate::config::{Backend, Config, NAT_TRAVERSAL_PORT};
 use crate::control::Control;
 use crate::generated::Changes;
 use crate::gif::Gifs;
@@ -75,7 +75,8 @@ struct Daemon {
     started: Instant,
     plane: Plane,
     ike: Ike,
-    tun: Tun,
+    /// `None` if the kernel processes packets.
+    tun: Option<Tun>,
     raw: RawSockets,
     udp: Vec<Udp>,
     signals: Signals,
@@ -88,7 +89,7 @@ struct Daemon {
 impl Daemon {
     fn start(config: Config, options: &Options) -> Result<Self, String> {
         let now = clock::now();
-        let mut engine = policy::engine_for(&config.limits);
+        let mut engine = policy::databases_for(&config)?;
         let policies = policy::load(&config, &mut engine, now)?;
         let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
         for warning in missing_keys(&config, &mut keys) {
@@ -99,8 +100,10 @@ impl Daemon {
             log::warning("the keys of all SAs are exported: the traffic can be decrypted with the tables");
         }
         protection::install(&config, &engine, options.firewall)?;
-        let tun = Tun::open(&config.tun.name)?;
-        let (udp, raw) = sockets::open_missing(&config.locals, config.mark, (&[], &RawSockets::default()))?;
+        let is_userspace = config.backend == Backend::Userspace;
+        let tun = is_userspace.then(|| Tun::open(&config.tun.name)).transpose()?;
+        let (udp, raw) =
+            sockets::open_missing(&config.locals, (config.mark, config.backend), (&[], &RawSockets::default()))?;
         let control = Control::open(&config)?;
         let signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
         let addresses = addresses_of(&config).collect();
@@ -136,9 +139,10 @@ impl Daemon {
             self.handle_sa_events(now);
             self.read_tun(now)?;
             self.plane.engine.tick(now);
+            self.ike.read_usage(now, &mut self.plane.engine);
             self.ike.handle_timeout(now, &mut self.plane.engine);
             self.handle_sa_events(now);
-            while let Some(audit) = self.plane.engine.poll_audit() {
+            while let Some(audit) = self.plane.engine.engine_mut().poll_audit() {
                 self.errors.write(now, Level::Warning, format_args!("packet discarded: {audit}"));
                 if let (DiscardReason::NoSa, Some(source)) = (audit.reason, audit.source) {
                     self.ike.handle_unknown_spi(now, source, &mut self.plane.engine);
@@ -227,7 +231,8 @@ impl Daemon {
         });
         let sockets = self.raw.receivers.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
         let signals = [self.signals.stop.as_fd(), self.signals.reload.as_fd()].into_iter();
-        let descriptors = signals.chain([self.tun.as_fd()]).chain(sockets);
+        let packets = self.tun.iter().map(AsFd::as_fd).chain(self.plane.engine.kernel().map(AsFd::as_fd));
+        let descriptors = signals.chain(packets).chain(sockets);
         let descriptors = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         let mut descriptors: Vec<_> = descriptors.chain(self.control.descriptors()).collect();
         match poll(&mut descriptors, timeout.as_ref()) {
@@ -323,16 +328,18 @@ impl Daemon {
     }
 
     fn deliver(&mut self, now: Instant, packet: &mut ipsec_packet::PacketBuf<'_>) -> io::Result<()> {
-        if let Some(sa) = self.plane.inbound(now, packet, &self.tun)? {
+        let Some(tun) = &self.tun else { return Ok(()) };
+        if let Some(sa) = self.plane.inbound(now, packet, tun)? {
             self.ike.heard_from(now, &sa);
         }
         Ok(())
     }
 
     fn read_tun(&mut self, now: Instant) -> Result<(), String> {
+        let Some(tun) = &self.tun else { return Ok(()) };
         for _ in 0..BATCH {
             let mut buffer = std::mem::take(&mut self.buffer);
-            let sent = match buffer.receive(|buffer| self.tun.receive(buffer)) {
+            let sent = match buffer.receive(|buffer| tun.receive(buffer)) {
                 Ok(mut packet) => {
                     self.ike.note_sent(now);
                     self.plane.outbound(now, &mut packet, &self.raw)

@@ -16,8 +16,9 @@ use ipsec_packet::{AddressRange, Instant, Selector, Upper};
 use ipsec_sa::{Level, Priority};
 
 use crate::config::Config;
+use crate::databases::Databases;
 use crate::key_exchange::KeyExchange;
-use crate::policy::{self, Databases, KeyedPolicy, show};
+use crate::policy::{self, KeyedPolicy, show};
 use crate::spd::overlap;
 
 /// Largest number of pairs of policies: that of the pairs of SAs of the negotiator.

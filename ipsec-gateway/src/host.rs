@@ -16,10 +16,11 @@ use rand::{Rng, RngExt};
 
 use crate::access::Access;
 use crate::config::{Config, has_rsa_signature};
+use crate::databases::Databases;
 use crate::generated::{self, Generated, Owner};
 use crate::key_exchange::KeyExchange;
 use crate::log::{self, Level, Limiter};
-use crate::policy::{self, Databases, KeyedPolicy, KeyedTemplate};
+use crate::policy::{self, KeyedPolicy, KeyedTemplate};
 use crate::psk::PskFile;
 
 /// Lowest SPI of inbound SAs; those below 256 are reserved (RFC 4303 section 2.1).

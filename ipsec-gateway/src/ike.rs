@@ -21,6 +21,7 @@ use activity::SentReports;
 
 use crate::access::Access;
 use crate::config::Limits;
+use crate::databases::Databases;
 use crate::generated::{Changes, Generated};
 use crate::host::{Admission, GatewayHost, show};
 use crate::key_exchange::KeyExchange;
@@ -28,7 +29,7 @@ use crate::key_tables::KeyTables;
 use crate::log::{self, Level, Limiter};
 use crate::own_addresses::AddressChange;
 use crate::plane::{PacketSink, Plane};
-use crate::policy::{self, Databases, KeyedPolicy};
+use crate::policy::{self, KeyedPolicy};
 use crate::psk::PskFile;
 use crate::shown_keys::ShownKeys;
 use crate::udp::DatagramSink;
@@ -68,6 +69,8 @@ pub struct Ike {
     /// Keys of the negotiated SAs, if the configuration allows to show them.
     shown_keys: HashMap<SaId, ShownKeys>,
     sent: SentReports,
+    /// Time of the next question to the kernel about the packets of SAs, with the back end `pfkey`.
+    usage_due: Option<Instant>,
     limiters: Limiters,
     message: Box<[u8; 65_535]>,
 }
@@ -98,6 +101,8 @@ struct InstalledSa {
     is_complete: bool,
     /// Time at which an authentic packet was last reported.
     heard: Option<Instant>,
+    /// Number of packets that the kernel has reported, with the back end `pfkey`.
+    packets: u32,
     /// UDP port of this host, if ESP is sent in UDP.
     local_port: Option<u16>,
 }
@@ -123,6 +128,7 @@ impl Ike {
             unknown_spi: HashMap::new(),
             shown_keys: HashMap::new(),
             sent: SentReports::default(),
+            usage_due: None,
             limiters: Limiters::default(),
             message: Box::new([0; 65_535]),
         }
@@ -156,7 +162,8 @@ impl Ike {
     /// Returns the time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let renewals = self.renewals.values().map(|(_, due)| *due);
-        renewals.chain(self.negotiator.poll_timeout()).chain(self.sent.due()).chain(self.access.due()).min()
+        let own = [self.negotiator.poll_timeout(), self.sent.due(), self.access.due(), self.usage_due];
+        renewals.chain(own.into_iter().flatten()).min()
     }
 
     /// Deletes all SAs and notifies the peers. No negotiation begins afterwards: its SAs would exist at the peer only.
@@ -527,7 +534,8 @@ impl Ike {
             Direction::Inbound => encap.ports.destination,
             Direction::Outbound => encap.ports.source,
         });
-        let installed = InstalledSa { pair: *pair, source, peer, policy, is_complete, heard: None, local_port };
+        let installed =
+            InstalledSa { pair: *pair, source, peer, policy, is_complete, heard: None, packets: 0, local_port };
         self.installed.insert(params.id, installed);
         if self.exchange.config.exports_keys {
             self.shown_keys.insert(params.id, ShownKeys::of(params));

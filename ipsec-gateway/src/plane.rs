@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::buffer::Buffer;
+use crate::databases::Databases;
 use crate::gif::{Encapsulation, Gifs};
-use crate::policy::Databases;
 
 /// Destination of packets: an interface or a socket.
 pub trait PacketSink {
@@ -57,7 +57,7 @@ impl Plane {
     /// Creates the plane for an engine. IVs are drawn from the system's random source.
     pub fn new(mut engine: Box<Databases>) -> Self {
         let mut rng = StdRng::from_rng(&mut rand::rng());
-        engine.set_identification(rng.random());
+        engine.engine_mut().set_identification(rng.random());
         Self {
             engine,
             waiting: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl Plane {
     }
 
     fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
-        match self.engine.outbound(packet, now, &mut RngIv(&mut self.rng)) {
+        match self.engine.engine_mut().outbound(packet, now, &mut RngIv(&mut self.rng)) {
             OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
                 Err(e) if is_too_big(&e) => self.lower_path_mtu(now, packet.data(), wire).ok_or(e),
                 sent => sent,
@@ -137,7 +137,7 @@ impl Plane {
         // The report is the one that the next router would send.
         let report = too_big_reply(packet, wire.mtu(packet)?, destination, &mut octets)?;
         let report = TooBig::read(report).ok()??;
-        self.engine.path_mtu_report(&report, now).then_some(())
+        self.engine.engine_mut().path_mtu_report(&report, now).then_some(())
     }
 
     /// Sends an ICMP error for a packet of the protected side that is too big to be protected.
@@ -167,7 +167,7 @@ impl Plane {
         packet: &mut PacketBuf<'_>,
         host: &impl PacketSink,
     ) -> io::Result<Option<SaId>> {
-        match self.engine.inbound(packet, now) {
+        match self.engine.engine_mut().inbound(packet, now) {
             InboundAction::Deliver { sa } => {
                 let source = Ip::parse(packet.data()).ok().map(|ip| ip.source());
                 match (self.sources.get(&sa), source) {

@@ -4,22 +4,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_codec::ProtocolId;
-use ike_v1::Phase2Choice;
+use ike_v1::{Phase2Choice, Phase2Suite};
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::{ConfiguredPeer, ConfiguredSa, Negotiation};
+use ipsec_crypto::IntegrityAlgorithm;
 use ipsec_engine::{
-    Action, AnyAlgorithms, Bundle, Capacity, HeapEngine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol,
-    Settings, Template,
+    Action, Bundle, Capacity, HeapEngine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Settings, Template,
 };
 use ipsec_packet::{Instant, Selector};
 use ipsec_sa::{Level, SaBackend, SaParams, TransformParams};
 use rand::RngExt;
 
-use crate::config::{Config, Limits};
+use crate::config::{Backend, Config, Limits};
+use crate::databases::Databases;
+use crate::kernel::Kernel;
 use crate::log;
-
-/// Engine of the gateway.
-pub type Databases = HeapEngine<AnyAlgorithms>;
 
 /// Largest numbers of SAs, policies and cached flows. Their memory grows with use; that of the flows is half a
 /// megabyte.
@@ -74,13 +73,25 @@ pub fn engine_for(limits: &Limits) -> Box<Databases> {
     })
 }
 
+/// Creates the databases of a configuration: an engine, which the kernel follows with the back end `pfkey`.
+///
+/// # Errors
+/// The message of the kernel.
+pub fn databases_for(config: &Config) -> Result<Box<Databases>, String> {
+    let mut databases = engine_for(&config.limits);
+    if config.backend == Backend::Pfkey {
+        databases.attach(Kernel::open(&config.locals)?);
+    }
+    Ok(databases)
+}
+
 /// Creates an engine like [`new_engine`] with another capacity.
 pub fn engine_with(capacity: Capacity) -> Box<Databases> {
     let (compressor, decompressor) = (Some(Deflate::new()), Some(Inflate::new()));
-    let mut engine = Box::new(HeapEngine::with_capacity(Settings::STRICT, capacity, compressor, decompressor));
+    let mut engine = HeapEngine::with_capacity(Settings::STRICT, capacity, compressor, decompressor);
     engine.set_hash_key(rand::rng().random());
     engine.settings_mut().acquire_interval = ACQUIRE_INTERVAL;
-    engine
+    Box::new(Databases::new(engine))
 }
 
 /// Adds the SAs and policies of the configuration to an engine. Warnings are logged. Returns the policies whose SAs are
@@ -93,13 +104,25 @@ pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec
     for warning in warnings {
         log::warning(warning);
     }
-    if is_wan_missing(config, engine) {
+    if config.backend == Backend::Userspace && is_wan_missing(config, engine) {
         log::warning(
             "gateway.conf has no `wan` statement: packets that arrive from the unprotected side with addresses of the \
              protected networks are not dropped, and enter the tunnels",
         );
     }
     Ok(policies)
+}
+
+/// Removes all SAs and policies, and the policies for IKE of a kernel.
+///
+/// # Errors
+/// The message of the kernel.
+pub fn unload(databases: &mut Databases) -> Result<(), String> {
+    let sas: Vec<_> = databases.sas().map(|sa| (sa.key, sa.source)).collect();
+    sas.iter().for_each(|(id, source)| _ = databases.remove(id, *source));
+    let policies: Vec<_> = databases.policies().map(|(id, _)| id).collect();
+    policies.iter().for_each(|id| _ = databases.remove_policy(*id));
+    databases.kernel_mut().map_or(Ok(()), |kernel| kernel.set_locals(&[]))
 }
 
 /// Adds the SAs and policies of a configuration to an engine. Returns the policies whose SAs are negotiated, and
@@ -118,7 +141,30 @@ fn apply(config: &Config, engine: &mut Databases, now: Instant) -> Result<(Vec<K
         return Err(error);
     }
     check_local_addresses(config, &policies)?;
+    if config.backend == Backend::Pfkey {
+        check_kernel_algorithms(&policies)?;
+    }
     Ok((policies, warnings))
+}
+
+/// Refuses proposals that a peer and the kernel would use differently: PF_KEY of Linux truncates HMAC-SHA2-256 to 96
+/// bits, and RFC 4868 section 2.3 specifies 128.
+fn check_kernel_algorithms(policies: &[KeyedPolicy]) -> Result<(), String> {
+    let is_refused = |choice: &Phase2Choice| match choice.suite {
+        Phase2Suite::Keyed { integrity, .. } => integrity == IntegrityAlgorithm::HmacSha2_256_128,
+        _ => false,
+    };
+    for policy in policies {
+        if policy.templates.iter().any(|template| template.proposals.iter().any(is_refused)) {
+            return Err(format!(
+                "policy {} ({}): hmac-sha2-256 is not proposed with the back end `pfkey`: PF_KEY of Linux truncates it to \
+                 96 bits, RFC 4868 specifies 128",
+                policy.id,
+                show(&policy.selector)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a manual SA whose keys or algorithms the gateway does not use.

@@ -1,11 +1,12 @@
-//! Protection that exists without the daemon: firewall rules, TUN interface and routes.
+//! Protection that exists without the daemon: firewall rules, TUN interface and routes. With the back end `pfkey`, it is
+//! the SPD of the kernel.
 
 use ipsec_engine::{PolicyId, PolicyParams};
 
-use crate::config::Config;
+use crate::config::{Backend, Config};
+use crate::databases::Databases;
 use crate::generated::Changes;
 use crate::log;
-use crate::policy::Databases;
 use crate::{firewall, routes};
 
 /// Use of the firewall.
@@ -22,6 +23,9 @@ pub enum Firewall {
 /// # Errors
 /// The message of the command that failed.
 pub fn install(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
+    if config.backend == Backend::Pfkey {
+        return Ok(());
+    }
     if firewall == Firewall::Unused {
         log::warning(
             "no firewall rules are installed: cleartext packets that a PROTECT policy covers are accepted from the \
@@ -36,6 +40,9 @@ pub fn install(config: &Config, engine: &Databases, firewall: Firewall) -> Resul
 /// # Errors
 /// The message of the command that failed.
 pub fn update(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
+    if config.backend == Backend::Pfkey {
+        return Ok(());
+    }
     replace(config, engine, firewall)?;
     routes::remove_former(config, engine.policies().map(|(_, policy)| policy))
 }
@@ -46,6 +53,9 @@ pub fn update(config: &Config, engine: &Databases, firewall: Firewall) -> Result
 /// # Errors
 /// The message of the command that failed.
 pub fn follow(config: &Config, engine: &Databases, changes: &Changes, firewall: Firewall) -> Result<(), String> {
+    if config.backend == Backend::Pfkey {
+        return Ok(());
+    }
     if firewall == Firewall::Required {
         let policies: Vec<(PolicyId, &PolicyParams)> = engine.policies().collect();
         firewall::install(&firewall::rules(config, policies.iter().copied()))?;

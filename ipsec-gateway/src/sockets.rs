@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::NAT_TRAVERSAL_PORT;
+use crate::config::{Backend, NAT_TRAVERSAL_PORT};
 use crate::raw::RawSockets;
 use crate::udp::Udp;
 
-/// Opens the sockets of the local addresses that are not open yet: UDP for IKE, UDP for NAT traversal, and raw sockets.
+/// Opens the sockets of the local addresses that are not open yet: UDP for IKE, UDP for NAT traversal, and
+/// raw sockets if the daemon processes packets.
 ///
 /// # Errors
 /// The message of the system with the address.
 pub fn open_missing(
     locals: &[SocketAddr],
-    mark: u32,
+    (mark, backend): (u32, Backend),
     (open_udp, open_raw): (&[Udp], &RawSockets),
 ) -> Result<(Vec<Udp>, RawSockets), String> {
     let (mut udp, mut raw) = (Vec::new(), RawSockets::default());
@@ -20,7 +21,8 @@ pub fn open_missing(
         if !open_udp.iter().any(|socket| socket.local() == wanted) {
             udp.push(Udp::open(wanted, mark)?);
         }
-        if !open_raw.has(wanted.ip()) && !raw.has(wanted.ip()) {
+        // The kernel receives the packets of its SAs itself.
+        if backend == Backend::Userspace && !open_raw.has(wanted.ip()) && !raw.has(wanted.ip()) {
             raw.open(wanted.ip(), mark)?;
         }
     }

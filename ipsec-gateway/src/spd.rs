@@ -7,7 +7,7 @@ use ipsec_engine::{PolicyDirection, PolicyId, PolicyParams};
 use ipsec_packet::{AddressRange, Selector};
 use ipsec_sa::Priority;
 
-use crate::policy::Databases;
+use crate::databases::Databases;
 
 /// Largest number of comparisons of selectors. Beyond it, a policy behind a new one counts as overlapping it.
 const MAX_COMPARISONS: usize = 1 << 22;

@@ -11,10 +11,11 @@ use ipsec_sa::{SaId, SaParams, TransformParams};
 use super::{Daemon, addresses_of};
 use crate::access::Access;
 use crate::config::Config;
+use crate::databases::Databases;
 use crate::gif::Gifs;
 use crate::host::missing_keys;
 use crate::key_exchange::KeyExchange;
-use crate::policy::{Databases, KeyedPolicy};
+use crate::policy::KeyedPolicy;
 use crate::psk::PskFile;
 use crate::spd::SpdChange;
 use crate::{log, policy, protection, sockets};
@@ -41,7 +42,11 @@ impl Daemon {
         let mut next = KeyExchange::new(config, keyed)?;
         let gone = next.keep_ids(self.ike.exchange());
         let access = Access::read(&next)?;
-        let opened = sockets::open_missing(&next.config.locals, next.config.mark, (&self.udp, &self.raw))?;
+        let opened = sockets::open_missing(
+            &next.config.locals,
+            (next.config.mark, next.config.backend),
+            (&self.udp, &self.raw),
+        )?;
         if let Err(e) = protection::install(&next.config, &trial, self.firewall) {
             // The rules of the SPD that remains in effect.
             if let Err(e) = protection::update(self.ike.config(), &self.plane.engine, self.firewall) {
@@ -71,6 +76,9 @@ impl Daemon {
         self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
         replaced.extend(changed);
         replaced.iter().for_each(|policy| self.plane.drop_waiting(*policy));
+        if let Some(kernel) = self.plane.engine.kernel_mut() {
+            problems.extend(kernel.set_locals(&next.config.locals).err());
+        }
         sockets::replace(&next.config.locals, opened, (&mut self.udp, &mut self.raw));
         self.ike.replace(next, keys, access, &gone);
         let addresses = self.ike.own_addresses().chain(addresses_of(self.ike.config())).collect();
@@ -94,6 +102,7 @@ impl Daemon {
 /// Refuses changes of statements that are in effect from the start of the daemon to its end.
 fn check_changes(running: &Config, next: &Config) -> Result<(), String> {
     let table = [
+        (running.backend == next.backend, "backend"),
         (running.tun == next.tun, "tun"),
         (running.mark == next.mark, "mark"),
         (running.table == next.table, "table"),

@@ -1,7 +1,8 @@
 use ipsec_packet::Instant;
 
 use super::*;
-use crate::policy::{Databases, new_engine};
+use crate::databases::Databases;
+use crate::policy::new_engine;
 
 const CONFIG: &str =
     "policies \"p\"; keys \"k\"; local 192.0.2.1; local 2001:db8::1[501]; wan wan0; tun ipsec0; mark 77;";

@@ -7,10 +7,14 @@ use ipsec_engine::{Direction, SaId};
 use ipsec_packet::Instant;
 
 use super::Ike;
-use crate::policy::Databases;
+use crate::databases::Databases;
+use crate::log::Level;
 
 /// Shortest time between two reports of packets of one SA to the negotiator.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval of the questions to a kernel about the packets of its SAs.
+const KERNEL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Times of the reports of packets that were sent.
 #[derive(Default)]
@@ -38,6 +42,32 @@ impl Ike {
         }
         installed.heard = Some(now);
         self.negotiator.heard_from(now, installed.pair);
+    }
+
+    /// Reports the SAs of a kernel in which packets were sent or received since the last call, with the back end `pfkey`.
+    pub fn read_usage(&mut self, now: Instant, databases: &mut Databases) {
+        let Some(kernel) = databases.kernel_mut() else { return };
+        if self.usage_due.is_some_and(|due| due > now) {
+            return;
+        }
+        self.usage_due = (!self.installed.is_empty()).then_some(now + KERNEL_INTERVAL);
+        for (id, installed) in &mut self.installed {
+            let packets = match kernel.packets(id, installed.source) {
+                Ok(packets) => packets.unwrap_or_default(),
+                Err(e) => {
+                    self.limiters.peers.write(now, Level::Warning, format_args!("kernel: usage of SA {id}: {e}"));
+                    continue;
+                }
+            };
+            if packets == installed.packets {
+                continue;
+            }
+            installed.packets = packets;
+            match id.direction {
+                Direction::Inbound => self.negotiator.heard_from(now, installed.pair),
+                Direction::Outbound => self.negotiator.sent_in(now, installed.pair),
+            }
+        }
     }
 
     /// Records that packets for the peers were passed to the engine. They are reported to the negotiator once a second.

@@ -11,12 +11,13 @@ use super::{Admission, Ike, InstalledSa};
 use crate::access::Access;
 use crate::config::Config;
 use crate::control::protocol::{CounterEntry, IsakmpEntry, KeyRows, PeerEntry, parse_spi};
+use crate::databases::Databases;
 use crate::generated::Generated;
 use crate::host::show;
 use crate::key_exchange::KeyExchange;
 use crate::key_tables::isakmp_row;
 use crate::log;
-use crate::policy::{Databases, KeyedPolicy};
+use crate::policy::KeyedPolicy;
 use crate::psk::PskFile;
 use crate::shown_keys::ShownKeys;
 

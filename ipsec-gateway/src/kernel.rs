@@ -1,0 +1,333 @@
+//! SAD and SPD of the kernel, by PF_KEY messages (RFC 2367). The daemon has the same entries in its engine, and this
+//! module gives them to the kernel, which processes the packets.
+
+mod socket;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ipsec_crypto::IntegrityAlgorithm;
+use ipsec_packet::{AddressRange, IpProto, PortRange, Selector, Upper};
+use ipsec_pfkey::{BackendError, Extension, LifetimeRole, Message, PfkeyBackend, Wire, event};
+use ipsec_sa::{
+    Acquire, Action, Bundle, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority, Protocol,
+    SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
+};
+
+use crate::config::NAT_TRAVERSAL_PORT;
+
+pub use socket::{Channel, Connection, PfkeySocket};
+
+/// Error number of Linux for an entry that does not exist.
+const NO_ENTRY: i32 = rustix::io::Errno::SRCH.raw_os_error();
+/// Largest request ID that a policy of level `unique` may name; the kernel gives larger ones itself.
+const MAX_REQID: u32 = 0x3fff;
+/// Priority of the policies for IKE, which the kernel searches before all others.
+const FIRST: Priority = Priority(1);
+/// Largest number of events that wait.
+const MAX_EVENTS: usize = 1024;
+
+/// Reason why the kernel does not have an SA or a policy.
+#[derive(Debug)]
+pub enum KernelError {
+    /// There is no message for it, or the socket has failed, or the kernel has refused it.
+    Command(BackendError<io::Error>),
+    /// The kernel would process packets otherwise than the peer.
+    Unsupported(&'static str),
+}
+
+impl KernelError {
+    /// Refusal of a change of an SA.
+    pub const UNCHANGEABLE: Self =
+        Self::Unsupported("addresses and lifetimes of an installed SA are not changed with the back end `pfkey`");
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(e) => e.fmt(f),
+            Self::Unsupported(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for KernelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Command(e) => Some(e),
+            Self::Unsupported(_) => None,
+        }
+    }
+}
+
+impl From<BackendError<io::Error>> for KernelError {
+    fn from(e: BackendError<io::Error>) -> Self {
+        Self::Command(e)
+    }
+}
+
+/// SAD and SPD of the kernel.
+pub struct Kernel {
+    backend: PfkeyBackend<Connection>,
+    wire: Wire,
+    /// Addresses of this host, by which the direction of an SA is found.
+    locals: Vec<IpAddr>,
+    /// Numbers of the policies in the engine, by those in the kernel.
+    policies: HashMap<u32, PolicyId>,
+    /// Request IDs in the kernel, by those in the engine, of policies of level `unique`.
+    reqids: HashMap<u32, u32>,
+    events: VecDeque<SaEvent>,
+}
+
+impl Kernel {
+    /// Opens the databases of the kernel of this machine.
+    ///
+    /// # Errors
+    /// The message of the system.
+    pub fn open(locals: &[SocketAddr]) -> Result<Self, String> {
+        let socket = PfkeySocket::open().map_err(|e| format!("PF_KEY socket: {e}"))?;
+        Self::new(Box::new(socket), PfkeySocket::WIRE, locals)
+    }
+
+    /// Registers for the events of a kernel, and lets IKE pass its policies.
+    ///
+    /// # Errors
+    /// The message of the kernel.
+    pub fn new(channel: Box<dyn Channel>, wire: Wire, locals: &[SocketAddr]) -> Result<Self, String> {
+        let connection = Connection::new(channel, wire);
+        let mut kernel = Self {
+            backend: PfkeyBackend::new(connection, wire, std::process::id()),
+            wire,
+            locals: Vec::new(),
+            policies: HashMap::new(),
+            reqids: HashMap::new(),
+            events: VecDeque::new(),
+        };
+        for protocol in [Protocol::Esp, Protocol::Ah, Protocol::Ipcomp] {
+            kernel.backend.register(protocol).map_err(|e| format!("PF_KEY registration for {protocol}: {e}"))?;
+        }
+        kernel.set_locals(locals)?;
+        Ok(kernel)
+    }
+
+    /// Lets the messages of IKE of these local addresses pass the policies, and those of former ones no longer.
+    ///
+    /// # Errors
+    /// The message of the kernel.
+    pub fn set_locals(&mut self, locals: &[SocketAddr]) -> Result<(), String> {
+        let former = std::mem::take(&mut self.locals);
+        for local in locals {
+            self.locals.push(local.ip());
+            for policy in bypasses(*local) {
+                let text = |e| format!("policy for IKE of {local}: {e}");
+                self.backend.update_policy(&policy).map_err(text)?;
+            }
+        }
+        for address in former.into_iter().filter(|former| !self.locals.contains(former)) {
+            for policy in bypasses(SocketAddr::new(address, crate::config::IKE_PORT)) {
+                // One that was removed by others is no longer needed either.
+                let _ = self.backend.delete_policy(policy.direction, &policy.selector);
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs an SA. Its request ID is the one that the kernel has given to its policy.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn add(&mut self, sa: &SaParams) -> Result<(), KernelError> {
+        check_algorithms(sa)?;
+        if sa.encap.is_some() {
+            return Err(KernelError::Unsupported("ESP in UDP is not supported with the back end `pfkey`"));
+        }
+        let reqid = self.reqids.get(&sa.reqid).copied().unwrap_or(sa.reqid);
+        Ok(self.backend.add_with_reqid(sa, reqid)?)
+    }
+
+    /// Removes an SA, which may have expired before.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn remove(&mut self, id: &SaId, source: IpAddr) -> Result<(), KernelError> {
+        ignore_missing(self.backend.delete(id, source).map(drop))
+    }
+
+    /// Removes all SAs of a protocol, or of all.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn flush(&mut self, protocol: Option<Protocol>) -> Result<(), KernelError> {
+        ignore_missing(self.backend.flush(protocol))
+    }
+
+    /// Adds a policy, or replaces the one with its selector and direction. Packets that are forwarded are subject to a
+    /// policy of their own in Linux, which is that of received packets.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn add_policy(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
+        self.backend.update_policy(policy)?;
+        let given = self.given();
+        if let Some((number, reqids)) = given {
+            self.policies.insert(number, id);
+            if let Action::Protect(bundle) = &policy.action {
+                let own = bundle.iter().map(|template| (template.level, id.reqid(template)));
+                let pairs = own.zip(reqids).filter(|((level, _), _)| *level == Level::Unique);
+                self.reqids.extend(pairs.map(|((_, own), given)| (own, given)));
+            }
+        }
+        if let Some(forwarded) = self.forwarded(id, policy) {
+            self.backend.update_policy(&forwarded)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a policy.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn remove_policy(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
+        let forwarded = self.forwarded(id, policy);
+        self.policies.retain(|_, own| *own != id);
+        if let Action::Protect(bundle) = &policy.action {
+            bundle.iter().for_each(|template| _ = self.reqids.remove(&id.reqid(template)));
+        }
+        let removed = ignore_missing(self.backend.delete_policy(policy.direction, &policy.selector).map(drop));
+        if let Some(forwarded) = forwarded {
+            ignore_missing(self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop))?;
+        }
+        removed
+    }
+
+    /// Returns the number of packets that an SA has processed, and `None` without the SA.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn packets(&mut self, id: &SaId, source: IpAddr) -> Result<Option<u32>, KernelError> {
+        if let Err(e) = self.backend.request_status(id, source) {
+            return ignore_missing(Err(e)).map(|()| None);
+        }
+        let reply = self.backend.socket_mut().take_reply();
+        let message = Message::parse(&reply, self.wire).ok();
+        Ok(message.and_then(|message| {
+            message.extensions().find_map(|extension| match extension {
+                Extension::Lifetime(LifetimeRole::Current, current) => Some(current.allocations),
+                _ => None,
+            })
+        }))
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<SaEvent> {
+        while self.events.len() < MAX_EVENTS {
+            let Some(octets) = self.backend.socket_mut().next_message() else { break };
+            let Ok(message) = Message::parse(&octets, self.wire) else { continue };
+            let event = event(&message, &self.locals).and_then(|event| self.translated(event));
+            self.events.extend(event);
+        }
+        self.events.pop_front()
+    }
+
+    /// Returns an event with the number that the policy has in the engine; `None` for policies of others.
+    fn translated(&self, event: SaEvent) -> Option<SaEvent> {
+        let SaEvent::Acquire(acquire) = event else { return Some(event) };
+        let policy = *self.policies.get(&acquire.policy.get())?;
+        Some(SaEvent::Acquire(Acquire { policy, ..acquire }))
+    }
+
+    /// Returns the number and the request IDs that the kernel has given to the last policy.
+    fn given(&mut self) -> Option<(u32, Vec<u32>)> {
+        let reply = self.backend.socket_mut().take_reply();
+        let message = Message::parse(&reply, self.wire).ok()?;
+        let policy = message.extensions().find_map(|extension| match extension {
+            Extension::Policy(policy) => Some(policy),
+            _ => None,
+        })?;
+        let reqid = |template: Template| match template.level {
+            Level::UniqueId(reqid) => reqid,
+            _ => 0,
+        };
+        Some((policy.id, policy.templates.iter().map(reqid).collect()))
+    }
+
+    /// Returns the policy of forwarded packets for one of received packets in tunnel mode.
+    fn forwarded(&self, id: PolicyId, policy: &PolicyParams) -> Option<PolicyParams> {
+        let Action::Protect(bundle) = &policy.action else {
+            let is_inbound = policy.direction == PolicyDirection::In;
+            return is_inbound.then_some(PolicyParams { direction: PolicyDirection::Forward, ..*policy });
+        };
+        let is_tunnel = bundle.iter().any(|template| template.mode == Mode::Tunnel);
+        if policy.direction != PolicyDirection::In || !is_tunnel {
+            return None;
+        }
+        // The SAs are those of the policy of received packets.
+        let bundle = bundle.iter().try_fold(Bundle::default(), |all, template| {
+            let reqid = self.reqids.get(&id.reqid(template)).copied();
+            let level = match (template.level, reqid) {
+                (Level::Unique, Some(reqid @ 1..=MAX_REQID)) => Level::UniqueId(reqid),
+                // The kernel compares no request ID; the SPI has found the SA.
+                (Level::Unique, _) => Level::Require,
+                (level, _) => level,
+            };
+            all.with(Template { level, ..*template })
+        })?;
+        let action = Action::Protect(bundle);
+        Some(PolicyParams { direction: PolicyDirection::Forward, action, ..*policy })
+    }
+}
+
+impl AsFd for Kernel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.backend.socket().as_fd()
+    }
+}
+
+/// Refuses algorithms that a kernel does not process as the peer does.
+fn check_algorithms(sa: &SaParams) -> Result<(), KernelError> {
+    let integrity = match &sa.transform {
+        TransformParams::Esp(keys) | TransformParams::EspWithoutIntegrity(keys) => keys.integrity,
+        TransformParams::Ah { integrity, .. } => *integrity,
+        TransformParams::Ipcomp { .. } => return Ok(()),
+    };
+    if integrity == IntegrityAlgorithm::HmacSha2_256_128 {
+        return Err(KernelError::Unsupported(
+            "PF_KEY of Linux truncates HMAC-SHA2-256 to 96 bits, and RFC 4868 specifies 128: use another algorithm",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the policies that let the messages of IKE of a local address pass.
+fn bypasses(local: SocketAddr) -> impl Iterator<Item = PolicyParams> {
+    let any: IpAddr = if local.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let (own, all) = (AddressRange::host(local.ip()), AddressRange::prefix(any, 0));
+    [local.port(), NAT_TRAVERSAL_PORT].into_iter().flat_map(move |port| {
+        let (own_port, any_port) = (PortRange { first: port, last: port }, PortRange::ANY);
+        let policy =
+            move |direction, selector| PolicyParams { selector, direction, priority: FIRST, action: Action::Bypass };
+        let outbound = all.map(|all| {
+            let upper = Upper::Ports(Some(IpProto::UDP), own_port, any_port);
+            policy(PolicyDirection::Out, Selector { source: own, destination: all, upper })
+        });
+        let inbound = all.map(|all| {
+            let upper = Upper::Ports(Some(IpProto::UDP), any_port, own_port);
+            policy(PolicyDirection::In, Selector { source: all, destination: own, upper })
+        });
+        [outbound, inbound].into_iter().flatten()
+    })
+}
+
+/// Returns the result of a removal; an entry that does not exist is removed.
+fn ignore_missing(result: Result<(), BackendError<io::Error>>) -> Result<(), KernelError> {
+    match result {
+        Err(BackendError::Socket(e)) if e.raw_os_error() == Some(NO_ENTRY) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests;

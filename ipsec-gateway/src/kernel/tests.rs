@@ -1,0 +1,296 @@
+use std::cell::RefCell;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ipsec_crypto::{CipherAlgorithm, SuiteKeys};
+use ipsec_pfkey::{Dialect, MessageKind, MessageWriter, Order, SaType, read_policy, read_sa};
+use ipsec_sa::{Direction, Expiry, TunnelEndpoints};
+
+use super::*;
+
+const LINUX: Wire = Dialect::Linux.with(Order::Little);
+/// Request ID that the kernel gives to the first policy of level `unique`.
+const FIRST_REQID: u32 = 0x4000;
+
+/// Kernel that accepts every message and gives numbers to policies.
+struct Model {
+    requests: RefCell<Vec<Vec<u8>>>,
+    replies: RefCell<VecDeque<Vec<u8>>>,
+    /// Error number of the next reply.
+    errno: RefCell<u8>,
+    descriptor: UnixStream,
+}
+
+struct Handle(Rc<Model>);
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.descriptor.as_fd()
+    }
+}
+
+impl Channel for Handle {
+    fn send(&self, request: &[u8]) -> io::Result<()> {
+        let mut count = self.0.requests.borrow_mut();
+        count.push(request.to_vec());
+        let number = u32::try_from(count.len()).unwrap();
+        let mut reply = with_numbers(request, number);
+        reply[2] = self.0.errno.take();
+        self.0.replies.borrow_mut().push_back(reply);
+        Ok(())
+    }
+
+    fn receive(&self, buffer: &mut [u8], _: Duration) -> io::Result<usize> {
+        let reply = self.0.replies.borrow_mut().pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        buffer[..reply.len()].copy_from_slice(&reply);
+        Ok(reply.len())
+    }
+}
+
+/// Returns a message whose policy, if it has one, has the number and request IDs of the kernel.
+fn with_numbers(request: &[u8], number: u32) -> Vec<u8> {
+    let message = Message::parse(request, LINUX).unwrap();
+    let header = *message.header();
+    let Ok(policy) = read_policy(&message) else { return request.to_vec() };
+    let mut buffer = [0; 1024];
+    let mut writer =
+        MessageWriter::new(&mut buffer, LINUX, header.kind, header.sa_type, header.sequence, header.pid).unwrap();
+    for extension in message.extensions().filter(|extension| matches!(extension, Extension::Address { .. })) {
+        writer.push(&extension).unwrap();
+    }
+    let action = match policy.action {
+        Action::Protect(bundle) => Action::Protect(
+            bundle
+                .iter()
+                .try_fold(Bundle::default(), |all, template| {
+                    let level = match template.level {
+                        Level::Unique => Level::UniqueId(FIRST_REQID + number),
+                        level => level,
+                    };
+                    all.with(Template { level, ..*template })
+                })
+                .unwrap(),
+        ),
+        other => other,
+    };
+    writer.push_policy(&action, policy.direction, number, policy.priority).unwrap();
+    writer.finish().unwrap().to_vec()
+}
+
+fn kernel() -> (Kernel, Rc<Model>) {
+    let model = Rc::new(Model {
+        requests: RefCell::default(),
+        replies: RefCell::default(),
+        errno: RefCell::default(),
+        descriptor: UnixStream::pair().unwrap().0,
+    });
+    let kernel = Kernel::new(Box::new(Handle(model.clone())), LINUX, &["192.0.2.1:500".parse().unwrap()]).unwrap();
+    (kernel, model)
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn tunnel(direction: PolicyDirection, level: Level) -> PolicyParams {
+    let range = |text, bits| AddressRange::prefix(address(text), bits).unwrap();
+    let (own, other) = (range("10.1.0.0", 16), range("10.2.0.0", 16));
+    let (here, there) = ((Some(address("192.0.2.1")), None), (Some(address("192.0.2.2")), None));
+    let ((source, destination), ends) = match direction {
+        PolicyDirection::Out => ((own, other), (here, there)),
+        _ => ((other, own), (there, here)),
+    };
+    let ends = TunnelEndpoints { source: ends.0, destination: ends.1 };
+    let template = Template { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: Some(ends), level };
+    let action = Action::Protect(Bundle::default().with(template).unwrap());
+    let selector = Selector { source, destination, upper: Upper::Any };
+    PolicyParams { selector, direction, priority: Priority::DEFAULT, action }
+}
+
+fn sa(integrity: IntegrityAlgorithm, key: usize, reqid: u32) -> SaParams {
+    let keys = SuiteKeys::new(CipherAlgorithm::AesCbc, &[7; 16], integrity, &[9; 64][..key]).unwrap();
+    let id = SaId::outbound(address("192.0.2.2"), Protocol::Esp, 0x1234);
+    let params = SaParams::new(id, address("192.0.2.1"), TransformParams::Esp(keys));
+    SaParams { mode: Mode::Tunnel, reqid, ..params }
+}
+
+/// Returns kinds of messages that the kernel has received.
+fn kinds(model: &Model) -> Vec<MessageKind> {
+    let requests = model.requests.borrow();
+    requests.iter().map(|request| Message::parse(request, LINUX).unwrap().header().kind).collect()
+}
+
+#[test]
+fn messages_of_ike_pass_the_policies_of_the_kernel() {
+    let (mut kernel, model) = kernel();
+    let expected = [[MessageKind::REGISTER; 3].as_slice(), &[MessageKind::SPDUPDATE; 4]].concat();
+    assert_eq!(kinds(&model), expected);
+    let read = |request: &Vec<u8>| {
+        let policy = read_policy(&Message::parse(request, LINUX).unwrap()).unwrap();
+        assert_eq!((policy.action, policy.priority), (Action::Bypass, Priority(1)));
+        (policy.direction, policy.selector.upper)
+    };
+    let bypassed: Vec<_> = model.requests.borrow()[3..].iter().map(read).collect();
+    let port = |port| PortRange { first: port, last: port };
+    let udp = |source, destination| Upper::Ports(Some(IpProto::UDP), source, destination);
+    let expected = [500, 4500].into_iter().flat_map(|own| {
+        let outbound = (PolicyDirection::Out, udp(port(own), PortRange::ANY));
+        [outbound, (PolicyDirection::In, udp(PortRange::ANY, port(own)))]
+    });
+    assert_eq!(bypassed, expected.collect::<Vec<_>>());
+    model.requests.borrow_mut().clear();
+    kernel.set_locals(&[]).unwrap();
+    assert_eq!(kinds(&model), [MessageKind::SPDDELETE; 4]);
+}
+
+#[test]
+fn an_sa_has_the_request_id_that_the_kernel_has_given_to_its_policy() {
+    let (mut kernel, model) = kernel();
+    let (id, policy) = (PolicyId::new(5), tunnel(PolicyDirection::Out, Level::Unique));
+    kernel.add_policy(id, &policy).unwrap();
+    let Action::Protect(bundle) = policy.action else { panic!("a bundle") };
+    let own = id.reqid(bundle.iter().next().unwrap());
+    kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, own)).unwrap();
+    let request = model.requests.borrow().last().unwrap().clone();
+    let added = read_sa(&Message::parse(&request, LINUX).unwrap(), Direction::Outbound).unwrap();
+    assert_eq!((added.reqid, added.id.spi), (FIRST_REQID + 8, 0x1234));
+    // A request ID of the configuration is the same in the kernel.
+    kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, 77)).unwrap();
+    let request = model.requests.borrow().last().unwrap().clone();
+    assert_eq!(read_sa(&Message::parse(&request, LINUX).unwrap(), Direction::Outbound).unwrap().reqid, 77);
+}
+
+#[test]
+fn received_packets_that_are_forwarded_have_a_policy_of_their_own() {
+    let (mut kernel, model) = kernel();
+    let policy = tunnel(PolicyDirection::In, Level::Require);
+    let directions = |model: &Model| -> Vec<_> {
+        let requests = model.requests.borrow_mut().split_off(0);
+        requests
+            .iter()
+            .map(|request| read_policy(&Message::parse(request, LINUX).unwrap()).unwrap().direction)
+            .collect()
+    };
+    model.requests.borrow_mut().clear();
+    kernel.add_policy(PolicyId::new(1), &policy).unwrap();
+    assert_eq!(directions(&model), [PolicyDirection::In, PolicyDirection::Forward]);
+    kernel.add_policy(PolicyId::new(2), &tunnel(PolicyDirection::Out, Level::Require)).unwrap();
+    assert_eq!(directions(&model), [PolicyDirection::Out]);
+    kernel.remove_policy(PolicyId::new(1), &policy).unwrap();
+    assert_eq!(directions(&model), [PolicyDirection::In, PolicyDirection::Forward]);
+}
+
+#[test]
+fn algorithms_that_the_kernel_uses_otherwise_than_the_peer_are_refused() {
+    let (mut kernel, model) = kernel();
+    let count = model.requests.borrow().len();
+    let error = kernel.add(&sa(IntegrityAlgorithm::HmacSha2_256_128, 32, 0)).unwrap_err().to_string();
+    assert!(error.contains("truncates HMAC-SHA2-256 to 96 bits"), "{error}");
+    assert_eq!(model.requests.borrow().len(), count, "nothing was sent");
+    kernel.add(&sa(IntegrityAlgorithm::HmacSha2_512_256, 64, 0)).unwrap();
+}
+
+#[test]
+fn error_numbers_of_replies_are_errors_and_missing_entries_are_removed() {
+    let (mut kernel, model) = kernel();
+    model.errno.replace(17);
+    let error = kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, 0)).unwrap_err().to_string();
+    assert!(error.contains("File exists"), "{error}");
+    let (id, source) = (SaId::outbound(address("192.0.2.2"), Protocol::Esp, 0x1234), address("192.0.2.1"));
+    model.errno.replace(3);
+    kernel.remove(&id, source).unwrap();
+    model.errno.replace(1);
+    assert!(kernel.remove(&id, source).is_err());
+    model.errno.replace(3);
+    assert!(matches!(kernel.packets(&id, source), Ok(None)));
+}
+
+#[test]
+fn events_name_the_policies_of_the_engine() {
+    let (mut kernel, model) = kernel();
+    kernel.add_policy(PolicyId::new(5), &tunnel(PolicyDirection::Out, Level::Require)).unwrap();
+    // The eighth message of the connection.
+    let acquire = |number| {
+        let mut buffer = [0; 512];
+        let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::ACQUIRE, SaType::Esp, 1, 0).unwrap();
+        for (role, end) in
+            [(ipsec_pfkey::AddressRole::Source, "192.0.2.1"), (ipsec_pfkey::AddressRole::Destination, "192.0.2.2")]
+        {
+            let extension =
+                Extension::Address { role, proto: IpProto(255), prefix: 32, address: address(end), port: 0 };
+            writer.push(&extension).unwrap();
+        }
+        writer.push_policy(&Action::Discard, PolicyDirection::Out, number, Priority(0)).unwrap();
+        writer.finish().unwrap().to_vec()
+    };
+    model.replies.borrow_mut().extend([acquire(99), acquire(8)]);
+    // A reply that arrives after the events finds them kept.
+    kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, 0)).unwrap();
+    match kernel.poll_event() {
+        Some(SaEvent::Acquire(acquire)) => assert_eq!(acquire.policy, PolicyId::new(5)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(kernel.poll_event(), None, "the policy 99 is that of another program");
+}
+
+/// Returns the message about the end of a lifetime of an SA with a source and a destination.
+fn expire(role: LifetimeRole, spi: u32, (source, destination): (&str, &str)) -> Vec<u8> {
+    let mut buffer = [0; 512];
+    let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::EXPIRE, SaType::Esp, 0, 0).unwrap();
+    let flags = ipsec_pfkey::SaFlags::default();
+    writer.push(&Extension::Sa { spi, replay: 0, state: 2, integrity: 3, cipher: 12, flags }).unwrap();
+    let limit = ipsec_pfkey::Lifetime { allocations: 0, octets: 0, added: 60, used: 0 };
+    writer.push(&Extension::Lifetime(role, limit)).unwrap();
+    for (role, end) in
+        [(ipsec_pfkey::AddressRole::Source, source), (ipsec_pfkey::AddressRole::Destination, destination)]
+    {
+        let extension = Extension::Address { role, proto: IpProto(0), prefix: 32, address: address(end), port: 0 };
+        writer.push(&extension).unwrap();
+    }
+    writer.finish().unwrap().to_vec()
+}
+
+#[test]
+fn an_expired_sa_is_reported_with_its_direction() {
+    let (mut kernel, model) = kernel();
+    model.replies.borrow_mut().push_back(expire(LifetimeRole::Soft, 0x99, ("192.0.2.2", "192.0.2.1")));
+    let id = SaId::inbound(address("192.0.2.1"), Protocol::Esp, 0x99);
+    assert_eq!(kernel.poll_event(), Some(SaEvent::Expire(id, Expiry::Soft)));
+}
+
+#[test]
+fn what_the_kernel_refuses_is_not_in_the_engine_either() {
+    use ipsec_packet::Instant;
+    let (kernel, model) = kernel();
+    let mut databases = crate::policy::new_engine();
+    databases.attach(kernel);
+    model.errno.replace(12);
+    assert!(databases.add_policy(tunnel(PolicyDirection::Out, Level::Require)).is_err());
+    assert_eq!(databases.policies().count(), 0);
+    let id = databases.add_policy(tunnel(PolicyDirection::Out, Level::Require)).unwrap();
+    let params = sa(IntegrityAlgorithm::HmacSha1_96, 20, 0);
+    model.errno.replace(12);
+    assert!(SaBackend::add(&mut *databases, &params, Instant::ZERO).is_err());
+    assert_eq!(databases.sas().count(), 0);
+    SaBackend::add(&mut *databases, &params, Instant::ZERO).unwrap();
+    model.requests.borrow_mut().clear();
+    databases.remove(&params.id, params.source);
+    databases.remove_policy(id);
+    assert_eq!(kinds(&model), [MessageKind::DELETE, MessageKind::SPDDELETE]);
+    assert_eq!((databases.sas().count(), databases.policies().count()), (0, 0));
+}
+
+#[test]
+fn an_sa_of_which_the_kernel_reports_the_end_no_longer_exists() {
+    use ipsec_packet::Instant;
+    let (kernel, model) = kernel();
+    let mut databases = crate::policy::new_engine();
+    databases.attach(kernel);
+    let params = sa(IntegrityAlgorithm::HmacSha1_96, 20, 0);
+    SaBackend::add(&mut *databases, &params, Instant::ZERO).unwrap();
+    model.replies.borrow_mut().push_back(expire(LifetimeRole::Hard, params.id.spi, ("192.0.2.1", "192.0.2.2")));
+    assert_eq!(databases.poll_event(), Some(SaEvent::Expire(params.id, Expiry::Hard)));
+    assert_eq!(databases.sas().count(), 0);
+    assert_eq!(databases.poll_event(), None);
+}
