@@ -114,7 +114,7 @@ impl Opener {
         }
         let name = if is_opened { "opened" } else { "bypassed" };
         let result = if is_opened { PacketResult::Processed } else { PacketResult::Bypassed };
-        (Outcome { name, result, reason: None }, packet)
+        (Outcome::of(name, result), packet)
     }
 
     /// Returns whether an IP in IP packet is one of IPComp in tunnel mode that was not compressed (RFC 3173 section 2.2).

@@ -79,9 +79,7 @@ impl Sealer {
 
     /// Protects a packet. A packet that belongs to no SA is refused.
     pub fn seal(&mut self, packet: &[u8]) -> Result<(Outcome, Vec<u8>), Box<dyn Error>> {
-        let refused = |name, reason: String| {
-            (Outcome { name, result: PacketResult::Refused, reason: Some(reason) }, packet.to_vec())
-        };
+        let refused = |name, reason: String| (Outcome::refused(name, reason), packet.to_vec());
         let Some(header) = IpHeader::parse(packet) else {
             return Ok(refused("malformed packet", "the IP header is malformed".into()));
         };
@@ -105,9 +103,7 @@ impl Sealer {
             _ => transport(sa, &mut buffer, &mut self.rng),
         };
         Ok(match sealed {
-            Ok(()) => {
-                (Outcome { name: "protected", result: PacketResult::Processed, reason: None }, buffer.data().to_vec())
-            }
+            Ok(()) => (Outcome::of("protected", PacketResult::Processed), buffer.data().to_vec()),
             Err(reason) => (Outcome::from(reason), packet.to_vec()),
         })
     }

@@ -1,6 +1,6 @@
 //! Result of a packet in either direction.
 
-use ipsec_engine::{DiscardReason, InboundAction, OutboundAction};
+use ipsec_engine::{Counter, DiscardReason, InboundAction, OutboundAction};
 
 /// Kind of result of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +34,26 @@ pub struct Outcome {
     pub name: &'static str,
     /// Kind of result.
     pub result: PacketResult,
+    /// Counter of a packet that the engine has discarded.
+    pub counter: Option<Counter>,
     /// Reason of a discarded packet.
     pub reason: Option<String>,
 }
 
 impl Outcome {
-    const fn of(name: &'static str, result: PacketResult) -> Self {
-        Self { name, result, reason: None }
+    /// Creates the result of a packet that was not discarded.
+    pub const fn of(name: &'static str, result: PacketResult) -> Self {
+        Self { name, result, counter: None, reason: None }
+    }
+
+    /// Creates the result of a packet that was refused before it reached an SA.
+    pub const fn refused(name: &'static str, reason: String) -> Self {
+        Self { name, result: PacketResult::Refused, counter: None, reason: Some(reason) }
+    }
+
+    /// Returns whether the ICV of the packet is wrong: the key or the packet is not the right one.
+    pub const fn has_wrong_icv(&self) -> bool {
+        matches!(self.counter, Some(Counter::EspIcvMismatch | Counter::AhIcvMismatch))
     }
 
     /// Returns whether the packet is sent or delivered.
@@ -55,7 +68,8 @@ impl From<DiscardReason> for Outcome {
             DiscardReason::Dummy | DiscardReason::KeepAlive => PacketResult::Ignored,
             _ => PacketResult::Refused,
         };
-        Self { name: reason.counter().name(), result, reason: Some(reason.to_string()) }
+        let counter = reason.counter();
+        Self { name: counter.name(), result, counter: Some(counter), reason: Some(reason.to_string()) }
     }
 }
 
