@@ -27,7 +27,7 @@ peer east address 198.51.100.1[501] {
     identity fqdn west.example.net;
     peers_identity address 198.51.100.1;
     check obey; defaults racoon; nat_traversal force; exchange_mode main aggressive;
-    dpd_delay 30; dpd_retry 3; dpd_maxfail 4;
+    dpd_delay 30; dpd_retry 3; dpd_maxfail 4; start on;
 }
 peer road address any { proposal aes256 sha256 ecp256; esp null-sha1; }
 "#;
@@ -82,6 +82,7 @@ fn every_statement_is_parsed() {
     let detection =
         DeadPeerDetection { delay: Duration::from_secs(30), retry: Duration::from_secs(3), max_failures: 4 };
     assert_eq!(config.dead_peer_detection, Some(detection));
+    assert!(configuration.peers[0].starts && !configuration.peers[1].starts);
     let road = &road.config;
     assert_eq!((road.dead_peer_detection, road.address, road.initiates), (None, None, false));
     assert_eq!((road.check, &road.local_identity), (ProposalCheck::Strict, &LocalIdentity::Address));
@@ -132,6 +133,7 @@ fn errors_have_position_value_and_expectation() {
         ("tun ipsec0 mtu 100;", "g:1:16: error: expected an MTU from 576 to 65535, found `100`"),
         ("tun ipsec0 address 10.0.0.1;", "g:1:20: error: expected an IP address with the length of its prefix"),
         ("backend kernel;", "expected a back end"),
+        ("peer b address any { start on; }", "`start on` requires the address of the peer"),
         ("limit half_open 256;", "g:1:17: error: expected a number of exchanges from 1 to 255, found `256`"),
         ("control;", "g:1:8: error: expected the name of a file in quotes, found `;`"),
         ("control \"a\"; control off;", "g:1:14: error: `control` occurs twice"),

@@ -2,6 +2,7 @@
 
 mod activity;
 mod control;
+mod start;
 mod trace;
 
 use std::collections::HashMap;
@@ -71,6 +72,8 @@ pub struct Ike {
     sent: SentReports,
     /// Time of the next question to the kernel about the packets of SAs, with the back end `pfkey`.
     usage_due: Option<Instant>,
+    /// Time of the next check of the peers with which this host starts negotiations.
+    start_due: Option<Instant>,
     limiters: Limiters,
     message: Box<[u8; 65_535]>,
 }
@@ -110,6 +113,7 @@ struct InstalledSa {
 impl Ike {
     /// Creates the negotiator.
     pub fn new(exchange: KeyExchange, keys: PskFile, access: Access, tables: Option<KeyTables>) -> Self {
+        let start_due = start::first_check(&exchange);
         Self {
             negotiator: Box::new(GatewayNegotiator::new(
                 settings(&exchange.config.configuration.timing, &exchange.config.limits),
@@ -129,6 +133,7 @@ impl Ike {
             shown_keys: HashMap::new(),
             sent: SentReports::default(),
             usage_due: None,
+            start_due,
             limiters: Limiters::default(),
             message: Box::new([0; 65_535]),
         }
@@ -151,6 +156,7 @@ impl Ike {
         if self.access.due().is_some_and(|due| due <= now) {
             self.with_host(now, engine, |negotiator, host| negotiator.resume(now, host));
         }
+        self.start_negotiations(now, engine);
         let is_due = |(policy, (peer, due)): (&PolicyId, &(PeerId, Instant))| (*due <= now).then_some((*policy, *peer));
         let due: Vec<_> = self.renewals.iter().filter_map(is_due).collect();
         for (policy, peer) in due {
@@ -162,7 +168,7 @@ impl Ike {
     /// Returns the time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let renewals = self.renewals.values().map(|(_, due)| *due);
-        let own = [self.negotiator.poll_timeout(), self.sent.due(), self.access.due(), self.usage_due];
+        let own = [self.negotiator.poll_timeout(), self.sent.due(), self.access.due(), self.usage_due, self.start_due];
         renewals.chain(own.into_iter().flatten()).min()
     }
 
@@ -277,19 +283,22 @@ impl Ike {
         }
     }
 
-    fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) {
+    /// Begins a negotiation. Returns whether it has begun; the reason is in the log.
+    fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) -> bool {
         // The SAs of a policy that was made for an initiator are renewed by it: its peer may have other clients as well.
         if self.admission == Admission::Closed || self.generated.contains(policy) {
-            return;
+            return false;
         }
         let number = policy.get();
         let initiated = self.with_host(now, engine, |negotiator, host| negotiator.initiate(now, peer, number, host));
         match initiated {
             Ok(sa) => {
                 self.initiated.insert(sa, policy);
+                true
             }
             Err(why) => {
                 log::warning(format_args!("negotiation with {} was not started: {why}", self.exchange.name(peer)));
+                false
             }
         }
     }

@@ -49,6 +49,7 @@ const STATEMENTS: &[&str] = &[
     "dpd_delay",
     "dpd_retry",
     "dpd_maxfail",
+    "start",
     "defaults",
 ];
 pub(super) const SCOPE: Scope<'_> = Scope { name: "peer", statements: STATEMENTS, outer: Some(&TOP), elsewhere: &[] };
@@ -218,6 +219,12 @@ impl Reader<'_> {
             "dpd_maxfail" => {
                 let number = parser.number("a number of queries", 1..=255)?;
                 draft.detection.max_failures = u8::try_from(number).unwrap_or(u8::MAX);
+            }
+            "start" => {
+                draft.peer.starts = parser.boolean()?;
+                if draft.peer.starts && config.address.is_none() {
+                    return parser.refuse(span, "`start on` requires the address of the peer");
+                }
             }
             _ => return self.access(parser, word, span, draft),
         }

@@ -80,6 +80,9 @@ pub(super) fn write(
         line(format!("dpd_retry {}", detection.retry.as_secs()));
         line(format!("dpd_maxfail {}", detection.max_failures));
     }
+    if peer.starts {
+        line("start on".to_string());
+    }
     if let Some(pool) = &peer.pool {
         text.push_str(&write_pool(pool, lost));
     }

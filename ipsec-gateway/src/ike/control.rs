@@ -224,6 +224,7 @@ impl Ike {
             self.shown_keys.clear();
         }
         self.exchange = exchange;
+        self.start_due = super::start::first_check(&self.exchange);
         self.generated.follow(&self.exchange);
         self.keys = keys;
         access.keep(std::mem::take(&mut self.access));
@@ -265,7 +266,7 @@ impl Ike {
         &mut self.exchange.config
     }
 
-    fn outbound(&self) -> impl Iterator<Item = (&SaId, &InstalledSa)> {
+    pub(super) fn outbound(&self) -> impl Iterator<Item = (&SaId, &InstalledSa)> {
         self.installed.iter().filter(|(id, _)| id.direction == Direction::Outbound)
     }
 

@@ -384,6 +384,25 @@ fn the_sas_of_a_dead_peer_are_removed_and_a_packet_begins_phase_1() {
 }
 
 #[test]
+fn sas_with_a_peer_are_negotiated_without_a_packet() {
+    let statements = "proposal aes128 sha1 modp768; start on;";
+    let gateway = |own| Gateway::with_statements("start", own, statements, ["wonder land", "10.1.0.0/16"]);
+    let (mut a, mut b) = (gateway(1), Gateway::new("start", 2));
+    exchange(NOW, &mut a, &mut b);
+    assert_eq!((a.sas().len(), b.sas().len()), (2, 2));
+    // SAs that were deleted are negotiated again by the next check, and only then.
+    b.ike.stop(NOW, &mut b.plane.engine);
+    exchange(NOW, &mut a, &mut b);
+    assert_eq!(a.ike.outbound().count(), 0);
+    let mut b = Gateway::new("start", 2);
+    exchange(NOW + Duration::from_secs(30), &mut a, &mut b);
+    assert_eq!(a.ike.outbound().count(), 0);
+    assert!(a.ike.poll_timeout().is_some_and(|due| due <= NOW + Duration::from_secs(60)));
+    exchange(NOW + Duration::from_secs(60), &mut a, &mut b);
+    assert_eq!((a.ike.outbound().count(), b.ike.outbound().count()), (1, 1));
+}
+
+#[test]
 fn a_restarted_gateway_begins_phase_1_after_a_message_of_an_unknown_sa() {
     let (mut a, b) = established("restarted");
     drop(b);
