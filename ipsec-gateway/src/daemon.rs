@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ike_v1::Path;
-use ipsec_engine::DiscardReason;
+use ipsec_engine::{DiscardReason, SaBackend as _};
 use ipsec_packet::{Datagram, Instant, Marker, classify};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -90,6 +90,8 @@ impl Daemon {
     fn start(config: Config, options: &Options) -> Result<Self, String> {
         let now = clock::now();
         let mut engine = policy::databases_for(&config)?;
+        // A kernel has the SAs of a daemon that was killed, with which no other one can negotiate.
+        engine.flush(None).map_err(|e| format!("SAs of the kernel: {e}"))?;
         let policies = policy::load(&config, &mut engine, now)?;
         let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
         for warning in missing_keys(&config, &mut keys) {

@@ -13,8 +13,8 @@ use ipsec_crypto::IntegrityAlgorithm;
 use ipsec_packet::{AddressRange, IpProto, PortRange, Selector, Upper};
 use ipsec_pfkey::{BackendError, Extension, LifetimeRole, Message, PfkeyBackend, Wire, event};
 use ipsec_sa::{
-    Acquire, Action, Bundle, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority, Protocol,
-    SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
+    Acquire, Action, Bundle, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority,
+    Protocol, SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
 };
 
 use crate::config::NAT_TRAVERSAL_PORT;
@@ -212,13 +212,19 @@ impl Kernel {
             return ignore_missing(Err(e)).map(|()| None);
         }
         let reply = self.backend.socket_mut().take_reply();
-        let message = Message::parse(&reply, self.wire).ok();
-        Ok(message.and_then(|message| {
+        let packets = Message::parse(&reply, self.wire).ok().and_then(|message| {
             message.extensions().find_map(|extension| match extension {
                 Extension::Lifetime(LifetimeRole::Current, current) => Some(current.allocations),
                 _ => None,
             })
-        }))
+        });
+        Ok(Some(packets.unwrap_or_default()))
+    }
+
+    /// Reports an SA as expired that the kernel no longer has: it was removed by another program, or the message was
+    /// lost.
+    pub fn report_missing(&mut self, id: SaId) {
+        self.events.push_back(SaEvent::Expire(id, Expiry::Hard));
     }
 
     /// Returns the next event.
@@ -330,4 +336,4 @@ fn ignore_missing(result: Result<(), BackendError<io::Error>>) -> Result<(), Ker
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -44,7 +44,8 @@ impl Ike {
         self.negotiator.heard_from(now, installed.pair);
     }
 
-    /// Reports the SAs of a kernel in which packets were sent or received since the last call, with the back end `pfkey`.
+    /// Reports the SAs of a kernel in which packets were sent or received since the last call, and those that it no
+    /// longer has, with the back end `pfkey`.
     pub fn read_usage(&mut self, now: Instant, databases: &mut Databases) {
         let Some(kernel) = databases.kernel_mut() else { return };
         if self.usage_due.is_some_and(|due| due > now) {
@@ -53,7 +54,11 @@ impl Ike {
         self.usage_due = (!self.installed.is_empty()).then_some(now + KERNEL_INTERVAL);
         for (id, installed) in &mut self.installed {
             let packets = match kernel.packets(id, installed.source) {
-                Ok(packets) => packets.unwrap_or_default(),
+                Ok(Some(packets)) => packets,
+                Ok(None) => {
+                    kernel.report_missing(*id);
+                    continue;
+                }
                 Err(e) => {
                     self.limiters.peers.write(now, Level::Warning, format_args!("kernel: usage of SA {id}: {e}"));
                     continue;

@@ -403,6 +403,26 @@ fn sas_with_a_peer_are_negotiated_without_a_packet() {
 }
 
 #[test]
+fn a_pair_of_which_the_kernel_has_lost_an_sa_is_deleted_at_both_ends() {
+    let (mut a, mut b) = established("lost");
+    let (kernel, model) = crate::kernel::tests::kernel();
+    a.plane.engine.attach(kernel);
+    let now = NOW + Duration::from_secs(10);
+    a.ike.read_usage(now, &mut a.plane.engine);
+    exchange(now, &mut a, &mut b);
+    assert_eq!((a.ike.outbound().count(), b.ike.outbound().count()), (1, 1));
+    // ESRCH
+    model.errno.replace(3);
+    a.ike.read_usage(now + Duration::from_secs(4), &mut a.plane.engine);
+    assert_eq!(model.errno.take(), 3, "the kernel is asked every five seconds");
+    model.errno.replace(3);
+    let now = now + Duration::from_secs(5);
+    a.ike.read_usage(now, &mut a.plane.engine);
+    exchange(now, &mut a, &mut b);
+    assert_eq!((a.ike.outbound().count(), b.ike.outbound().count()), (0, 0));
+}
+
+#[test]
 fn a_restarted_gateway_begins_phase_1_after_a_message_of_an_unknown_sa() {
     let (mut a, b) = established("restarted");
     drop(b);

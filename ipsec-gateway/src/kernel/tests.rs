@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipsec_crypto::{CipherAlgorithm, SuiteKeys};
 use ipsec_pfkey::{Dialect, MessageKind, MessageWriter, Order, SaType, read_policy, read_sa};
-use ipsec_sa::{Direction, Expiry, TunnelEndpoints};
+use ipsec_sa::{Direction, TunnelEndpoints};
 
 use super::*;
 
@@ -14,11 +14,11 @@ const LINUX: Wire = Dialect::Linux.with(Order::Little);
 const FIRST_REQID: u32 = 0x4000;
 
 /// Kernel that accepts every message and gives numbers to policies.
-struct Model {
+pub(crate) struct Model {
     requests: RefCell<Vec<Vec<u8>>>,
     replies: RefCell<VecDeque<Vec<u8>>>,
     /// Error number of the next reply.
-    errno: RefCell<u8>,
+    pub errno: RefCell<u8>,
     descriptor: UnixStream,
 }
 
@@ -78,7 +78,8 @@ fn with_numbers(request: &[u8], number: u32) -> Vec<u8> {
     writer.finish().unwrap().to_vec()
 }
 
-fn kernel() -> (Kernel, Rc<Model>) {
+/// Returns a kernel for the address 192.0.2.1, and its model.
+pub(crate) fn kernel() -> (Kernel, Rc<Model>) {
     let model = Rc::new(Model {
         requests: RefCell::default(),
         replies: RefCell::default(),
