@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::task::Poll;
 
 use ike_v1::{ClientConfig, ConfigRequest, IsakmpSaId, PeerId, XauthAnswer};
 use ipsec_crypto::HashFunction;
 use ipsec_packet::{AddressRange, Instant};
 
+use crate::files::GatewayFiles;
 use crate::key_exchange::KeyExchange;
 use crate::own_addresses::OwnAddresses;
 use crate::pool::Pool;
@@ -34,11 +36,11 @@ impl Access {
     ///
     /// # Errors
     /// The message about a file, with its name.
-    pub fn read(exchange: &KeyExchange) -> Result<Self, String> {
+    pub fn read(files: &Rc<dyn GatewayFiles>, exchange: &KeyExchange) -> Result<Self, String> {
         let mut access = Self::default();
         for (peer, id) in exchange.config.peers().iter().zip(exchange.ids()) {
             if let Some(file) = &peer.users {
-                access.users.insert(*id, PskFile::read(Path::new(file))?);
+                access.users.insert(*id, PskFile::read(files, Path::new(file))?);
             }
             if let Some(pool) = peer.pool.as_ref().and_then(Pool::new) {
                 access.pools.insert(*id, pool);
@@ -135,7 +137,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("ipsec-gateway-{}-users", std::process::id()));
         fs::write(&path, "alice wonder land\n* anyone\n10.0.0.1 host\n").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        let users = HashMap::from([(PeerId(1), PskFile::read(&path).unwrap())]);
+        let files = crate::files::local();
+        let users = HashMap::from([(PeerId(1), PskFile::read(&files, &path).unwrap())]);
         let mut access = Access { users, ..Access::default() };
         let table: [(u16, &[u8], &[u8], bool); 10] = [
             (1, b"alice", b"wonder land", true),

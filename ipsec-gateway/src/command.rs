@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ipsec_config::SystemFiles;
 use ipsec_gateway::access::Access;
 use ipsec_gateway::config::{Backend, Config};
 use ipsec_gateway::daemon::{self, Options};
@@ -13,7 +12,7 @@ use ipsec_gateway::key_exchange::KeyExchange;
 use ipsec_gateway::log::LogOptions;
 use ipsec_gateway::protection::{self, Firewall};
 use ipsec_gateway::psk::PskFile;
-use ipsec_gateway::{clock, demo, log, memory, policy};
+use ipsec_gateway::{clock, demo, files, log, memory, policy};
 
 /// Join networks over IPsec: IKEv1 and ESP in user space.
 #[derive(Parser)]
@@ -83,7 +82,7 @@ fn execute(cli: Cli) -> Result<(), String> {
     }
     // Before keys are read.
     memory::protect();
-    let config = Config::read(&cli.config)?;
+    let config = Config::read(&*files::local(), &cli.config)?;
     let firewall = if cli.without_firewall { Firewall::Unused } else { Firewall::Required };
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => daemon::run(config, &Options { path: cli.config, firewall, export_keys: cli.export_keys }),
@@ -103,15 +102,16 @@ fn execute(cli: Cli) -> Result<(), String> {
 
 /// Prints what the configuration has in effect. Warnings are log lines.
 fn check(path: &Path) -> Result<(), String> {
-    let (config, loaded) = Config::from_files(&SystemFiles, path)?;
+    let files = files::local();
+    let (config, loaded) = Config::from_files(&*files, path)?;
     let mut engine = policy::engine_for(&config.limits);
     let policies = policy::load(&config, &mut engine, clock::now())?;
-    let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
+    let mut keys = PskFile::read_optional(&files, config.keys.as_deref())?;
     print!("{}", config.configuration.describe(&loaded.sources));
     if let Some(missing) = missing_keys(&config, &mut keys).into_iter().next() {
         return Err(missing);
     }
-    Access::read(&KeyExchange::new(config, policies)?).map(drop)
+    Access::read(&files, &KeyExchange::new(&*files, config, policies)?).map(drop)
 }
 
 #[cfg(test)]

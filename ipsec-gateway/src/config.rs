@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ike_codec::AuthMethod;
 use ipsec_config::racoon::METHODS;
-use ipsec_config::{Configuration, ConfiguredPeer, Files, Language, LoadSettings, Loaded, Severity, SystemFiles, load};
+use ipsec_config::{Configuration, ConfiguredPeer, Files, Language, LoadSettings, Loaded, Severity, load};
 
 use crate::log;
 
@@ -51,11 +51,11 @@ impl Config {
     ///
     /// # Errors
     /// All errors with their positions, and the lines in which they are.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        Self::from_files(&SystemFiles, path).map(|(config, _)| config)
+    pub fn read(files: &dyn Files, path: &Path) -> Result<Self, String> {
+        Self::from_files(files, path).map(|(config, _)| config)
     }
 
-    /// Reads files, also for a program that has them in memory. Warnings are logged.
+    /// Reads files, and returns their texts as well. Warnings are logged.
     ///
     /// # Errors
     /// All errors with their positions, and the lines in which they are.

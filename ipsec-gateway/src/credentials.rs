@@ -1,14 +1,14 @@
 //! Certificates and private keys for RSA signatures in phase 1 (RFC 2409 section 5.1).
 
 use std::fmt::Display;
-use std::fs;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
 use ike_certificates::{CertificateRefusal as Reason, Credential, IdentityCheck, RevocationCheck, Trust};
 use ike_codec::{Certificate, CertificateEncoding, IdKind, Identification};
 use ike_v1::{CertificateRefusal, Identity, SignedIdentity};
-use ipsec_config::CredentialFiles;
+use ipsec_config::{CredentialFiles, Files};
 use zeroize::Zeroizing;
 
 use crate::{clock, log};
@@ -21,31 +21,35 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the files of a peer. `identity` is that of the configuration: a pinned certificate may be without it.
+    /// Reads the files of a peer from a host. `identity` is that of the configuration: a pinned certificate may be without it.
     ///
     /// # Errors
     /// The message of the file system, or about the contents, with the name of the file.
-    pub fn load(files: &CredentialFiles, identity: Option<&Identification<'_>>) -> Result<Self, String> {
+    pub fn load(
+        host: &dyn Files,
+        files: &CredentialFiles,
+        identity: Option<&Identification<'_>>,
+    ) -> Result<Self, String> {
         let mut trust = Trust::new(IdentityCheck::Certificate, RevocationCheck::WhenAvailable);
         for file in &files.authorities {
-            trust.add_authorities(&read(file)?).map_err(|e| problem(file, &e))?;
+            trust.add_authorities(&read(host, file)?).map_err(|e| problem(file, &e))?;
         }
         if let Some(directory) = files.directory.as_deref().filter(|_| files.authorities.is_empty()) {
-            add_directory(&mut trust, directory);
+            add_directory(host, &mut trust, directory);
         }
         for file in &files.crls {
-            trust.add_crls(&read(file)?).map_err(|e| problem(file, &e))?;
+            trust.add_crls(&read(host, file)?).map_err(|e| problem(file, &e))?;
         }
         for file in &files.peers {
-            trust.pin(&read(file)?, identity).map_err(|e| problem(file, &e))?;
+            trust.pin(&read(host, file)?, identity).map_err(|e| problem(file, &e))?;
         }
         for file in &files.public_keys {
-            trust.add_public_keys(&read(file)?, None).map_err(|e| problem(file, &e))?;
+            trust.add_public_keys(&read(host, file)?, None).map_err(|e| problem(file, &e))?;
         }
         if let Some(directory) = &files.public_key_directory {
-            add_public_keys(&mut trust, Path::new(directory), identity)?;
+            add_public_keys(host, &mut trust, Path::new(directory), identity)?;
         }
-        Ok(Self { own: own(files)?, trust })
+        Ok(Self { own: own(host, files)?, trust })
     }
 
     /// Returns the subject of the certificates of this host; `None` if it is empty, or not the same in all of them.
@@ -99,27 +103,32 @@ impl Credentials {
 
 /// Reads the private keys of this host with their certificates. If a key may be without one, certificates that do not
 /// exist are left out, and the key is used alone if none is left.
-fn own(files: &CredentialFiles) -> Result<Vec<Credential>, String> {
-    let exists = |(certificate, _): &&(String, String)| files.own_key.is_none() || Path::new(certificate).exists();
+fn own(host: &dyn Files, files: &CredentialFiles) -> Result<Vec<Credential>, String> {
+    let exists =
+        |(certificate, _): &&(String, String)| files.own_key.is_none() || host.mode(Path::new(certificate)).is_some();
     let mut own = Vec::new();
     for (certificate, key) in files.own.iter().filter(exists) {
-        let credential = Credential::load(&read(certificate)?, &Zeroizing::new(read(key)?));
+        let credential = Credential::load(&read(host, certificate)?, &Zeroizing::new(read(host, key)?));
         own.push(credential.map_err(|e| problem(certificate, &e))?);
     }
     if let (true, Some(key)) = (own.is_empty(), &files.own_key) {
-        own.push(Credential::from_key(&Zeroizing::new(read(key)?)).map_err(|e| problem(key, &e))?);
+        own.push(Credential::from_key(&Zeroizing::new(read(host, key)?)).map_err(|e| problem(key, &e))?);
     }
     Ok(own)
 }
 
 /// Adds the public keys in a directory of isakmpd(8), each for the identity in its name; only that of `identity` if it
 /// is known. A directory that does not exist contains none.
-fn add_public_keys(trust: &mut Trust, directory: &Path, identity: Option<&Identification<'_>>) -> Result<(), String> {
+fn add_public_keys(
+    host: &dyn Files,
+    trust: &mut Trust,
+    directory: &Path,
+    identity: Option<&Identification<'_>>,
+) -> Result<(), String> {
     let kinds = [("ipv4", IdKind::IPV4), ("ipv6", IdKind::IPV6), ("fqdn", IdKind::FQDN), ("ufqdn", IdKind::USER_FQDN)];
     for (name, kind) in kinds {
-        for entry in fs::read_dir(directory.join(name)).into_iter().flatten().flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            let Some(name) = name.to_str().filter(|_| path.is_file()) else { continue };
+        for path in host.expand(&directory.join(name).join("*")) {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let own = match (kind, name.parse::<IpAddr>()) {
                 (IdKind::IPV4 | IdKind::IPV6, Ok(address)) => Identity::address(address),
                 (IdKind::IPV4 | IdKind::IPV6, Err(_)) => continue,
@@ -130,31 +139,29 @@ fn add_public_keys(trust: &mut Trust, directory: &Path, identity: Option<&Identi
                 continue;
             }
             let file = path.display().to_string();
-            trust.add_public_keys(&read(&file)?, Some(&own.payload())).map_err(|e| problem(&file, &e))?;
+            let text = match host.read(&path) {
+                Err(e) if e.kind() == ErrorKind::IsADirectory => continue,
+                read => read.map_err(|e| problem(&file, &e))?,
+            };
+            trust.add_public_keys(&text, Some(&own.payload())).map_err(|e| problem(&file, &e))?;
         }
     }
     Ok(())
 }
 
 /// Adds the certificates of CAs in a directory. Files without certificates are ignored.
-fn add_directory(trust: &mut Trust, directory: &str) {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        // A directory that does not exist contains no certificates: pinned ones are sufficient.
-        Err(e) => {
-            log::warning(problem(directory, &e));
-            return;
-        }
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let text = Some(path).filter(|path| path.is_file()).and_then(|path| fs::read(path).ok());
-        let _ = text.map(|text| trust.add_authorities(&text));
+fn add_directory(host: &dyn Files, trust: &mut Trust, directory: &str) {
+    // A directory that does not exist contains no certificates: pinned ones are sufficient.
+    if host.mode(Path::new(directory)).is_none() {
+        return log::warning(problem(directory, &"the directory does not exist"));
+    }
+    for path in host.expand(&Path::new(directory).join("*")) {
+        let _ = host.read(&path).map(|text| trust.add_authorities(&text));
     }
 }
 
-fn read(file: &str) -> Result<Vec<u8>, String> {
-    fs::read(file).map_err(|e| problem(file, &e))
+fn read(host: &dyn Files, file: &str) -> Result<Vec<u8>, String> {
+    host.read(Path::new(file)).map_err(|e| problem(file, &e))
 }
 
 fn problem(file: &str, e: &dyn Display) -> String {
@@ -193,6 +200,10 @@ fn refusal(reason: &Reason) -> CertificateRefusal {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use ipsec_config::SystemFiles;
+
     use super::*;
 
     /// Returns a section of the keys of the tests of `ike-certificates`.
@@ -224,14 +235,14 @@ mod tests {
             let length = own.sign(0, &[7; 20], &mut signature).unwrap();
             own.trust.verify(0, &identity.payload(), [], &[7; 20], &signature[..length]).is_ok()
         };
-        let any = Credentials::load(&files, None).unwrap();
+        let any = Credentials::load(&SystemFiles, &files, None).unwrap();
         assert_eq!([&address, &name, &other].map(|own| verify(&any, own)), [true, true, false]);
         assert!(any.certificate(0, 0).is_none() && any.request(0).is_none() && any.subject().is_none());
-        let one = Credentials::load(&files, Some(&name.payload())).unwrap();
+        let one = Credentials::load(&SystemFiles, &files, Some(&name.payload())).unwrap();
         assert_eq!([&address, &name].map(|own| verify(&one, own)), [false, true]);
         // A certificate that must exist is missing.
         files.own_key = None;
-        assert!(Credentials::load(&files, None).is_err_and(|text| text.contains("none.crt")));
+        assert!(Credentials::load(&SystemFiles, &files, None).is_err_and(|text| text.contains("none.crt")));
         fs::remove_dir_all(&directory).unwrap();
     }
 
@@ -253,7 +264,7 @@ mod tests {
                 .push((file(&directory, &format!("{name} certificate")), file(&directory, &format!("{name} key"))));
         }
         files.authorities.push(file(&directory, "intermediate certificate"));
-        let own = Credentials::load(&files, None).unwrap();
+        let own = Credentials::load(&SystemFiles, &files, None).unwrap();
         fs::remove_dir_all(&directory).unwrap();
 
         let intermediate = own.trust.requests().next().unwrap().to_vec();

@@ -36,7 +36,7 @@ use crate::psk::PskFile;
 use crate::raw::RawSockets;
 use crate::tun::Tun;
 use crate::udp::{self, Udp, restore_headers};
-use crate::{clock, policy, routes, sockets};
+use crate::{clock, files, policy, routes, sockets};
 
 /// Number of packets that are read from one socket before the next one.
 const BATCH: usize = 64;
@@ -89,11 +89,12 @@ struct Daemon {
 impl Daemon {
     fn start(config: Config, options: &Options) -> Result<Self, String> {
         let now = clock::now();
+        let files = files::local();
         let mut engine = policy::databases_for(&config)?;
         // A kernel has the SAs of a daemon that was killed, with which no other one can negotiate.
         engine.flush(None).map_err(|e| format!("SAs of the kernel: {e}"))?;
         let policies = policy::load(&config, &mut engine, now)?;
-        let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
+        let mut keys = PskFile::read_optional(&files, config.keys.as_deref())?;
         for warning in missing_keys(&config, &mut keys) {
             log::warning(warning);
         }
@@ -110,8 +111,8 @@ impl Daemon {
         let signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
         let addresses = addresses_of(&config).collect();
         let gifs = Gifs::new(&config.configuration);
-        let exchange = KeyExchange::new(config, policies)?;
-        let access = Access::read(&exchange)?;
+        let exchange = KeyExchange::new(&*files, config, policies)?;
+        let access = Access::read(&files, &exchange)?;
         let ike = Ike::new(exchange, keys, access, tables);
         Ok(Self {
             path: options.path.clone(),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use ike_v1::{Identity, LocalIdentity, Path, PeerId};
-use ipsec_config::ConfiguredPeer;
+use ipsec_config::{ConfiguredPeer, Files};
 
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -36,7 +36,7 @@ impl KeyExchange {
     ///
     /// # Errors
     /// The message about a peer for whose address family this host has no address, or about a file of certificates.
-    pub fn new(config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
+    pub fn new(files: &dyn Files, config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
         let mut locals = Vec::new();
         let (mut identities, mut credentials) = (Vec::new(), Vec::new());
         for (index, configured) in config.peers().iter().enumerate() {
@@ -48,7 +48,7 @@ impl KeyExchange {
             let first = config.locals.first().copied().filter(|_| peer.address.is_none());
             let address = local.or(first).ok_or_else(missing)?.ip();
             let expected = peer.remote_identity.as_ref().map(Identity::payload);
-            let own = Credentials::load(&configured.files, expected.as_ref())?;
+            let own = Credentials::load(files, &configured.files, expected.as_ref())?;
             identities.push(match &peer.local_identity {
                 LocalIdentity::CertificateSubject => {
                     let missing =
@@ -187,7 +187,7 @@ mod tests {
         let peers = peers.iter().map(|(name, address)| format!("peer {name} address {address} {PEER}"));
         let peers: String = peers.collect();
         let text = format!("policies \"p\"; keys \"k\"; {locals} wan wan; tun ipsec0; {peers}");
-        KeyExchange::new(config(&text, "").unwrap(), Vec::new()).unwrap()
+        KeyExchange::new(&ipsec_config::SystemFiles, config(&text, "").unwrap(), Vec::new()).unwrap()
     }
 
     #[test]

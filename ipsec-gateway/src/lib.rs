@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod databases;
 pub mod demo;
+pub mod files;
 pub mod firewall;
 pub mod generated;
 pub mod gif;

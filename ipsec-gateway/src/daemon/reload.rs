@@ -18,7 +18,7 @@ use crate::key_exchange::KeyExchange;
 use crate::policy::KeyedPolicy;
 use crate::psk::PskFile;
 use crate::spd::SpdChange;
-use crate::{log, policy, protection, sockets};
+use crate::{files, log, policy, protection, sockets};
 
 impl Daemon {
     /// Reads the configuration again. SAs with peers and of policies that have not changed remain. Returns what has
@@ -30,18 +30,19 @@ impl Daemon {
         if self.stop.is_some() {
             return Err("the daemon stops: the configuration is not read".to_owned());
         }
-        let config = Config::read(&self.path)?;
+        let files = files::local();
+        let config = Config::read(&*files, &self.path)?;
         check_changes(self.ike.config(), &config)?;
         // An engine without SAs shows whether the running one takes the policies and SAs.
         let mut trial = policy::engine_for(&config.limits);
         let keyed = policy::load(&config, &mut trial, now)?;
-        let mut keys = config.keys.as_deref().map_or_else(|| Ok(PskFile::none()), PskFile::read)?;
+        let mut keys = PskFile::read_optional(&files, config.keys.as_deref())?;
         for warning in missing_keys(&config, &mut keys) {
             log::warning(warning);
         }
-        let mut next = KeyExchange::new(config, keyed)?;
+        let mut next = KeyExchange::new(&*files, config, keyed)?;
         let gone = next.keep_ids(self.ike.exchange());
-        let access = Access::read(&next)?;
+        let access = Access::read(&files, &next)?;
         let opened = sockets::open_missing(
             &next.config.locals,
             (next.config.mark, next.config.backend),

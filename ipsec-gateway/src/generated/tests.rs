@@ -148,10 +148,11 @@ fn policies_remain_while_their_peer_and_its_parameters_are_unchanged() {
     let (_, mut server) = negotiated("outdated", (CLIENT, ALL), (SERVER, ""));
     let outdated = |server: &Gateway, statements: &str, policies: &str| {
         let next = Gateway::with_policies("next", 2, statements, "wonder land", policies);
-        let config = crate::config::Config::read(&next.folder.join("gateway.conf")).unwrap();
+        let config =
+            crate::config::Config::read(&ipsec_config::SystemFiles, &next.folder.join("gateway.conf")).unwrap();
         let mut trial = policy::new_engine();
         let keyed = policy::load(&config, &mut trial, NOW).unwrap();
-        let mut exchange = KeyExchange::new(config, keyed).unwrap();
+        let mut exchange = KeyExchange::new(&ipsec_config::SystemFiles, config, keyed).unwrap();
         exchange.keep_ids(server.ike.exchange());
         let policies: Vec<_> = trial.policies().collect();
         server.ike.generated().outdated(&exchange, &policies, &server.plane.engine)

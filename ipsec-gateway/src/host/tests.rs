@@ -44,13 +44,13 @@ impl Gateway {
             fs::write(folder.join(name), text).unwrap();
         }
         fs::set_permissions(folder.join("psk.txt"), Permissions::from_mode(0o600)).unwrap();
-        let config = Config::read(&folder.join("gateway.conf")).unwrap();
+        let config = Config::read(&ipsec_config::SystemFiles, &folder.join("gateway.conf")).unwrap();
         let mut engine = new_engine();
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
-        let keys = PskFile::read(config.keys.as_deref().unwrap()).unwrap();
+        let keys = PskFile::read(&crate::files::local(), config.keys.as_deref().unwrap()).unwrap();
         Self {
             folder,
-            exchange: KeyExchange::new(config, policies).unwrap(),
+            exchange: KeyExchange::new(&ipsec_config::SystemFiles, config, policies).unwrap(),
             keys,
             access: Access::default(),
             engine,
@@ -123,7 +123,7 @@ fn the_local_address_of_a_peer_is_that_of_its_policies() {
     assert_eq!(find("192.0.2.9:500", "198.51.100.1:500"), None, "the policies have another local address");
     assert_eq!(find("192.0.2.9:500", "203.0.113.1:500"), None, "likewise for the peer at any address");
     let (config, policies) = (crate::config::tests::config(&config, "").unwrap(), Vec::new());
-    let exchange = KeyExchange::new(config, policies).unwrap();
+    let exchange = KeyExchange::new(&ipsec_config::SystemFiles, config, policies).unwrap();
     assert_eq!(exchange.path(PeerId(0)).unwrap().local, "192.0.2.9:500".parse().unwrap(), "without policies");
     assert_eq!(exchange.local(PeerId(2)), None);
 }
@@ -203,7 +203,10 @@ fn reserved_spis_are_larval_until_released() {
 #[test]
 fn a_peer_without_a_local_address_of_its_family_is_refused() {
     let config = CONFIG.replace("local 2001:db8::1[501];", "");
-    let error = KeyExchange::new(crate::config::tests::config(&config, "").unwrap(), Vec::new()).err().unwrap();
+    let error =
+        KeyExchange::new(&ipsec_config::SystemFiles, crate::config::tests::config(&config, "").unwrap(), Vec::new())
+            .err()
+            .unwrap();
     assert_eq!(error, "peer six: no `local` address has the address family of the peer");
 }
 

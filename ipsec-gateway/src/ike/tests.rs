@@ -77,12 +77,12 @@ impl Gateway {
             fs::write(folder.join(name), text).unwrap();
             fs::set_permissions(folder.join(name), Permissions::from_mode(0o600)).unwrap();
         }
-        let config = Config::read(&folder.join("gateway.conf")).unwrap();
+        let config = Config::read(&ipsec_config::SystemFiles, &folder.join("gateway.conf")).unwrap();
         let mut engine = policy::engine_with(Capacity { sas: 256, policies: 16, flows: 16 });
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
-        let keys = PskFile::read(config.keys.as_deref().unwrap()).unwrap();
-        let exchange = KeyExchange::new(config, policies).unwrap();
-        let access = Access::read(&exchange).unwrap();
+        let keys = PskFile::read(&crate::files::local(), config.keys.as_deref().unwrap()).unwrap();
+        let exchange = KeyExchange::new(&ipsec_config::SystemFiles, config, policies).unwrap();
+        let access = Access::read(&crate::files::local(), &exchange).unwrap();
         let ike = Ike::new(exchange, keys, access, None);
         Self { folder, ike, plane: Plane::new(engine), wire: Wire::default() }
     }

@@ -20,12 +20,12 @@ fn established(name: &str, now: Instant) -> (Gateway, Gateway) {
 fn replaced(gateway: &mut Gateway, now: Instant, change: impl Fn(String) -> String) -> Vec<PeerId> {
     let path = gateway.folder.join("gateway.conf");
     fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
-    let config = Config::read(&path).unwrap();
+    let config = Config::read(&ipsec_config::SystemFiles, &path).unwrap();
     let keyed = policy::keyed_policies(&config, &gateway.plane.engine).policies;
-    let keys = PskFile::read(config.keys.as_deref().unwrap()).unwrap();
-    let mut next = KeyExchange::new(config, keyed).unwrap();
+    let keys = PskFile::read(&crate::files::local(), config.keys.as_deref().unwrap()).unwrap();
+    let mut next = KeyExchange::new(&ipsec_config::SystemFiles, config, keyed).unwrap();
     let gone = next.keep_ids(gateway.ike.exchange());
-    let access = Access::read(&next).unwrap();
+    let access = Access::read(&crate::files::local(), &next).unwrap();
     gateway.ike.delete_replaced(now, (&gone, &HashSet::new()), &mut gateway.plane.engine);
     gateway.ike.replace(next, keys, access, &gone);
     gone
