@@ -43,6 +43,17 @@ pub struct Configuration {
     pub routes: Vec<Route>,
     /// Daemons and files that the system starts with.
     pub startup: Startup,
+    /// User as which the daemon runs what needs no privileges.
+    pub process_user: Option<ProcessUser>,
+}
+
+/// User and group of a process, each as a name or a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessUser {
+    /// User.
+    pub user: String,
+    /// Group; `None` for that of the user.
+    pub group: Option<String>,
 }
 
 /// SA with manual keys, and where it is configured.

@@ -17,7 +17,7 @@ use std::vec::Vec;
 pub(crate) use authentication::mask;
 
 use crate::blocks::{Parsed, Parser, Scope};
-use crate::configuration::IKE_PORT;
+use crate::configuration::{IKE_PORT, ProcessUser};
 use crate::diagnostic::shown_word;
 use crate::lexer::TokenKind;
 use crate::secret::Secrets;
@@ -48,6 +48,7 @@ const TOP: Scope<'_> = Scope {
         "limit",
         "control",
         "export_keys",
+        "user",
         "peer",
     ],
     outer: None,
@@ -80,6 +81,8 @@ pub struct GatewayConf {
     pub control: ControlSocket,
     /// Set if clients of the control socket may read the keys of SAs.
     pub exports_keys: bool,
+    /// User as which the daemon runs what needs no privileges.
+    pub user: Option<ProcessUser>,
 }
 
 /// Databases of SAs and policies, and therefore the place where packets are processed.
@@ -134,6 +137,7 @@ impl Default for GatewayConf {
             limits: Limits::default(),
             control: ControlSocket::Default,
             exports_keys: false,
+            user: None,
         }
     }
 }
@@ -291,6 +295,13 @@ impl Reader<'_> {
                 self.conf.control = control;
             }
             "export_keys" => self.conf.exports_keys = parser.boolean()?,
+            "user" => {
+                let user = process_user(parser)?;
+                if self.conf.user.replace(user.clone()).is_some() {
+                    return parser.refuse(span, "`user` occurs twice");
+                }
+                self.configuration.process_user = Some(user);
+            }
             "mark" => self.conf.mark = number32(parser, "a number", 1..=u64::from(u32::MAX))?,
             "table" => {
                 // Tables from 253 on, and rules from 32766 on, are those of the system.
@@ -340,6 +351,16 @@ fn text(parser: &mut Parser<'_, '_>, expected: &str) -> Parsed<(String, Span)> {
         }
         _ => parser.text(expected),
     }
+}
+
+/// Parses the name or number of a user, and optionally those of a group.
+fn process_user(parser: &mut Parser<'_, '_>) -> Parsed<ProcessUser> {
+    let (user, _) = text(parser, "the name of a user")?;
+    let group = match parser.next.kind {
+        TokenKind::Word(_) | TokenKind::Quoted(_) => Some(text(parser, "the name of a group")?.0),
+        _ => None,
+    };
+    Ok(ProcessUser { user, group })
 }
 
 fn number32(parser: &mut Parser<'_, '_>, what: &str, limits: core::ops::RangeInclusive<u64>) -> Parsed<u32> {

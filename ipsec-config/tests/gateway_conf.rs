@@ -89,6 +89,22 @@ fn every_statement_is_parsed() {
 }
 
 #[test]
+fn user_of_the_process_has_a_group_or_none() {
+    let user = |statement: &str| parsed(&format!("{WHOLE} {statement}")).0.user.map(|own| (own.user, own.group));
+    let table = [
+        ("", None),
+        ("user \"ipsec\";", Some(("ipsec".to_owned(), None))),
+        ("user \"ipsec\" \"network\";", Some(("ipsec".to_owned(), Some("network".to_owned())))),
+        ("user 77 78;", Some(("77".to_owned(), Some("78".to_owned())))),
+    ];
+    for (statement, expected) in table {
+        assert_eq!(user(statement), expected, "{statement}");
+    }
+    let (_, _, _, diagnostics) = parse("/etc/gateway.conf", &format!("{WHOLE} user a; user b;"));
+    assert!(diagnostics.iter().any(|own| own.message.contains("`user` occurs twice")));
+}
+
+#[test]
 fn control_socket_has_a_path_or_none() {
     let conf = |statements: &str| parsed(&format!("{WHOLE} {statements}")).0;
     assert_eq!((conf("").control, conf("").exports_keys), (ControlSocket::Default, false));

@@ -217,7 +217,7 @@ fn statements_without_effect_are_accepted_with_a_warning() {
         "script \"/etc/up.sh\" phase1_up;",
     ];
     let of_files = [
-        "privsep { user \"racoon\"; }",
+        "privsep { user \"racoon\"; chroot \"/var/empty\"; }",
         "complex_bundle off;",
         "timer { persend 2; }",
         "log debug;",

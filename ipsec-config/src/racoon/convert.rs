@@ -25,8 +25,8 @@ use super::syntax::{
 use crate::configuration::IKE_PORT;
 use crate::files::relative_to;
 use crate::{
-    ClientNetwork, Configuration, ConfiguredPeer, Diagnostics, Files, GeneratedPolicies, Phase2Config, Pool, Renewal,
-    Span, Timing, distinguished_name,
+    ClientNetwork, Configuration, ConfiguredPeer, Diagnostics, Files, GeneratedPolicies, Phase2Config, Pool,
+    ProcessUser, Renewal, Span, Timing, distinguished_name,
 };
 
 /// Lifetime in seconds without a statement, in both phases.
@@ -64,6 +64,15 @@ impl RacoonConf {
             configuration.key_file = Some(self.path(file));
         }
         configuration.timing = timing(&self.timer);
+        if let (Some(user), None) = (self.process_user(), &configuration.process_user) {
+            configuration.process_user = Some(user);
+        }
+    }
+
+    /// Returns user and group of the block `privsep`; `None` if it names no user.
+    fn process_user(&self) -> Option<ProcessUser> {
+        let privsep = self.privsep.as_ref()?;
+        Some(ProcessUser { user: privsep.user.clone()?, group: privsep.group.clone() })
     }
 
     fn peer(&self, remote: &Remote, files: &dyn Files, diagnostics: &mut Diagnostics) -> ConfiguredPeer {

@@ -160,7 +160,10 @@ impl<'r> Reader<'r> {
             "privsep" => {
                 let privsep = privsep(parser, span)?;
                 set(parser, &mut self.conf.privsep, word, span, privsep);
-                parser.diagnostics.warning(span, "`privsep` has no effect here: the daemon keeps its privileges");
+                if self.conf.privsep.as_ref().is_some_and(|own| own.chroot.is_some()) {
+                    let text = "`chroot` has no effect here: the process without privileges opens no files";
+                    parser.diagnostics.warning(span, text);
+                }
                 Ok(())
             }
             "mode_cfg" => {

@@ -137,6 +137,10 @@ impl fmt::Display for GatewayConf {
             ControlSocket::Off => f.write_str("control off;\n")?,
             ControlSocket::Path(path) => writeln!(f, "control {};", Quoted(path))?,
         }
+        if let Some(user) = &self.user {
+            let group = user.group.as_deref().map(|group| std::format!(" {}", Quoted(group))).unwrap_or_default();
+            writeln!(f, "user {}{group};", Quoted(&user.user))?;
+        }
         if self.exports_keys {
             f.write_str("export_keys on;\n")?;
         }
