@@ -12,6 +12,7 @@ use ipsec_packet::Selector;
 use ipsec_sa::{Mode, PolicyParams, SaParams};
 
 use crate::Span;
+use crate::racoon::ScriptEvent;
 use crate::rc::Startup;
 
 /// UDP port of IKE (RFC 2408 section 2.5.1).
@@ -140,6 +141,8 @@ pub struct ConfiguredPeer {
     pub renewal: Renewal,
     /// Set if INITIAL-CONTACT is sent.
     pub initial_contact: bool,
+    /// Scripts that are run at events of phase 1, as paths.
+    pub scripts: Vec<(ScriptEvent, String)>,
 }
 
 impl ConfiguredPeer {
@@ -162,6 +165,7 @@ impl ConfiguredPeer {
             phase_1_id: 0,
             renewal: Renewal::WithPeer,
             initial_contact: true,
+            scripts: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ike_codec::{ExchangeKind, Group};
 use ike_v1::{NatUse, ProposalCheck};
-use ipsec_config::racoon::{self, Identifier, RacoonConf};
+use ipsec_config::racoon::{self, Identifier, RacoonConf, ScriptEvent};
 use ipsec_config::{Configuration, GeneratedPolicies, Language, Renewal, Severity};
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, IpProto, Selector, Upper};
@@ -202,6 +202,26 @@ fn words_of_old_racoon_are_accepted_with_a_warning() {
     let conf = configured(&remote("dpd_delay = 30; lifetime byte 5 MB;"));
     assert_eq!(conf.peers[0].config.dead_peer_detection.unwrap().delay.as_secs(), 30);
     assert_eq!(conf.peers[0].config.proposals[0].lifetimes.kilobytes, Some(5120));
+}
+
+#[test]
+fn scripts_are_files_in_their_directory() {
+    let scripts = |directory: &str, scripts: &str| {
+        let text = format!("path script \"{directory}\"; {}", remote(scripts));
+        configured(&text).peers[0].scripts.clone()
+    };
+    let [up, down] = [ScriptEvent::Phase1Up, ScriptEvent::Phase1Down];
+    let both = "script \"up.sh\" phase1_up; script \"/etc/scripts/down.sh\" phase1_down;";
+    let expected = [(up, "/etc/scripts/up.sh".to_owned()), (down, "/etc/scripts/down.sh".to_owned())];
+    assert_eq!(scripts("/etc/scripts", both), expected);
+    assert_eq!(configured(&remote(both)).peers[0].scripts, [], "without `path script`");
+    for name in ["../up.sh", "/etc/up.sh", "a/up.sh", "..", "/etc/scripts/../up.sh", ""] {
+        let text = format!("path script \"/etc/scripts\"; {}", remote(&format!("script \"{name}\" phase1_up;")));
+        let expected = format!("expected a script in the directory `/etc/scripts` of `path script`, found `{name}`");
+        let loaded = Texts::default().with("racoon.conf", &text).load("racoon.conf", Language::Racoon);
+        let found = reports(&loaded, Severity::Error);
+        assert!(found.iter().any(|own| own.contains(&expected)), "{name}: {found:?}");
+    }
 }
 
 #[test]

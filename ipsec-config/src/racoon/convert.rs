@@ -20,7 +20,7 @@ use ipsec_packet::AddressRange;
 use super::names::EC2N_GROUPS;
 use super::syntax::{
     CertificateFiles, Extent, GeneratePolicy, Identifier, Listen, ModeCfg, PeersCertificate, Proposal, RacoonConf,
-    Remote, RemoteName, Sainfo, SainfoId, Switch, Timer,
+    Remote, RemoteName, Sainfo, SainfoId, ScriptEvent, Switch, Timer,
 };
 use crate::configuration::IKE_PORT;
 use crate::files::relative_to;
@@ -144,6 +144,7 @@ impl RacoonConf {
             Some(Switch::On) | None => Renewal::WithPeer,
         };
         peer.initial_contact = values.initial_contact.unwrap_or(true);
+        peer.scripts = self.scripts(remote, diagnostics);
         if xauth == Some(XauthPart::Client) && peer.login.is_none() {
             diagnostics.error(
                 remote.span,
@@ -151,6 +152,29 @@ impl RacoonConf {
             );
         }
         peer
+    }
+
+    /// Returns the paths of the scripts, which are files in the directory of `path script`.
+    fn scripts(&self, remote: &Remote, diagnostics: &mut Diagnostics) -> Vec<(ScriptEvent, String)> {
+        let scripts = &remote.values.scripts;
+        let Some(directory) = self.paths.script.as_ref().map(|name| self.path(name)) else {
+            if !scripts.is_empty() {
+                diagnostics.warning(remote.span, "`script` has no effect here: no `path script` is configured");
+            }
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (name, event) in scripts {
+            let path = relative_to(Some(Path::new(&directory)), name);
+            let (file, parent) = (Path::new(&path).file_name(), Path::new(&path).parent());
+            if file.is_some() && parent == Some(Path::new(&directory)) && !name.is_empty() {
+                found.push((*event, path));
+            } else {
+                let text = format!("expected a script in the directory `{directory}` of `path script`, found `{name}`");
+                diagnostics.error(remote.span, text);
+            }
+        }
+        found
     }
 
     /// Returns the name of a file, which is relative to the directory of racoon.conf.

@@ -209,7 +209,6 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
 /// Returns what is done in the place of a statement that was just read, if it is not what the statement says.
 fn instead_of(word: &str, values: &RemoteValues) -> Option<&'static str> {
     match word {
-        "script" => Some("scripts are not run"),
         "esp_frag" => Some("packets are fragmented by the MTU of the TUN interface"),
         "nonce_size" if values.nonce_size != Some(32) => Some("nonces have 32 octets"),
         "send_cert" if values.send_cert == Some(false) => Some("certificates are sent"),

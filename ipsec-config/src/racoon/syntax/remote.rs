@@ -189,7 +189,7 @@ pub enum GeneratePolicy {
 }
 
 /// Event at which a script is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names of racoon.conf(5)
 pub enum ScriptEvent {
     Phase1Up,
