@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ipsec_gateway::access::Access;
 use ipsec_gateway::config::{Backend, Config};
-use ipsec_gateway::daemon::{self, Options};
 use ipsec_gateway::host::missing_keys;
+use ipsec_gateway::kernel::PfkeySocket;
 use ipsec_gateway::key_exchange::KeyExchange;
 use ipsec_gateway::log::LogOptions;
+use ipsec_gateway::privileged::server::{Options, Server};
+use ipsec_gateway::privileged::{Privileges, monitor, user, worker};
 use ipsec_gateway::protection::{self, Firewall};
 use ipsec_gateway::psk::PskFile;
-use ipsec_gateway::{clock, demo, files, log, memory, policy};
+use ipsec_gateway::{clock, daemon, demo, files, log, memory, policy};
 
 /// Join networks over IPsec: IKEv1 and ESP in user space.
 #[derive(Parser)]
@@ -51,7 +53,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Copy, PartialEq, Eq, Subcommand)]
 enum Command {
     /// Run the daemon (default).
     Run,
@@ -59,12 +61,15 @@ enum Command {
     Protect,
     /// Remove firewall rules, TUN interface and routes: cleartext packets pass again.
     Unprotect,
+    /// Run the daemon without privileges, for the process with privileges that has started it.
+    #[command(hide = true, name = monitor::WORKER)]
+    Worker,
 }
 
 /// Runs the command.
 pub fn run() -> ExitCode {
     match execute(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(e) => {
             log::error(e);
             ExitCode::FAILURE
@@ -72,32 +77,50 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> Result<(), String> {
+fn execute(cli: Cli) -> Result<ExitCode, String> {
+    let command = cli.command.unwrap_or(Command::Run);
+    if command == Command::Worker {
+        return worker::run().map(|()| ExitCode::SUCCESS);
+    }
     log::open(LogOptions { file: cli.log.clone(), debug: cli.debug, is_verbose: cli.verbose })?;
     if cli.demo {
-        return demo::run();
+        return demo::run().map(|()| ExitCode::SUCCESS);
     }
     if cli.check {
-        return check(&cli.config);
+        return check(&cli.config).map(|()| ExitCode::SUCCESS);
     }
     // Before keys are read.
     memory::protect();
-    let config = Config::read(&*files::local(), &cli.config)?;
     let firewall = if cli.without_firewall { Firewall::Unused } else { Firewall::Required };
-    match cli.command.unwrap_or(Command::Run) {
-        Command::Run => daemon::run(config, &Options { path: cli.config, firewall, export_keys: cli.export_keys }),
-        Command::Protect => {
-            let mut engine = policy::databases_for(&config)?;
-            policy::load(&config, &mut engine, clock::now())?;
-            protection::install(&config, &engine, firewall)
-        }
-        Command::Unprotect if config.backend == Backend::Pfkey => {
-            let mut databases = policy::databases_for(&config)?;
-            policy::load(&config, &mut databases, clock::now())?;
-            policy::unload(&mut databases)
-        }
-        Command::Unprotect => protection::remove(&config, firewall),
+    if command == Command::Run {
+        let options = Options { path: cli.config, firewall, export_keys: cli.export_keys };
+        return run_daemon(Server::new(files::local(), options)?);
     }
+    let config = Config::read(&*files::local(), &cli.config)?;
+    let open = || PfkeySocket::open().map_err(|e| format!("PF_KEY socket: {e}"));
+    match (command, config.backend) {
+        (Command::Unprotect, Backend::Pfkey) => {
+            let mut databases = policy::databases_for(&config, open)?;
+            policy::load(&config, &mut databases, clock::now())?;
+            policy::unload(&mut databases)?;
+        }
+        (Command::Unprotect, _) => protection::remove(&config, firewall)?,
+        _ => {
+            let mut engine = policy::databases_for(&config, open)?;
+            policy::load(&config, &mut engine, clock::now())?;
+            protection::install(&config, &engine.policies().collect::<Vec<_>>(), firewall)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the daemon: as two processes if this one is root, otherwise as one.
+fn run_daemon(server: Server) -> Result<ExitCode, String> {
+    if rustix::process::geteuid().is_root() {
+        let ids = user::find(server.user())?;
+        return monitor::run(server, ids);
+    }
+    daemon::run(Privileges::own(server)).map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints what the configuration has in effect. Warnings are log lines.

@@ -94,6 +94,29 @@ impl Config {
         Ok((config, loaded))
     }
 
+    /// Refuses changes of statements that are in effect from the start of the daemon to its end.
+    ///
+    /// # Errors
+    /// The message with the names of the statements.
+    pub fn check_changes(&self, next: &Self) -> Result<(), String> {
+        let table = [
+            (self.backend == next.backend, "backend"),
+            (self.tun == next.tun, "tun"),
+            (self.mark == next.mark, "mark"),
+            (self.table == next.table, "table"),
+            (self.limits == next.limits, "limit"),
+            (self.control == next.control, "control"),
+            (self.configuration.timing == next.configuration.timing, "timer"),
+            (self.configuration.process_user == next.configuration.process_user, "user"),
+        ];
+        let changed = table.iter().filter(|(is_same, _)| !is_same).map(|(_, name)| format!("`{name}`"));
+        let changed: Vec<_> = changed.collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Err(format!("statement {} has changed, which requires a restart of the daemon", changed.join(", ")))
+    }
+
     /// Returns the peers.
     pub fn peers(&self) -> &[ConfiguredPeer] {
         &self.configuration.peers
@@ -120,7 +143,10 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::io;
 
+    use zeroize::Zeroizing;
+
     use super::*;
+    use crate::files::{GatewayFiles, KeyFile, Version};
 
     /// Files in memory, by their names.
     pub struct Memory(pub BTreeMap<&'static str, String>);
@@ -137,6 +163,17 @@ pub(crate) mod tests {
 
         fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
             Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    impl GatewayFiles for Memory {
+        fn key_file(&self, path: &Path) -> KeyFile {
+            let text = self.read(path).map(Zeroizing::new).map_err(|e| format!("{}: {e}", path.display()));
+            KeyFile { version: None, text }
+        }
+
+        fn changed_key_file(&self, _: &Path, _: Option<Version>) -> Option<KeyFile> {
+            None
         }
     }
 

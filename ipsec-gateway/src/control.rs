@@ -13,21 +13,43 @@ use std::time::Duration;
 use ipsec_packet::Instant;
 use rustix::event::{PollFd, PollFlags};
 
-use crate::config::{self, Config};
+use crate::config;
 use crate::log::{self, Keep};
 use client::{Client, Disconnect};
 use protocol::{DEFAULT_SOCKET, EventEntry, Reply, Request};
-use socket::{ControlSocket, SocketError};
+use socket::{ControlSocket, Listener, SocketError};
 
 /// Time without clients after one could not be accepted.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Largest number of clients. Others wait until one of them ends.
 const MAX_CLIENTS: usize = 8;
 
+/// Opens the socket of a configuration; `None` for a daemon without one. Without a statement for it, a socket that is not
+/// available is no error, so that several gateways in network namespaces need none.
+///
+/// # Errors
+/// The message with the path of the socket.
+pub fn open_socket(configured: &config::ControlSocket) -> Result<Option<ControlSocket>, String> {
+    let path = match configured {
+        config::ControlSocket::Off => return Ok(None),
+        config::ControlSocket::Path(path) => path,
+        _ => DEFAULT_SOCKET,
+    };
+    let problem = |e: SocketError| format!("control socket {path}: {e}");
+    match ControlSocket::open(Path::new(path)) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(e) if *configured == config::ControlSocket::Default => {
+            log::warning(format_args!("{}; this daemon has none", problem(e)));
+            Ok(None)
+        }
+        Err(e) => Err(problem(e)),
+    }
+}
+
 /// Socket with its clients.
 #[derive(Default)]
 pub struct Control {
-    socket: Option<ControlSocket>,
+    socket: Option<Listener>,
     clients: Vec<(u64, Client<UnixStream>)>,
     /// Number of the next client.
     next: u64,
@@ -36,26 +58,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the socket of a configuration. Without a statement for it, a socket that is not available is no error, so
-    /// that several gateways in network namespaces need none.
-    ///
-    /// # Errors
-    /// The message with the path of the socket.
-    pub fn open(config: &Config) -> Result<Self, String> {
-        let path = match &config.control {
-            config::ControlSocket::Off => return Ok(Self::default()),
-            config::ControlSocket::Path(path) => path,
-            _ => DEFAULT_SOCKET,
-        };
-        let problem = |e: SocketError| format!("control socket {path}: {e}");
-        match ControlSocket::open(Path::new(path)) {
-            Ok(socket) => Ok(Self { socket: Some(socket), ..Self::default() }),
-            Err(e) if config.control == config::ControlSocket::Default => {
-                log::warning(format_args!("{}; this daemon has none", problem(e)));
-                Ok(Self::default())
-            }
-            Err(e) => Err(problem(e)),
-        }
+    /// Returns the control of a daemon with a socket; without one, there are no clients.
+    pub fn new(socket: Option<Listener>) -> Self {
+        Self { socket, ..Self::default() }
     }
 
     /// Returns the descriptors for which the event loop waits.

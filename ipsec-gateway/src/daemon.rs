@@ -9,7 +9,6 @@ use std::io::{self, ErrorKind, Read as _};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ike_v1::Path;
@@ -27,38 +26,28 @@ use crate::gif::Gifs;
 use crate::host::{missing_keys, show};
 use crate::ike::Ike;
 use crate::key_exchange::KeyExchange;
-use crate::key_tables::KeyTables;
 use crate::log::{self, Level, Limiter};
 use crate::own_addresses::AddressChange;
 use crate::plane::Plane;
-use crate::protection::{self, Firewall};
+use crate::privileged::Privileges;
+use crate::privileged::message::Which;
 use crate::psk::PskFile;
 use crate::raw::RawSockets;
 use crate::tun::Tun;
 use crate::udp::{self, Udp, restore_headers};
-use crate::{clock, files, policy, routes, sockets};
+use crate::{clock, policy, sockets};
 
 /// Number of packets that are read from one socket before the next one.
 const BATCH: usize = 64;
 /// Longest time for sending delete payloads after the stop signal.
 const STOP_TIME: Duration = Duration::from_secs(3);
 
-/// Options of the daemon.
-pub struct Options {
-    /// File of the configuration, which is read again on request.
-    pub path: PathBuf,
-    /// Use of the firewall.
-    pub firewall: Firewall,
-    /// Directory for the tables of Wireshark.
-    pub export_keys: Option<PathBuf>,
-}
-
 /// Runs the daemon until it receives SIGTERM or SIGINT.
 ///
 /// # Errors
 /// The message about what prevents its start.
-pub fn run(config: Config, options: &Options) -> Result<(), String> {
-    let mut daemon = Daemon::start(config, options)?;
+pub fn run(privileges: Privileges) -> Result<(), String> {
+    let mut daemon = Daemon::start(privileges)?;
     log::info("the gateway runs");
     daemon.run()?;
     log::info("the gateway has stopped; firewall rules and routes remain");
@@ -67,9 +56,8 @@ pub fn run(config: Config, options: &Options) -> Result<(), String> {
 
 /// State of the running daemon.
 struct Daemon {
-    /// File of the configuration.
-    path: PathBuf,
-    firewall: Firewall,
+    /// Access to what needs privileges.
+    privileges: Privileges,
     control: Control,
     /// Time of the start.
     started: Instant,
@@ -87,10 +75,12 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(config: Config, options: &Options) -> Result<Self, String> {
+    fn start(privileges: Privileges) -> Result<Self, String> {
         let now = clock::now();
-        let files = files::local();
-        let mut engine = policy::databases_for(&config)?;
+        let signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
+        let (path, files) = privileges.read()?;
+        let config = Config::read(&*files, &path)?;
+        let mut engine = policy::databases_for(&config, || privileges.open_pfkey())?;
         // A kernel has the SAs of a daemon that was killed, with which no other one can negotiate.
         engine.flush(None).map_err(|e| format!("SAs of the kernel: {e}"))?;
         let policies = policy::load(&config, &mut engine, now)?;
@@ -98,25 +88,24 @@ impl Daemon {
         for warning in missing_keys(&config, &mut keys) {
             log::warning(warning);
         }
-        let tables = options.export_keys.as_deref().map(KeyTables::create).transpose()?;
+        let tables = privileges.create_tables()?;
         if tables.is_some() {
             log::warning("the keys of all SAs are exported: the traffic can be decrypted with the tables");
         }
-        protection::install(&config, &engine, options.firewall)?;
+        privileges.protect(Which::Next, &engine)?;
         let is_userspace = config.backend == Backend::Userspace;
-        let tun = is_userspace.then(|| Tun::open(&config.tun.name)).transpose()?;
+        let tun = is_userspace.then(|| privileges.open_tun()).transpose()?;
         let (udp, raw) =
-            sockets::open_missing(&config.locals, (config.mark, config.backend), (&[], &RawSockets::default()))?;
-        let control = Control::open(&config)?;
-        let signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
+            sockets::open_missing((&privileges, config.backend), &config.locals, (&[], &RawSockets::default()))?;
+        let control = Control::new(privileges.open_control()?);
         let addresses = addresses_of(&config).collect();
         let gifs = Gifs::new(&config.configuration);
         let exchange = KeyExchange::new(&*files, config, policies)?;
         let access = Access::read(&files, &exchange)?;
         let ike = Ike::new(exchange, keys, access, tables);
+        privileges.adopt()?;
         Ok(Self {
-            path: options.path.clone(),
-            firewall: options.firewall,
+            privileges,
             control,
             started: now,
             plane: Plane::new(engine).with_addresses(addresses).with_gifs(gifs),
@@ -134,6 +123,9 @@ impl Daemon {
     fn run(&mut self) -> Result<(), String> {
         loop {
             self.wait().map_err(|e| format!("poll: {e}"))?;
+            if self.privileges.has_ended() {
+                return Err("the privileged process has ended; firewall rules and routes remain".to_owned());
+            }
             let now = clock::now();
             self.read_signals(now);
             self.read_udp(now);
@@ -170,11 +162,11 @@ impl Daemon {
                 AddressChange::Added(address) => {
                     self.plane.add_address(address);
                     let policies = self.plane.engine.policies().map(|(_, policy)| policy);
-                    routes::add_address(self.ike.config(), address, policies)
+                    self.privileges.add_address(address, policies)
                 }
                 AddressChange::Removed(address) => {
                     self.plane.remove_address(address);
-                    routes::remove_address(self.ike.config(), address)
+                    self.privileges.remove_address(address)
                 }
             };
             if let Err(e) = done {
@@ -189,7 +181,7 @@ impl Daemon {
         if changes == Changes::default() {
             return;
         }
-        match protection::follow(self.ike.config(), &self.plane.engine, &changes, self.firewall) {
+        match self.privileges.follow(&self.plane.engine, &changes) {
             Ok(()) => self.restore_addresses(),
             Err(e) => log::error(format_args!("firewall rules and routes do not follow the SPD: {e}")),
         }
@@ -199,7 +191,7 @@ impl Daemon {
     fn restore_addresses(&self) {
         for address in self.ike.own_addresses() {
             let policies = self.plane.engine.policies().map(|(_, policy)| policy);
-            if let Err(e) = routes::add_address(self.ike.config(), address, policies) {
+            if let Err(e) = self.privileges.add_address(address, policies) {
                 log::error(format_args!("assigned address: {e}"));
             }
         }
@@ -208,7 +200,7 @@ impl Daemon {
     /// Removes the addresses that servers have assigned to this host: they are not valid without its SAs.
     fn remove_addresses(&self) {
         for address in self.ike.own_addresses() {
-            if let Err(e) = routes::remove_address(self.ike.config(), address) {
+            if let Err(e) = self.privileges.remove_address(address) {
                 log::warning(format_args!("assigned address: {e}"));
             }
         }
@@ -235,7 +227,7 @@ impl Daemon {
         let sockets = self.raw.receivers.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
         let signals = [self.signals.stop.as_fd(), self.signals.reload.as_fd()].into_iter();
         let packets = self.tun.iter().map(AsFd::as_fd).chain(self.plane.engine.kernel().map(AsFd::as_fd));
-        let descriptors = signals.chain(packets).chain(sockets);
+        let descriptors = signals.chain(packets).chain(self.privileges.descriptor()).chain(sockets);
         let descriptors = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         let mut descriptors: Vec<_> = descriptors.chain(self.control.descriptors()).collect();
         match poll(&mut descriptors, timeout.as_ref()) {
@@ -248,7 +240,7 @@ impl Daemon {
         let mut octets = [0; 16];
         if matches!(self.signals.reload.read(&mut octets), Ok(1..)) {
             log::info("SIGHUP received: the configuration is read again");
-            if let Err(e) = log::reopen() {
+            if let Err(e) = self.privileges.reopen_log() {
                 log::error(e);
             }
             match self.reload(now) {

@@ -83,12 +83,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens the databases of the kernel of this machine.
+    /// Registers for the events of the kernel of this machine, and lets IKE pass its policies.
     ///
     /// # Errors
-    /// The message of the system.
-    pub fn open(locals: &[SocketAddr]) -> Result<Self, String> {
-        let socket = PfkeySocket::open().map_err(|e| format!("PF_KEY socket: {e}"))?;
+    /// The message of the kernel.
+    pub fn of_socket(socket: PfkeySocket, locals: &[SocketAddr]) -> Result<Self, String> {
         Self::new(Box::new(socket), PfkeySocket::WIRE, locals)
     }
 

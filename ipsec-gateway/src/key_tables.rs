@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -40,6 +41,16 @@ impl KeyTables {
             create().map_err(|e| format!("{}: {e}", path.display()))
         };
         Ok(Self { ike: create(IKE_TABLE)?, esp: create(ESP_TABLE)? })
+    }
+
+    /// Returns the tables in files that were created: of ISAKMP SAs, and of ESP SAs.
+    pub fn from_files([ike, esp]: [File; 2]) -> Self {
+        Self { ike, esp }
+    }
+
+    /// Returns the descriptors of both files.
+    pub fn into_descriptors(self) -> [OwnedFd; 2] {
+        [self.ike.into(), self.esp.into()]
     }
 
     /// Adds an ISAKMP SA: the cookie of the initiator and the key of the cipher.

@@ -27,6 +27,7 @@ pub mod own_addresses;
 pub mod plane;
 pub mod policy;
 pub mod pool;
+pub mod privileged;
 pub mod protection;
 pub mod psk;
 pub mod raw;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -73,6 +74,8 @@ struct Log {
     file: Option<File>,
     /// Lines since the last call of [`take_lines`]; `None` if no client reads them.
     kept: Option<VecDeque<Line>>,
+    /// Set while no lines are written.
+    is_silent: bool,
 }
 
 thread_local! {
@@ -89,8 +92,36 @@ pub fn open(options: LogOptions) -> Result<(), String> {
         file.map_err(|e| format!("log file {}: {e}", path.display()))
     };
     let file = options.file.as_ref().map(open).transpose()?;
-    LOG.with_borrow_mut(|log| (log.options, log.file) = (options, file));
+    set(options, file);
     Ok(())
+}
+
+/// Sets the options of the log, with a file that another process has opened.
+pub fn set(options: LogOptions, file: Option<File>) {
+    LOG.with_borrow_mut(|log| (log.options, log.file) = (options, file));
+}
+
+/// Replaces the file of the log by one that another process has opened.
+pub fn replace_file(file: File) {
+    LOG.with_borrow_mut(|log| log.file = Some(file));
+}
+
+/// Returns the options of the log.
+pub fn options() -> LogOptions {
+    LOG.with_borrow(|log| log.options.clone())
+}
+
+/// Returns a descriptor of the file of the log for another process.
+pub fn file() -> Option<OwnedFd> {
+    LOG.with_borrow(|log| log.file.as_ref()?.try_clone().ok()).map(OwnedFd::from)
+}
+
+/// Calls a function whose lines are not written.
+pub fn silenced<T>(call: impl FnOnce() -> T) -> T {
+    let former = LOG.with_borrow_mut(|log| std::mem::replace(&mut log.is_silent, true));
+    let result = call();
+    LOG.with_borrow_mut(|log| log.is_silent = former);
+    result
 }
 
 /// Opens the file of the log again, which may have been renamed.
@@ -161,6 +192,9 @@ fn line(level: Level, text: impl fmt::Display) {
     let text = one_line(&text.to_string());
     let line = format!("{}: {level}: {text}\n", Date(seconds));
     LOG.with_borrow_mut(|log| {
+        if log.is_silent {
+            return;
+        }
         // One call for each line, so that those of several processes are not mixed. There is no other place to report
         // an error.
         if let Some(file) = &mut log.file {
@@ -280,6 +314,15 @@ mod tests {
         keep_lines(Keep::Nothing);
         info("after");
         assert_eq!(take_lines(), []);
+    }
+
+    #[test]
+    fn silenced_lines_are_not_written() {
+        keep_lines(Keep::Lines);
+        silenced(|| warning("silent"));
+        warning("written");
+        assert_eq!(take_lines().iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["written"]);
+        keep_lines(Keep::Nothing);
     }
 
     #[test]

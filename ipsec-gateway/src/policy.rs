@@ -17,7 +17,7 @@ use rand::RngExt;
 
 use crate::config::{Backend, Config, Limits};
 use crate::databases::Databases;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PfkeySocket};
 use crate::log;
 
 /// Largest numbers of SAs, policies and cached flows. Their memory grows with use; that of the flows is half a
@@ -73,16 +73,25 @@ pub fn engine_for(limits: &Limits) -> Box<Databases> {
     })
 }
 
-/// Creates the databases of a configuration: an engine, which the kernel follows with the back end `pfkey`.
+/// Creates the databases of a configuration: an engine, which the kernel follows with the back end `pfkey`. `open` opens
+/// the socket of the kernel.
 ///
 /// # Errors
 /// The message of the kernel.
-pub fn databases_for(config: &Config) -> Result<Box<Databases>, String> {
+pub fn databases_for(
+    config: &Config,
+    open: impl FnOnce() -> Result<PfkeySocket, String>,
+) -> Result<Box<Databases>, String> {
     let mut databases = engine_for(&config.limits);
     if config.backend == Backend::Pfkey {
-        databases.attach(Kernel::open(&config.locals)?);
+        databases.attach(Kernel::of_socket(open()?, &config.locals)?);
     }
     Ok(databases)
+}
+
+/// Returns the largest number of policies.
+pub fn max_policies(limits: &Limits) -> usize {
+    limits.policies.and_then(|own| usize::try_from(own).ok()).unwrap_or(CAPACITY.policies)
 }
 
 /// Creates an engine like [`new_engine`] with another capacity.

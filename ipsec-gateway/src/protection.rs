@@ -4,7 +4,6 @@
 use ipsec_engine::{PolicyId, PolicyParams};
 
 use crate::config::{Backend, Config};
-use crate::databases::Databases;
 use crate::generated::Changes;
 use crate::log;
 use crate::{firewall, routes};
@@ -18,11 +17,14 @@ pub enum Firewall {
     Unused,
 }
 
-/// Installs firewall rules, TUN interface and routes for the policies of an engine, or replaces them.
+/// Policy with its number, in the order of the SPD.
+pub type Policy<'p> = (PolicyId, &'p PolicyParams);
+
+/// Installs firewall rules, TUN interface and routes for policies, or replaces them.
 ///
 /// # Errors
 /// The message of the command that failed.
-pub fn install(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
+pub fn install(config: &Config, policies: &[Policy<'_>], firewall: Firewall) -> Result<(), String> {
     if config.backend == Backend::Pfkey {
         return Ok(());
     }
@@ -32,19 +34,19 @@ pub fn install(config: &Config, engine: &Databases, firewall: Firewall) -> Resul
              unprotected side",
         );
     }
-    replace(config, engine, firewall)
+    replace(config, policies, firewall)
 }
 
 /// Replaces firewall rules and routes after a change of the policies, and removes the routes of former policies.
 ///
 /// # Errors
 /// The message of the command that failed.
-pub fn update(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
+pub fn update(config: &Config, policies: &[Policy<'_>], firewall: Firewall) -> Result<(), String> {
     if config.backend == Backend::Pfkey {
         return Ok(());
     }
-    replace(config, engine, firewall)?;
-    routes::remove_former(config, engine.policies().map(|(_, policy)| policy))
+    replace(config, policies, firewall)?;
+    routes::remove_former(config, policies.iter().map(|(_, policy)| *policy))
 }
 
 /// Makes firewall rules and routes follow policies that have entered the SPD, or have left it, while the others have not
@@ -52,24 +54,18 @@ pub fn update(config: &Config, engine: &Databases, firewall: Firewall) -> Result
 ///
 /// # Errors
 /// The message of the command that failed.
-pub fn follow(config: &Config, engine: &Databases, changes: &Changes, firewall: Firewall) -> Result<(), String> {
+pub fn follow(config: &Config, policies: &[Policy<'_>], changes: &Changes, firewall: Firewall) -> Result<(), String> {
     if config.backend == Backend::Pfkey {
         return Ok(());
     }
     if firewall == Firewall::Required {
-        let policies: Vec<(PolicyId, &PolicyParams)> = engine.policies().collect();
         firewall::install(&firewall::rules(config, policies.iter().copied()))?;
     }
     routes::install(config, changes.added.iter())?;
-    if changes.has_removed {
-        routes::remove_former(config, engine.policies().map(|(_, policy)| policy))
-    } else {
-        Ok(())
-    }
+    if changes.has_removed { routes::remove_former(config, policies.iter().map(|(_, policy)| *policy)) } else { Ok(()) }
 }
 
-fn replace(config: &Config, engine: &Databases, firewall: Firewall) -> Result<(), String> {
-    let policies: Vec<(PolicyId, &PolicyParams)> = engine.policies().collect();
+fn replace(config: &Config, policies: &[Policy<'_>], firewall: Firewall) -> Result<(), String> {
     // The rules come first: the routes of former policies may be missing for a moment.
     if firewall == Firewall::Required {
         firewall::install(&firewall::rules(config, policies.iter().copied()))?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ipsec_packet::{Checksum, Ip, IpProto, PacketBuf};
 use rustix::net::{RecvFlags, recvfrom, sockopt};
@@ -31,13 +31,13 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    fn open(local: IpAddr, protocol: IpProto) -> io::Result<Self> {
+    fn open(local: IpAddr, protocol: IpProto) -> io::Result<Socket> {
         let socket = Socket::new(domain(local), Type::RAW, Some(Protocol::from(i32::from(protocol.0))))?;
         socket.set_nonblocking(true)?;
         // The limit of the system applies; a smaller buffer loses packets under load only.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         socket.bind(&SocketAddr::new(local, 0).into())?;
-        Ok(Self { local, protocol, socket })
+        Ok(socket)
     }
 
     /// Receives a packet with its IP header.
@@ -77,19 +77,30 @@ impl AsFd for Receiver {
 struct Sender {
     local: IpAddr,
     socket: Socket,
+    /// Socket with the route of the packets, for their MTU. Nothing is sent by it.
+    route: Socket,
 }
 
 impl Sender {
-    fn open(local: IpAddr, mark: u32) -> io::Result<Self> {
+    /// Opens both sockets.
+    fn open(local: IpAddr, mark: u32) -> io::Result<[Socket; 2]> {
         let socket = Socket::new(domain(local), Type::RAW, Some(Protocol::from(RAW)))?;
         socket.set_nonblocking(true)?;
         socket.set_mark(mark)?;
         if local.is_ipv4() {
             socket.set_header_included_v4(true)?;
         }
-        Ok(Self { local, socket })
+        let route = Socket::new(domain(local), Type::DGRAM, None)?;
+        route.set_mark(mark)?;
+        // Nothing that it receives is read.
+        let _ = route.set_recv_buffer_size(0);
+        route.bind(&SocketAddr::new(local, 0).into())?;
+        Ok([socket, route])
     }
 }
+
+/// Number of sockets of a local address.
+const SOCKETS: usize = PROTOCOLS.len() + 2;
 
 /// Raw sockets of all local addresses.
 #[derive(Default)]
@@ -104,18 +115,24 @@ impl RawSockets {
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open(&mut self, local: IpAddr, mark: u32) -> Result<(), String> {
-        let mut open = || -> io::Result<()> {
-            for protocol in PROTOCOLS {
-                self.receivers.push(Receiver::open(local, protocol)?);
-            }
-            self.senders.push(Sender::open(local, mark)?);
-            Ok(())
+    pub fn open(local: IpAddr, mark: u32) -> Result<[OwnedFd; SOCKETS], String> {
+        let open = || -> io::Result<[OwnedFd; SOCKETS]> {
+            let [esp, ah, ipcomp] = PROTOCOLS.map(|protocol| Receiver::open(local, protocol));
+            let [socket, route] = Sender::open(local, mark)?;
+            Ok([esp?, ah?, ipcomp?, socket, route].map(OwnedFd::from))
         };
         open().map_err(|e| match e.kind() {
             ErrorKind::PermissionDenied => format!("raw socket {local}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
             _ => format!("raw socket {local}: {e}"),
         })
+    }
+
+    /// Returns the sockets of a local address that were opened.
+    pub fn from_descriptors(local: IpAddr, descriptors: [OwnedFd; SOCKETS]) -> Self {
+        let [esp, ah, ipcomp, socket, route] = descriptors.map(Socket::from);
+        let receivers = PROTOCOLS.into_iter().zip([esp, ah, ipcomp]);
+        let receivers = receivers.map(|(protocol, socket)| Receiver { local, protocol, socket }).collect();
+        Self { receivers, senders: vec![Sender { local, socket, route }] }
     }
 
     /// Closes the sockets of the local addresses for which `keeps` returns false.
@@ -135,11 +152,11 @@ impl RawSockets {
         self.senders.iter().any(|sender| sender.local == local)
     }
 
-    /// Returns the socket for packets with a source address: that of the address, or the first one of its family.
-    fn of(&self, source: IpAddr) -> Option<&Socket> {
+    /// Returns the sockets for packets with a source address: those of the address, or the first of its family.
+    fn of(&self, source: IpAddr) -> Option<&Sender> {
         let of_source = self.senders.iter().find(|sender| sender.local == source);
         let of_family = || self.senders.iter().find(|sender| sender.local.is_ipv4() == source.is_ipv4());
-        of_source.or_else(of_family).map(|sender| &sender.socket)
+        of_source.or_else(of_family)
     }
 }
 
@@ -150,7 +167,7 @@ fn domain(address: IpAddr) -> Domain {
 impl PacketSink for RawSockets {
     fn send(&self, packet: &[u8]) -> io::Result<()> {
         let ip = Ip::parse(packet).map_err(|_| ErrorKind::InvalidData)?;
-        let socket = self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?;
+        let socket = &self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?.socket;
         let destination = SocketAddr::new(ip.destination(), 0).into();
         let sent = socket.send_to(packet, &destination).map(|_| ());
         let (Ip::V4(ip), true) = (&ip, sent.as_ref().is_err_and(is_too_big)) else { return sent };
@@ -165,13 +182,10 @@ impl PacketSink for RawSockets {
     fn mtu(&self, packet: &[u8]) -> Option<u16> {
         let ip = Ip::parse(packet).ok()?;
         let (source, destination) = (ip.source(), ip.destination());
-        let mark = self.of(source)?.mark().ok()?;
+        let route = &self.of(source)?.route;
         // A connected socket has the route of its packets, for any protocol. No packet is sent.
-        let socket = Socket::new(domain(destination), Type::DGRAM, None).ok()?;
-        socket.set_mark(mark).ok()?;
-        socket.bind(&SocketAddr::new(source, 0).into()).ok()?;
-        socket.connect(&SocketAddr::new(destination, IKE_PORT).into()).ok()?;
-        let mtu = if source.is_ipv4() { sockopt::ip_mtu(&socket) } else { sockopt::ipv6_mtu(&socket) };
+        route.connect(&SocketAddr::new(destination, IKE_PORT).into()).ok()?;
+        let mtu = if source.is_ipv4() { sockopt::ip_mtu(route) } else { sockopt::ipv6_mtu(route) };
         u16::try_from(mtu.ok()?).ok()
     }
 }

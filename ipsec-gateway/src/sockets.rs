@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{Backend, NAT_TRAVERSAL_PORT};
+use crate::privileged::Privileges;
 use crate::raw::RawSockets;
 use crate::udp::Udp;
 
@@ -12,18 +13,18 @@ use crate::udp::Udp;
 /// # Errors
 /// The message of the system with the address.
 pub fn open_missing(
+    (privileges, backend): (&Privileges, Backend),
     locals: &[SocketAddr],
-    (mark, backend): (u32, Backend),
     (open_udp, open_raw): (&[Udp], &RawSockets),
 ) -> Result<(Vec<Udp>, RawSockets), String> {
     let (mut udp, mut raw) = (Vec::new(), RawSockets::default());
     for wanted in udp_addresses(locals) {
         if !open_udp.iter().any(|socket| socket.local() == wanted) {
-            udp.push(Udp::open(wanted, mark)?);
+            udp.push(privileges.open_udp(wanted)?);
         }
         // The kernel receives the packets of its SAs itself.
         if backend == Backend::Userspace && !open_raw.has(wanted.ip()) && !raw.has(wanted.ip()) {
-            raw.open(wanted.ip(), mark)?;
+            raw.append(privileges.open_raw(wanted.ip())?);
         }
     }
     Ok((udp, raw))
@@ -44,7 +45,7 @@ pub fn replace(
 }
 
 /// Returns the addresses and ports of the UDP sockets, each once.
-fn udp_addresses(locals: &[SocketAddr]) -> Vec<SocketAddr> {
+pub fn udp_addresses(locals: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for local in locals {
         for wanted in [*local, SocketAddr::new(local.ip(), NAT_TRAVERSAL_PORT)] {

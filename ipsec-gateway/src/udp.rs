@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ike_v1::Path;
 use ipsec_packet::{IpProto, Ipv4Header, Ipv6Header, Marker, PacketBuf, Ports, UdpChecksum, push_udp};
@@ -16,12 +16,12 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Opens a socket. Its datagrams have the firewall mark and may be fragmented.
+    /// Opens the socket of a local address and port. Its datagrams have the firewall mark and may be fragmented.
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open(local: SocketAddr, mark: u32) -> Result<Self, String> {
-        let open = || -> io::Result<UdpSocket> {
+    pub fn open(local: SocketAddr, mark: u32) -> Result<OwnedFd, String> {
+        let open = || -> io::Result<OwnedFd> {
             let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None)?;
             socket.set_mark(mark)?;
             if local.is_ipv6() {
@@ -33,7 +33,12 @@ impl Udp {
             socket.bind(&local.into())?;
             Ok(socket.into())
         };
-        Ok(Self { local, socket: open().map_err(|e| format!("UDP socket {local}: {e}"))? })
+        open().map_err(|e| format!("UDP socket {local}: {e}"))
+    }
+
+    /// Returns the socket of a local address and port that was opened.
+    pub fn from_descriptor(local: SocketAddr, descriptor: OwnedFd) -> Self {
+        Self { local, socket: descriptor.into() }
     }
 
     /// Returns the local address and port.

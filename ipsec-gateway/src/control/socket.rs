@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -70,20 +70,39 @@ impl ControlSocket {
         Ok(Self { path: path.to_owned(), listener, file: (metadata.dev(), metadata.ino()) })
     }
 
+    /// Returns a descriptor for the process that accepts the clients.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn listener(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
+    }
+}
+
+/// Listening socket in the process that accepts its clients.
+pub struct Listener(UnixListener);
+
+impl From<OwnedFd> for Listener {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
+    }
+}
+
+impl Listener {
     /// Accepts a client, whose stream does not block.
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`] if no client waits, and others of the system.
     pub fn accept(&self) -> io::Result<UnixStream> {
-        let (stream, _) = self.listener.accept()?;
+        let (stream, _) = self.0.accept()?;
         stream.set_nonblocking(true)?;
         Ok(stream)
     }
 }
 
-impl AsFd for ControlSocket {
+impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+        self.0.as_fd()
     }
 }
 
@@ -113,9 +132,10 @@ mod tests {
         let path = path("private");
         let socket = ControlSocket::open(&path).unwrap();
         assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(socket.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let listener = Listener::from(socket.listener().unwrap());
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         let _client = UnixStream::connect(&path).unwrap();
-        assert!(socket.accept().is_ok());
+        assert!(listener.accept().is_ok());
         drop(socket);
         assert!(!path.exists());
     }

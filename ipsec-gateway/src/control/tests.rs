@@ -8,9 +8,18 @@ const NOW: Instant = Instant::from_secs(1);
 
 /// Control with its socket in a directory of the test.
 fn control(name: &str) -> (PathBuf, Control) {
+    let (path, control, socket) = control_with_socket(name);
+    // Its file remains for the clients of the test.
+    std::mem::forget(socket);
+    (path, control)
+}
+
+/// Control with its socket, whose file is removed with it.
+fn control_with_socket(name: &str) -> (PathBuf, Control, ControlSocket) {
     let path = std::env::temp_dir().join(format!("ipsec-gateway-{}-control-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    (path.clone(), Control { socket: Some(ControlSocket::open(&path).unwrap()), ..Control::default() })
+    let socket = ControlSocket::open(&path).unwrap();
+    (path, Control::new(Some(socket.listener().unwrap().into())), socket)
 }
 
 fn connect(path: &Path) -> UnixStream {
@@ -97,7 +106,7 @@ fn socket_without_a_statement_may_be_missing() {
         let text = format!("policies \"p\"; keys \"k\"; local 192.0.2.1; wan wan; tun ipsec0; {control}");
         crate::config::tests::config(&text, "").unwrap()
     };
-    assert!(Control::open(&config("control off;")).unwrap().socket.is_none());
-    let error = Control::open(&config("control \"/nonexistent/socket\";")).err().unwrap();
+    assert!(open_socket(&config("control off;").control).unwrap().is_none());
+    let error = open_socket(&config("control \"/nonexistent/socket\";").control).err().unwrap();
     assert_eq!(error, "control socket /nonexistent/socket: No such file or directory (os error 2)");
 }

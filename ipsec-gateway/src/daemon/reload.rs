@@ -16,9 +16,10 @@ use crate::gif::Gifs;
 use crate::host::missing_keys;
 use crate::key_exchange::KeyExchange;
 use crate::policy::KeyedPolicy;
+use crate::privileged::message::Which;
 use crate::psk::PskFile;
 use crate::spd::SpdChange;
-use crate::{files, log, policy, protection, sockets};
+use crate::{log, policy, sockets};
 
 impl Daemon {
     /// Reads the configuration again. SAs with peers and of policies that have not changed remain. Returns what has
@@ -30,9 +31,9 @@ impl Daemon {
         if self.stop.is_some() {
             return Err("the daemon stops: the configuration is not read".to_owned());
         }
-        let files = files::local();
-        let config = Config::read(&*files, &self.path)?;
-        check_changes(self.ike.config(), &config)?;
+        let (path, files) = self.privileges.read()?;
+        let config = Config::read(&*files, &path)?;
+        self.ike.config().check_changes(&config)?;
         // An engine without SAs shows whether the running one takes the policies and SAs.
         let mut trial = policy::engine_for(&config.limits);
         let keyed = policy::load(&config, &mut trial, now)?;
@@ -44,13 +45,13 @@ impl Daemon {
         let gone = next.keep_ids(self.ike.exchange());
         let access = Access::read(&files, &next)?;
         let opened = sockets::open_missing(
+            (&self.privileges, next.config.backend),
             &next.config.locals,
-            (next.config.mark, next.config.backend),
             (&self.udp, &self.raw),
         )?;
-        if let Err(e) = protection::install(&next.config, &trial, self.firewall) {
+        if let Err(e) = self.privileges.protect(Which::Next, &trial) {
             // The rules of the SPD that remains in effect.
-            if let Err(e) = protection::update(self.ike.config(), &self.plane.engine, self.firewall) {
+            if let Err(e) = self.privileges.update(&self.plane.engine) {
                 log::error(format_args!("protection: {e}"));
             }
             return Err(e);
@@ -81,16 +82,17 @@ impl Daemon {
             problems.extend(kernel.set_locals(&next.config.locals).err());
         }
         sockets::replace(&next.config.locals, opened, (&mut self.udp, &mut self.raw));
+        problems.extend(self.privileges.adopt().err());
         self.ike.replace(next, keys, access, &gone);
         let addresses = self.ike.own_addresses().chain(addresses_of(self.ike.config())).collect();
         self.plane.set_addresses(addresses);
         self.plane.set_gifs(Gifs::new(&self.ike.config().configuration));
         self.change_addresses();
         // The numbers in the comments of the rules are those of the running engine.
-        problems.extend(protection::update(self.ike.config(), &self.plane.engine, self.firewall).err());
+        problems.extend(self.privileges.update(&self.plane.engine).err());
         self.restore_addresses();
         let mut done = vec![
-            format!("configuration {} was read", self.path.display()),
+            format!("configuration {} was read", path.display()),
             format!("{} of {} policies and their SAs are unchanged", former.0.saturating_sub(replaced.len()), former.0),
             format!("{} of {} peers and their SAs are unchanged", former.1.saturating_sub(gone.len()), former.1),
         ];
@@ -98,24 +100,6 @@ impl Daemon {
         done.append(&mut problems);
         Ok(done)
     }
-}
-
-/// Refuses changes of statements that are in effect from the start of the daemon to its end.
-fn check_changes(running: &Config, next: &Config) -> Result<(), String> {
-    let table = [
-        (running.backend == next.backend, "backend"),
-        (running.tun == next.tun, "tun"),
-        (running.mark == next.mark, "mark"),
-        (running.table == next.table, "table"),
-        (running.limits == next.limits, "limit"),
-        (running.control == next.control, "control"),
-        (running.configuration.timing == next.configuration.timing, "timer"),
-    ];
-    let changed: Vec<_> = table.iter().filter(|(is_same, _)| !is_same).map(|(_, name)| format!("`{name}`")).collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    Err(format!("statement {} has changed, which requires a restart of the daemon", changed.join(", ")))
 }
 
 /// Returns the policies of a configuration that the next one negotiates otherwise, or not at all.
@@ -207,11 +191,12 @@ mod tests {
     fn statements_that_need_a_restart_are_named() {
         let with = |text: &str| config(text, "").unwrap();
         let running = with(GATEWAY);
-        assert_eq!(check_changes(&running, &with(&format!("{GATEWAY} wan eth1; local 192.0.2.9;"))), Ok(()));
-        let next = with(&format!("{} mark 7; control off; limit sas 100;", GATEWAY.replace("ipsec0", "ipsec1")));
-        let error = check_changes(&running, &next).unwrap_err();
+        assert_eq!(running.check_changes(&with(&format!("{GATEWAY} wan eth1; local 192.0.2.9;"))), Ok(()));
+        let next =
+            with(&format!("{} mark 7; control off; limit sas 100; user a;", GATEWAY.replace("ipsec0", "ipsec1")));
+        let error = running.check_changes(&next).unwrap_err();
         let expected =
-            "statement `tun`, `mark`, `limit`, `control` has changed, which requires a restart of the daemon";
+            "statement `tun`, `mark`, `limit`, `control`, `user` has changed, which requires a restart of the daemon";
         assert_eq!(error, expected);
     }
 

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::Daemon;
 use super::requests::start_of_clock;
 use crate::control::protocol::SetkeyOutput;
-use crate::{log, policy, protection};
+use crate::{log, policy};
 
 /// Octets after which the output of statements is cut.
 const MAX_TEXT: usize = 1 << 20;
@@ -82,7 +82,7 @@ impl Daemon {
         let policies: Vec<_> = self.plane.engine.policies().collect();
         let outdated = self.ike.generated().outdated(self.ike.exchange(), &policies, &self.plane.engine);
         self.ike.forget_generated(now, &outdated, &mut self.plane.engine);
-        protection::update(self.ike.config(), &self.plane.engine, self.firewall)?;
+        self.privileges.update(&self.plane.engine)?;
         self.restore_addresses();
         Ok(())
     }

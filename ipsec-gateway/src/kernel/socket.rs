@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ipsec_pfkey::{Dialect, Message, MessageKind, Order, Socket, Wire};
@@ -55,6 +55,18 @@ impl PfkeySocket {
         // The limit of the system applies.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         Ok(Self(socket))
+    }
+}
+
+impl From<OwnedFd> for PfkeySocket {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
+    }
+}
+
+impl From<PfkeySocket> for OwnedFd {
+    fn from(socket: PfkeySocket) -> Self {
+        socket.0.into()
     }
 }
 

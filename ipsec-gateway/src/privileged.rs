@@ -1,0 +1,253 @@
+//! Separation of privileges. The process that is started keeps its privileges and runs no protocol; its worker, another
+//! process of the same program, runs the daemon as a user without privileges.
+//!
+//! The privileged process opens the TUN interface, the sockets and the files, and passes their descriptors to the worker
+//! over a pair of Unix sockets. What needs privileges later is a typed request ([`message::Request`]), which is checked
+//! against the configuration that the privileged process has read itself ([`server::Server`]). The end of one process is
+//! the end of the other.
+//!
+//! A daemon that is not started as root is one process. Its requests are the same, and are carried out in place.
+
+pub mod channel;
+pub mod message;
+pub mod monitor;
+pub mod policies;
+pub mod recording;
+pub mod server;
+pub mod snapshot;
+pub mod user;
+pub mod worker;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ipsec_engine::PolicyParams;
+
+use crate::control::socket::Listener;
+use crate::databases::Databases;
+use crate::files::{GatewayFiles, KeyFile, Version};
+use crate::generated::Changes;
+use crate::kernel::PfkeySocket;
+use crate::key_tables::KeyTables;
+use crate::log;
+use crate::raw::RawSockets;
+use crate::tun::Tun;
+use crate::udp::Udp;
+use channel::Channel;
+use message::{Answer, PolicyChange, Reply, Request, Which};
+use policies::PolicyEntry;
+use server::Server;
+use snapshot::Snapshot;
+
+/// Access of the daemon to what needs privileges.
+#[derive(Clone)]
+pub struct Privileges(Rc<Access>);
+
+enum Access {
+    /// The daemon is one process.
+    Own(RefCell<Server>),
+    /// The daemon is a worker.
+    Process(Channel),
+}
+
+impl Privileges {
+    /// Returns the privileges of this process.
+    pub fn own(server: Server) -> Self {
+        Self(Rc::new(Access::Own(RefCell::new(server))))
+    }
+
+    /// Returns those of the process at the other end of a channel.
+    pub fn of_process(channel: Channel) -> Self {
+        Self(Rc::new(Access::Process(channel)))
+    }
+
+    /// Returns the descriptor that is readable when the privileged process has ended; `None` if there is none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &*self.0 {
+            Access::Own(_) => None,
+            Access::Process(channel) => Some(channel.descriptor()),
+        }
+    }
+
+    /// Returns whether the privileged process has ended.
+    pub fn has_ended(&self) -> bool {
+        match &*self.0 {
+            Access::Own(_) => false,
+            Access::Process(channel) => channel.has_ended(),
+        }
+    }
+
+    /// Reads the configuration again. Returns its path, and its files as they were read.
+    ///
+    /// # Errors
+    /// The message about the channel.
+    pub fn read(&self) -> Result<(PathBuf, Rc<dyn GatewayFiles>), String> {
+        let answer = self.call(&Request::ReadConfiguration)?;
+        let Reply::Configuration { path, index } = answer.reply else { return Err(unexpected(&answer)) };
+        let recording = index.with_texts(&answer.secret)?;
+        Ok((path, Rc::new(Snapshot::new(recording, self.clone()))))
+    }
+
+    /// Declares that the configuration that was read last is in effect.
+    ///
+    /// # Errors
+    /// The message about the channel.
+    pub fn adopt(&self) -> Result<(), String> {
+        self.call(&Request::Adopt).map(drop)
+    }
+
+    /// Makes firewall rules and routes those of the policies of an engine.
+    ///
+    /// # Errors
+    /// The message of the command that failed.
+    pub fn protect(&self, which: Which, engine: &Databases) -> Result<(), String> {
+        let policies = engine.policies().map(|(id, policy)| PolicyEntry::of(id, policy)).collect();
+        self.call(&Request::Protect { which, change: PolicyChange::Installed, policies }).map(drop)
+    }
+
+    /// Replaces firewall rules and routes after a change of the policies, and removes the routes of former policies.
+    ///
+    /// # Errors
+    /// The message of the command that failed.
+    pub fn update(&self, engine: &Databases) -> Result<(), String> {
+        let policies = engine.policies().map(|(id, policy)| PolicyEntry::of(id, policy)).collect();
+        self.call(&Request::Protect { which: Which::Running, change: PolicyChange::Replaced, policies }).map(drop)
+    }
+
+    /// Makes firewall rules and routes follow policies for initiators.
+    ///
+    /// # Errors
+    /// The message of the command that failed.
+    pub fn follow(&self, engine: &Databases, changes: &Changes) -> Result<(), String> {
+        let policies = engine.policies().map(|(id, policy)| PolicyEntry::of(id, policy)).collect();
+        let added = changes.added.iter().map(PolicyEntry::without_number).collect();
+        let change = PolicyChange::Generated { added, has_removed: changes.has_removed };
+        self.call(&Request::Protect { which: Which::Running, change, policies }).map(drop)
+    }
+
+    /// Attaches to the TUN interface.
+    ///
+    /// # Errors
+    /// The message of the system with the name of the interface.
+    pub fn open_tun(&self) -> Result<Tun, String> {
+        self.descriptors(&Request::Tun).map(|[descriptor]| Tun::from(descriptor))
+    }
+
+    /// Opens the PF_KEY socket of the kernel, for the back end `pfkey`.
+    ///
+    /// # Errors
+    /// The message of the system.
+    pub fn open_pfkey(&self) -> Result<PfkeySocket, String> {
+        self.descriptors(&Request::Pfkey).map(|[descriptor]| PfkeySocket::from(descriptor))
+    }
+
+    /// Opens a UDP socket of the configuration.
+    ///
+    /// # Errors
+    /// The message of the system with the address.
+    pub fn open_udp(&self, local: SocketAddr) -> Result<Udp, String> {
+        self.descriptors(&Request::Udp(local)).map(|[descriptor]| Udp::from_descriptor(local, descriptor))
+    }
+
+    /// Opens the raw sockets of a local address.
+    ///
+    /// # Errors
+    /// The message of the system with the address.
+    pub fn open_raw(&self, local: IpAddr) -> Result<RawSockets, String> {
+        self.descriptors(&Request::Raw(local)).map(|descriptors| RawSockets::from_descriptors(local, descriptors))
+    }
+
+    /// Opens the control socket; `None` if the daemon has none.
+    ///
+    /// # Errors
+    /// The message with the path of the socket.
+    pub fn open_control(&self) -> Result<Option<Listener>, String> {
+        let mut answer = self.call(&Request::Control)?;
+        Ok(answer.descriptors.pop().map(Listener::from))
+    }
+
+    /// Creates the tables of Wireshark; `None` if they were not requested.
+    ///
+    /// # Errors
+    /// The message of the system with the name of the file.
+    pub fn create_tables(&self) -> Result<Option<KeyTables>, String> {
+        let answer = self.call(&Request::KeyTables)?;
+        let descriptors: Result<[OwnedFd; 2], _> = answer.descriptors.try_into();
+        Ok(descriptors.ok().map(|descriptors| KeyTables::from_files(descriptors.map(File::from))))
+    }
+
+    /// Sets an address of the TUN interface, and makes it the source of packets of this host where a policy covers it.
+    ///
+    /// # Errors
+    /// The message of `ip`.
+    pub fn add_address<'p>(
+        &self,
+        address: IpAddr,
+        policies: impl Iterator<Item = &'p PolicyParams>,
+    ) -> Result<(), String> {
+        let policies = policies.map(PolicyEntry::without_number).collect();
+        self.call(&Request::AddAddress { address, policies }).map(drop)
+    }
+
+    /// Removes an address of the TUN interface that was set before.
+    ///
+    /// # Errors
+    /// The message of `ip`.
+    pub fn remove_address(&self, address: IpAddr) -> Result<(), String> {
+        self.call(&Request::RemoveAddress(address)).map(drop)
+    }
+
+    /// Opens the file of the log again.
+    ///
+    /// # Errors
+    /// The message of the system; the former file remains in use.
+    pub fn reopen_log(&self) -> Result<(), String> {
+        let mut answer = self.call(&Request::ReopenLog)?;
+        if let Some(file) = answer.descriptors.pop() {
+            log::replace_file(file.into());
+        }
+        Ok(())
+    }
+
+    /// Reads a file of pre-shared keys or passwords again if it has changed.
+    fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile> {
+        let answer = self.call(&Request::KeyFile { path: path.to_owned(), known });
+        let text = |e: String| KeyFile { version: known, text: Err(e) };
+        match answer {
+            Ok(Answer { reply: Reply::Unchanged, .. }) => None,
+            Ok(Answer { reply: Reply::KeyFile { version, error: None }, secret, .. }) => {
+                Some(KeyFile { version, text: Ok(secret) })
+            }
+            Ok(Answer { reply: Reply::KeyFile { version, error: Some(e) }, .. }) => {
+                Some(KeyFile { version, text: Err(e) })
+            }
+            Ok(answer) => Some(text(unexpected(&answer))),
+            Err(e) => Some(text(e)),
+        }
+    }
+
+    fn descriptors<const N: usize>(&self, request: &Request) -> Result<[OwnedFd; N], String> {
+        let descriptors = self.call(request)?.descriptors;
+        let got = descriptors.len();
+        descriptors.try_into().map_err(|_| format!("privileged process: got {got} descriptors, expected {N}"))
+    }
+
+    fn call(&self, request: &Request) -> Result<Answer, String> {
+        let answer = match &*self.0 {
+            Access::Own(server) => server.borrow_mut().handle(request),
+            Access::Process(channel) => channel.call(request)?,
+        };
+        match answer.reply {
+            Reply::Error(e) => Err(e),
+            _ => Ok(answer),
+        }
+    }
+}
+
+fn unexpected(answer: &Answer) -> String {
+    format!("privileged process: unexpected reply {}", answer.reply.name())
+}

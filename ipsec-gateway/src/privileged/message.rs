@@ -1,0 +1,149 @@
+//! Requests of the worker, and replies of the privileged process.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::policies::PolicyEntry;
+use super::recording::Index;
+use crate::files::Version;
+
+/// Request of the worker. None of them names a command, and none a file that is not one of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// The worker has given up its privileges: the reply has the options of the log and its file.
+    Start,
+    /// The configuration is read, and all files that it names. The reply has their contents.
+    ReadConfiguration,
+    /// The configuration that was read last is in effect.
+    Adopt,
+    /// A file of pre-shared keys or passwords is read again unless it has the known properties.
+    KeyFile {
+        /// File of a configuration.
+        path: PathBuf,
+        /// Properties of the file when it was read; `None` if it was missing.
+        known: Option<Version>,
+    },
+    /// Firewall rules and routes are made those of policies.
+    Protect {
+        /// Configuration with the interfaces and addresses.
+        which: Which,
+        /// Change of the policies.
+        change: PolicyChange,
+        /// All policies in the order of the SPD.
+        policies: Vec<PolicyEntry>,
+    },
+    /// The TUN interface is attached to.
+    Tun,
+    /// The PF_KEY socket of the kernel is opened.
+    Pfkey,
+    /// The control socket is opened.
+    Control,
+    /// The tables of Wireshark are created, if the command line requests them.
+    KeyTables,
+    /// The UDP socket of a local address and port is opened.
+    Udp(SocketAddr),
+    /// The raw sockets of a local address are opened.
+    Raw(IpAddr),
+    /// An address that a server has assigned is set on the TUN interface.
+    AddAddress {
+        /// Assigned address.
+        address: IpAddr,
+        /// Policies whose routes have the address as source, where they cover it.
+        policies: Vec<PolicyEntry>,
+    },
+    /// Such an address is removed.
+    RemoveAddress(IpAddr),
+    /// The file of the log is opened again.
+    ReopenLog,
+}
+
+/// Configuration of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Which {
+    /// Configuration that is in effect.
+    Running,
+    /// Configuration that was read last.
+    Next,
+}
+
+/// Change of the policies since the last request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PolicyChange {
+    /// The policies are installed; the routes of former ones remain.
+    Installed,
+    /// The policies were replaced: the routes of former ones are removed.
+    Replaced,
+    /// Policies for initiators have entered the SPD, or have left it.
+    Generated {
+        /// Policies that have entered the SPD.
+        added: Vec<PolicyEntry>,
+        /// Set if policies have left it.
+        has_removed: bool,
+    },
+}
+
+/// Reply to a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// The request was carried out.
+    Done,
+    /// The request was refused, or has failed.
+    Error(String),
+    /// The worker starts.
+    Started {
+        /// Debug level of the log.
+        debug: u8,
+        /// Set if debug lines have the octets of messages.
+        is_verbose: bool,
+    },
+    /// Files of the configuration; their texts follow in the order of the index.
+    Configuration {
+        /// Path of the configuration.
+        path: PathBuf,
+        /// Index of the files.
+        index: Index,
+    },
+    /// The file has not changed.
+    Unchanged,
+    /// The file was read.
+    KeyFile {
+        /// Properties of the file; `None` if it is missing.
+        version: Option<Version>,
+        /// Reason why it was not read.
+        error: Option<String>,
+    },
+}
+
+impl Reply {
+    /// Returns the name of the reply for messages.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "Done",
+            Self::Error(_) => "Error",
+            Self::Started { .. } => "Started",
+            Self::Configuration { .. } => "Configuration",
+            Self::Unchanged => "Unchanged",
+            Self::KeyFile { .. } => "KeyFile",
+        }
+    }
+}
+
+/// Reply with what is not written to logs: contents of files, and descriptors.
+pub struct Answer {
+    /// Reply.
+    pub reply: Reply,
+    /// Contents of files.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// Descriptors of sockets and files.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, secret: Zeroizing::default(), descriptors: Vec::new() }
+    }
+}

@@ -1,0 +1,173 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::config::tests::Memory;
+use crate::privileged::policies::tests::entry;
+
+const GATEWAY: &str =
+    "policies \"p\"; keys \"k\"; local 192.0.2.1; local 2001:db8::1[501]; tun ipsec0; limit policies 2;";
+/// Peer that assigns an address to this host.
+const SERVER: &str = "peer office address 192.0.2.9 {
+    exchange_mode aggressive; identity keyid \"group\"; proposal aes128 sha1 modp1024 xauth_psk_client;
+    esp aes128-sha1; xauth_login \"alice\"; mode_cfg on; }";
+
+/// Returns the privileged process with a configuration, before the daemon runs.
+fn server(gateway: &str) -> Result<Server, String> {
+    let texts = [("gateway.conf", gateway), ("p", ""), ("k", "alice secret\n192.0.2.9 group\n"), ("other", "x")];
+    let texts: BTreeMap<_, _> = texts.into_iter().map(|(name, text)| (name, text.to_owned())).collect();
+    let options = Options { path: "gateway.conf".into(), firewall: Firewall::Unused, export_keys: None };
+    Server::new(Rc::new(Memory(texts)), options)
+}
+
+/// Returns the privileged process of a daemon that runs.
+fn running(gateway: &str) -> Server {
+    let mut server = server(gateway).unwrap();
+    assert!(matches!(server.handle(&Request::Adopt).reply, Reply::Done) && server.is_running());
+    server
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Returns why a request is refused.
+fn refusal(server: &Server, request: &Request) -> Option<String> {
+    server.permit(request).err()
+}
+
+fn protect(which: Which, change: PolicyChange, policies: &[PolicyEntry]) -> Request {
+    Request::Protect { which, change, policies: policies.to_vec() }
+}
+
+#[test]
+fn invalid_configurations_have_the_messages_of_the_daemon() {
+    let error = server(&GATEWAY.replace("tun ipsec0;", "")).err().unwrap();
+    assert!(error.contains("statement `tun` is missing"), "{error}");
+    let error = server(&GATEWAY.replace("\"k\"", "\"missing\"")).err().unwrap();
+    assert!(error.starts_with("missing: "), "{error}");
+}
+
+#[test]
+fn daemon_reads_the_files_of_the_privileged_process_once() {
+    let mut server = server(GATEWAY).unwrap();
+    let answer = server.handle(&Request::ReadConfiguration);
+    let Reply::Configuration { path, index } = answer.reply else { panic!("{:?}", answer.reply) };
+    let recording = index.with_texts(&answer.secret).unwrap();
+    assert_eq!(path, Path::new("gateway.conf"));
+    assert_eq!(recording.read(Path::new("gateway.conf")).unwrap().unwrap(), GATEWAY.as_bytes());
+    assert_eq!(recording.key_files().into_iter().collect::<Vec<_>>(), [Path::new("k")]);
+    assert!(recording.read(Path::new("other")).is_none(), "no statement names it");
+}
+
+#[test]
+fn key_files_are_those_of_the_configuration() {
+    let server = running(GATEWAY);
+    let request = |path: &str| Request::KeyFile { path: path.into(), known: None };
+    assert_eq!(refusal(&server, &request("k")), None);
+    for path in ["other", "gateway.conf", "p", "/etc/shadow", "./k", "../k", ""] {
+        let expected = format!("file {path}: expected one of the configuration");
+        assert_eq!(refusal(&server, &request(path)), Some(expected));
+    }
+}
+
+#[test]
+fn sockets_are_those_of_local_addresses() {
+    let server = running(GATEWAY);
+    let udp = |local: &str| refusal(&server, &Request::Udp(local.parse().unwrap()));
+    for local in ["192.0.2.1:500", "192.0.2.1:4500", "[2001:db8::1]:501", "[2001:db8::1]:4500"] {
+        assert_eq!(udp(local), None, "{local}");
+    }
+    for local in ["192.0.2.1:501", "192.0.2.1:22", "192.0.2.2:500", "0.0.0.0:500", "[2001:db8::1]:500"] {
+        assert_eq!(udp(local), Some(format!("UDP socket {local}: expected a `local` address of the configuration")));
+    }
+    for (local, is_permitted) in [("192.0.2.1", true), ("2001:db8::1", true), ("192.0.2.2", false), ("::", false)] {
+        assert_eq!(refusal(&server, &Request::Raw(ip(local))).is_none(), is_permitted, "{local}");
+    }
+}
+
+#[test]
+fn policies_out_of_bounds_are_refused() {
+    let server = running(GATEWAY);
+    let valid = entry();
+    let invalid = PolicyEntry { source: (valid.source.1, valid.source.0), ..valid };
+    let generated = |added: &[PolicyEntry]| PolicyChange::Generated { added: added.to_vec(), has_removed: true };
+    let running = Which::Running;
+    let permitted = [
+        protect(running, PolicyChange::Installed, &[]),
+        protect(running, PolicyChange::Replaced, &[valid, valid]),
+        protect(running, generated(&[valid]), &[valid]),
+    ];
+    for request in permitted {
+        assert_eq!(refusal(&server, &request), None, "{request:?}");
+    }
+    let refused = [
+        (protect(running, PolicyChange::Installed, &[invalid]), "source addresses: got 10.1.255.255 to 10.1.0.0"),
+        (protect(running, PolicyChange::Replaced, &[valid, invalid]), "source addresses"),
+        (protect(running, generated(&[invalid]), &[]), "source addresses"),
+        (protect(running, PolicyChange::Replaced, &[valid; 3]), "policies: got 3, expected at most 2"),
+        (protect(running, generated(&[valid; 3]), &[]), "policies: got 3, expected at most 2"),
+        (protect(Which::Next, PolicyChange::Installed, &[valid]), "no valid configuration was read"),
+    ];
+    for (request, expected) in refused {
+        assert!(refusal(&server, &request).is_some_and(|own| own.starts_with(expected)), "{request:?}");
+    }
+}
+
+#[test]
+fn assigned_addresses_are_those_of_a_client() {
+    let add = |address: &str| Request::AddAddress { address: ip(address), policies: Vec::new() };
+    let refused = refusal(&running(GATEWAY), &add("10.99.0.1")).unwrap();
+    assert!(refused.ends_with("no peer of the configuration assigns addresses to this host"), "{refused}");
+    let mut server = running(&format!("{GATEWAY} {SERVER}"));
+    assert_eq!(refusal(&server, &add("10.99.0.1")), None);
+    for address in
+        ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "169.254.0.1", "::", "::1", "fe80::1", "ff02::1"]
+    {
+        let expected = format!("address {address}: expected a unicast address");
+        assert_eq!(refusal(&server, &add(address)), Some(expected));
+    }
+    let invalid = PolicyEntry { destination: (ip("10.0.0.2"), ip("10.0.0.1")), ..entry() };
+    let request = Request::AddAddress { address: ip("10.99.0.1"), policies: vec![invalid] };
+    assert!(refusal(&server, &request).is_some_and(|own| own.starts_with("destination addresses")));
+    server.assigned.extend((0..256).map(|last: u32| IpAddr::V4((0x0a63_0000 + last).into())));
+    assert_eq!(refusal(&server, &add("10.99.0.1")), None, "it is assigned already");
+    let expected = "address 10.100.0.1: expected at most 256 assigned addresses";
+    assert_eq!(refusal(&server, &add("10.100.0.1")).as_deref(), Some(expected));
+}
+
+#[test]
+fn only_assigned_addresses_are_removed() {
+    let mut server = running(&format!("{GATEWAY} {SERVER}"));
+    let request = Request::RemoveAddress(ip("10.99.0.1"));
+    assert_eq!(refusal(&server, &request).as_deref(), Some("address 10.99.0.1: expected one that was assigned"));
+    server.assigned.insert(ip("10.99.0.1"));
+    assert_eq!(refusal(&server, &request), None);
+}
+
+#[test]
+fn what_is_opened_at_the_start_is_opened_then_only() {
+    let before = server(GATEWAY).unwrap();
+    let after = running(GATEWAY);
+    for request in [Request::Tun, Request::Control, Request::KeyTables] {
+        assert_eq!(refusal(&before, &request), None, "{request:?}");
+        let expected = format!("{request:?}: the daemon runs, expected a request before");
+        assert_eq!(refusal(&after, &request), Some(expected));
+    }
+    assert_eq!(refusal(&after, &Request::Adopt).as_deref(), Some("no valid configuration was read"));
+}
+
+#[test]
+fn configurations_that_need_a_restart_are_not_adopted() {
+    let mut server = running(GATEWAY);
+    let mut reload = |text: &str| {
+        let texts = [("gateway.conf", text), ("p", ""), ("k", "")].map(|(name, text)| (name, text.to_owned()));
+        server.files = Rc::new(Memory(texts.into_iter().collect()));
+        server.handle(&Request::ReadConfiguration);
+        refusal(&server, &Request::Adopt).is_none()
+    };
+    assert!(reload(&format!("{GATEWAY} local 192.0.2.2;")));
+    for text in [GATEWAY.replace("ipsec0", "ipsec1"), format!("{GATEWAY} mark 7;"), format!("{GATEWAY} user a;")] {
+        assert!(!reload(&text), "{text}");
+    }
+    assert!(!reload(&format!("{GATEWAY} broken")));
+}
