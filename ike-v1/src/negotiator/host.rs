@@ -141,6 +141,12 @@ pub trait Host {
         Poll::Ready(None)
     }
 
+    /// Receives the authenticated identity of a peer, with the addresses and ports of the ISAKMP SA. The event
+    /// `Phase1Up` follows, unless the SA cannot be established.
+    fn authenticated(&mut self, peer: PeerId, path: &Path, identity: &Identification<'_>) {
+        let _ = (peer, path, identity);
+    }
+
     /// Receives values of a peer that are refused, to be shown to the operator. An event with the reason follows.
     fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {
         let _ = (peer, what);

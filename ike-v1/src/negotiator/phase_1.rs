@@ -336,13 +336,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let began = state.started;
         let id = Identification::parse(scratch.get(state.spans.peer_id)).ok_or(Refusal::Internal)?;
         let digest = identity::digest(&id, &self.secret.0);
+        let path = if state.role == Role::Responder { received.path } else { state.path };
+        host.authenticated(peer, &path, &id);
         let mut early = [0; MAX_EARLY];
         let kept = scratch.get(state.spans.early);
         let early_len = early.iter_mut().zip(kept).map(|(to, from)| *to = *from).count();
         scratch.wipe_stored();
-        if state.role == Role::Responder {
-            state.path = received.path;
-        }
+        state.path = path;
         let (is_initiator, is_main) = (state.role == Role::Initiator, state.kind == ExchangeKind::MAIN);
         let has_login = state.choice.is_some_and(|choice| xauth_part(choice.auth_method, state.role).is_some());
         let is_first = is_initiator && !is_main && !has_login && !self.has_sas(peer);

@@ -80,6 +80,24 @@ fn aggressive_and_base_mode_accept_every_identity_type() {
 }
 
 #[test]
+fn both_hosts_receive_the_authenticated_identity_of_the_peer() {
+    for exchange in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
+        let [mut a, mut b] = with_exchange(exchange);
+        (a.local_identity, a.remote_identity) = ((IdKind::FQDN, b"a.example".to_vec()), None);
+        (b.local_identity, b.remote_identity) = ((IdKind::FQDN, b"b.example".to_vec()), None);
+        let link = negotiated([a, b], 4);
+        for (end, name) in link.ends.iter().zip(["b.example", "a.example"]) {
+            let path = end.negotiator.sas().next().unwrap().path();
+            assert_eq!(end.host.authenticated, [(path, IdKind::FQDN, name.as_bytes().to_vec())], "{exchange}");
+        }
+        let [mut a, b] = with_exchange(exchange);
+        a.key = Some(b"another key".to_vec());
+        let link = negotiated([a, b], 5);
+        assert!(link.ends.iter().all(|end| end.host.authenticated.is_empty()), "{exchange} with another key");
+    }
+}
+
+#[test]
 fn a_wrong_identity_is_refused_before_the_key_exchange() {
     for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
         let [a, mut b] = with_exchange(exchange);

@@ -107,6 +107,8 @@ pub struct TestHost {
     pub later: Later,
     /// Values of the peer that were refused.
     pub refused: Vec<String>,
+    /// Identities of the peer that were authenticated, with the addresses of the ISAKMP SA.
+    pub authenticated: Vec<(Path, IdKind, Vec<u8>)>,
     /// Certificates of the peer.
     pub seen_certificates: Vec<Vec<u8>>,
     /// ISAKMP SAs in which a configuration was assigned.
@@ -322,6 +324,7 @@ impl Endpoint {
                 keys: Vec::new(),
                 later: Later::default(),
                 refused: Vec::new(),
+                authenticated: Vec::new(),
                 seen_certificates: Vec::new(),
                 leased: Vec::new(),
                 generated: Vec::new(),
@@ -671,6 +674,10 @@ impl Host for TestHost {
         let lease = self.config.lease;
         self.leased.push(request.sa);
         self.later.answer(&[b"lease", format!("{:?}", request.sa).as_bytes()], || lease)
+    }
+
+    fn authenticated(&mut self, _: PeerId, path: &Path, identity: &Identification<'_>) {
+        self.authenticated.push((*path, identity.kind, identity.data.to_vec()));
     }
 
     fn refused(&mut self, _: PeerId, what: &Refused<'_>) {
