@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-use rustix::process::{Signal, getegid, geteuid, getgid, getgroups, getuid, set_parent_process_death_signal};
+use rustix::process::{Signal, getegid, geteuid, getgid, getgroups, getuid, set_parent_process_death_signal, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, no_new_privs, set_capabilities,
     set_name, set_no_new_privs,
@@ -42,6 +42,8 @@ fn give_up_privileges() -> Result<(), String> {
     let problem = |e: rustix::io::Errno| format!("privileges were not given up: {e}");
     // The name would be that of the link by which the program was started.
     let _ = set_name(c"ipsec-gatewayd");
+    // A terminal of root is not that of the worker, which could otherwise write commands to its input (TIOCSTI).
+    setsid().map_err(problem)?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(problem)?;
     set_no_new_privs(true).map_err(problem)?;
     clear_ambient_capability_set().map_err(problem)?;
@@ -95,18 +97,21 @@ fn check(own: &Rights) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// Change of the rights of a process.
+    type Change = fn(&mut Rights);
+
     #[test]
     fn processes_with_privileges_are_refused() {
         let none = CapabilitySet::empty();
         let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
         let own = Rights { ids: [65_534; 4], groups: vec![65_534], capabilities: sets, has_no_new_privs: true };
         assert_eq!(check(&own), Ok(()));
-        let with = |change: fn(&mut Rights)| {
+        let with = |change: Change| {
             let mut own = own.clone();
             change(&mut own);
             check(&own).unwrap_err()
         };
-        let table: [(fn(&mut Rights), &str); 8] = [
+        let table: [(Change, &str); 8] = [
             (|own| own.ids[0] = 0, "user and group"),
             (|own| own.ids[1] = 0, "user and group"),
             (|own| own.ids[3] = 0, "user and group"),
