@@ -142,11 +142,12 @@ pub fn has_rsa_signature(method: AuthMethod) -> bool {
 pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::io;
+    use std::rc::Rc;
 
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::files::{GatewayFiles, KeyFile, Version};
+    use crate::files::{GatewayFiles, KeyChanges, KeyFile, NoChanges};
 
     /// Files in memory, by their names.
     pub struct Memory(pub BTreeMap<&'static str, String>);
@@ -172,8 +173,8 @@ pub(crate) mod tests {
             KeyFile { version: None, text }
         }
 
-        fn changed_key_file(&self, _: &Path, _: Option<Version>) -> Option<KeyFile> {
-            None
+        fn changes(&self) -> Rc<dyn KeyChanges> {
+            Rc::new(NoChanges)
         }
     }
 

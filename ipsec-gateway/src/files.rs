@@ -20,11 +20,27 @@ pub trait GatewayFiles: Files {
     /// nor write.
     fn key_file(&self, path: &Path) -> KeyFile;
 
-    /// Reads such a file again if its properties are no longer the known ones; `None` if they are.
+    /// Returns access to such files after the configuration was read.
+    fn changes(&self) -> Rc<dyn KeyChanges>;
+}
+
+/// Access to files of pre-shared keys and passwords while the daemon runs.
+pub trait KeyChanges {
+    /// Reads a file again if its properties are no longer the known ones; `None` if they are.
     fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile>;
 }
 
+/// Files whose changes are not seen.
+pub struct NoChanges;
+
+impl KeyChanges for NoChanges {
+    fn changed_key_file(&self, _: &Path, _: Option<Version>) -> Option<KeyFile> {
+        None
+    }
+}
+
 /// File of pre-shared keys or passwords at one time.
+#[derive(Clone)]
 pub struct KeyFile {
     /// Properties of the file; `None` if it is missing.
     pub version: Option<Version>,
@@ -71,6 +87,12 @@ impl GatewayFiles for SystemFiles {
         }
     }
 
+    fn changes(&self) -> Rc<dyn KeyChanges> {
+        Rc::new(*self)
+    }
+}
+
+impl KeyChanges for SystemFiles {
     fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile> {
         (version(path) != known).then(|| self.key_file(path))
     }

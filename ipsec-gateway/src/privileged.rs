@@ -29,7 +29,7 @@ use ipsec_engine::PolicyParams;
 
 use crate::control::socket::Listener;
 use crate::databases::Databases;
-use crate::files::{GatewayFiles, KeyFile, Version};
+use crate::files::{GatewayFiles, KeyChanges, KeyFile, Version};
 use crate::generated::Changes;
 use crate::kernel::PfkeySocket;
 use crate::key_tables::KeyTables;
@@ -49,7 +49,7 @@ pub struct Privileges(Rc<Access>);
 
 enum Access {
     /// The daemon is one process.
-    Own(RefCell<Server>),
+    Own(Box<RefCell<Server>>),
     /// The daemon is a worker.
     Process(Channel),
 }
@@ -57,7 +57,7 @@ enum Access {
 impl Privileges {
     /// Returns the privileges of this process.
     pub fn own(server: Server) -> Self {
-        Self(Rc::new(Access::Own(RefCell::new(server))))
+        Self(Rc::new(Access::Own(Box::new(RefCell::new(server)))))
     }
 
     /// Returns those of the process at the other end of a channel.
@@ -89,7 +89,7 @@ impl Privileges {
         let answer = self.call(&Request::ReadConfiguration)?;
         let Reply::Configuration { path, index } = answer.reply else { return Err(unexpected(&answer)) };
         let recording = index.with_texts(&answer.secret)?;
-        Ok((path, Rc::new(Snapshot::new(recording, self.clone()))))
+        Ok((path, Rc::new(Snapshot::new(recording, Rc::new(self.clone())))))
     }
 
     /// Declares that the configuration that was read last is in effect.
@@ -213,23 +213,6 @@ impl Privileges {
         Ok(())
     }
 
-    /// Reads a file of pre-shared keys or passwords again if it has changed.
-    fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile> {
-        let answer = self.call(&Request::KeyFile { path: path.to_owned(), known });
-        let text = |e: String| KeyFile { version: known, text: Err(e) };
-        match answer {
-            Ok(Answer { reply: Reply::Unchanged, .. }) => None,
-            Ok(Answer { reply: Reply::KeyFile { version, error: None }, secret, .. }) => {
-                Some(KeyFile { version, text: Ok(secret) })
-            }
-            Ok(Answer { reply: Reply::KeyFile { version, error: Some(e) }, .. }) => {
-                Some(KeyFile { version, text: Err(e) })
-            }
-            Ok(answer) => Some(text(unexpected(&answer))),
-            Err(e) => Some(text(e)),
-        }
-    }
-
     fn descriptors<const N: usize>(&self, request: &Request) -> Result<[OwnedFd; N], String> {
         let descriptors = self.call(request)?.descriptors;
         let got = descriptors.len();
@@ -244,6 +227,24 @@ impl Privileges {
         match answer.reply {
             Reply::Error(e) => Err(e),
             _ => Ok(answer),
+        }
+    }
+}
+
+impl KeyChanges for Privileges {
+    fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile> {
+        let answer = self.call(&Request::KeyFile { path: path.to_owned(), known });
+        let text = |e: String| KeyFile { version: known, text: Err(e) };
+        match answer {
+            Ok(Answer { reply: Reply::Unchanged, .. }) => None,
+            Ok(Answer { reply: Reply::KeyFile { version, error: None }, secret, .. }) => {
+                Some(KeyFile { version, text: Ok(secret) })
+            }
+            Ok(Answer { reply: Reply::KeyFile { version, error: Some(e) }, .. }) => {
+                Some(KeyFile { version, text: Err(e) })
+            }
+            Ok(answer) => Some(text(unexpected(&answer))),
+            Err(e) => Some(text(e)),
         }
     }
 }

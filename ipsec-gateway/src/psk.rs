@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ipsec_config::{Diagnostics, Severity, Sources, psk};
 use ipsec_crypto::Secret;
 
-use crate::files::{GatewayFiles, KeyFile, Version};
+use crate::files::{GatewayFiles, KeyChanges, KeyFile, Version};
 use crate::log;
 
 /// Pre-shared key of a peer.
@@ -18,8 +18,8 @@ const MAX_KEY: usize = 256;
 
 /// File of pre-shared keys in the format of racoon's psk.txt. It is read again when it has changed.
 pub struct PskFile {
-    /// Path of the file, and access to it; `None` without a file.
-    source: Option<(PathBuf, Rc<dyn GatewayFiles>)>,
+    /// Path of the file, and access to its changes; `None` without a file.
+    source: Option<(PathBuf, Rc<dyn KeyChanges>)>,
     /// Properties of the file when it was last read; `None` if it was missing.
     version: Option<Version>,
     keys: psk::PskFile,
@@ -32,7 +32,7 @@ impl PskFile {
     /// The message with the name of the file.
     pub fn read(files: &Rc<dyn GatewayFiles>, path: &Path) -> Result<Self, String> {
         let KeyFile { version, text } = files.key_file(path);
-        Ok(Self { source: Some((path.to_owned(), Rc::clone(files))), version, keys: parse(path, text)? })
+        Ok(Self { source: Some((path.to_owned(), files.changes())), version, keys: parse(path, text)? })
     }
 
     /// Reads the file that a configuration names; without one there are no keys.
@@ -68,8 +68,8 @@ impl PskFile {
 
     /// Reads the file again if it has changed. An error is returned once for each change.
     fn reload(&mut self) -> Result<(), String> {
-        let Some((path, files)) = &self.source else { return Ok(()) };
-        if let Some(KeyFile { version, text }) = files.changed_key_file(path, self.version) {
+        let Some((path, changes)) = &self.source else { return Ok(()) };
+        if let Some(KeyFile { version, text }) = changes.changed_key_file(path, self.version) {
             self.version = version;
             self.keys = parse(path, text)?;
         }

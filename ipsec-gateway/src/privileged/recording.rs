@@ -12,13 +12,13 @@ use ipsec_config::Files;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::files::{GatewayFiles, KeyFile, Version};
+use crate::files::{GatewayFiles, KeyChanges, KeyFile, NoChanges, Version};
 
 /// Answers of the file system and of the resolver.
 #[derive(Default)]
 pub struct Recording {
     files: BTreeMap<PathBuf, Result<Zeroizing<Vec<u8>>, Failure>>,
-    key_files: BTreeMap<PathBuf, (Option<Version>, Result<Zeroizing<Vec<u8>>, String>)>,
+    key_files: BTreeMap<PathBuf, KeyFile>,
     patterns: BTreeMap<PathBuf, Vec<PathBuf>>,
     modes: BTreeMap<PathBuf, Option<u32>>,
     names: BTreeMap<String, Result<Vec<IpAddr>, Failure>>,
@@ -55,8 +55,7 @@ impl Recording {
     }
 
     pub(super) fn key_file(&self, path: &Path) -> Option<KeyFile> {
-        let (version, text) = self.key_files.get(path)?.clone();
-        Some(KeyFile { version, text })
+        self.key_files.get(path).cloned()
     }
 
     pub(super) fn expand(&self, pattern: &Path) -> Option<Vec<PathBuf>> {
@@ -68,20 +67,24 @@ impl Recording {
     }
 
     pub(super) fn resolve(&self, name: &str) -> Option<io::Result<Vec<IpAddr>>> {
-        Some(self.names.get(name)?.as_ref().map(Vec::clone).map_err(io::Error::from))
+        Some(self.names.get(name)?.clone().map_err(|e| io::Error::from(&e)))
     }
 
     /// Returns the index, and the texts of all files in its order.
     pub fn into_parts(self) -> (Index, Zeroizing<Vec<u8>>) {
         let of_files = self.files.values().filter_map(|text| text.as_ref().ok());
-        let of_keys = self.key_files.values().filter_map(|(_, text)| text.as_ref().ok());
+        let of_keys = self.key_files.values().filter_map(|own| own.text.as_ref().ok());
         let of_all = || of_files.clone().chain(of_keys.clone());
         // The capacity is that of the result: no part of a key remains where a shorter text was.
         let mut texts = Zeroizing::new(Vec::with_capacity(of_all().map(|text| text.len()).sum()));
         of_all().for_each(|text| texts.extend_from_slice(text));
         let index = Index {
             files: self.files.iter().map(|(path, text)| (path.clone(), length_of(text))).collect(),
-            key_files: self.key_files.iter().map(|(path, own)| (path.clone(), own.0, length_of(&own.1))).collect(),
+            key_files: self
+                .key_files
+                .iter()
+                .map(|(path, own)| (path.clone(), own.version, length_of(&own.text)))
+                .collect(),
             patterns: self.patterns.into_iter().collect(),
             modes: self.modes.into_iter().collect(),
             names: self.names.into_iter().collect(),
@@ -122,7 +125,7 @@ impl Index {
         }
         for (path, version, length) in self.key_files {
             let text = length.map(|length| take(&mut texts, length));
-            recording.key_files.insert(path, (version, transposed(text)?));
+            recording.key_files.insert(path, KeyFile { version, text: transposed(text)? });
         }
         Ok(recording)
     }
@@ -185,23 +188,18 @@ impl Files for Recorder {
         let mut recording = self.recording.borrow_mut();
         let resolve = || self.files.resolve(name).map_err(Failure::from);
         let resolved = recording.names.entry(name.to_owned()).or_insert_with(resolve);
-        resolved.as_ref().map(Vec::clone).map_err(io::Error::from)
+        resolved.clone().map_err(|e| io::Error::from(&e))
     }
 }
 
 impl GatewayFiles for Recorder {
     fn key_file(&self, path: &Path) -> KeyFile {
         let mut recording = self.recording.borrow_mut();
-        let read = || {
-            let KeyFile { version, text } = self.files.key_file(path);
-            (version, text)
-        };
-        let (version, text) = recording.key_files.entry(path.to_owned()).or_insert_with(read).clone();
-        KeyFile { version, text }
+        recording.key_files.entry(path.to_owned()).or_insert_with(|| self.files.key_file(path)).clone()
     }
 
-    fn changed_key_file(&self, _: &Path, _: Option<Version>) -> Option<KeyFile> {
-        None
+    fn changes(&self) -> Rc<dyn KeyChanges> {
+        Rc::new(NoChanges)
     }
 }
 
@@ -223,7 +221,7 @@ mod tests {
         assert_eq!(recorder.read(&text).unwrap(), b"a text", "it is read once");
         let error = recorder.read(&missing).unwrap_err();
         let pattern = folder.join("*.conf");
-        assert_eq!(recorder.expand(&pattern), [text.clone()]);
+        assert_eq!(recorder.expand(&pattern), std::slice::from_ref(&text));
         assert_eq!((recorder.mode(&keys), recorder.mode(&missing)), (Some(0o600), None));
         let version = recorder.key_file(&keys).version;
         let problem = recorder.key_file(&missing).text.unwrap_err();

@@ -18,7 +18,7 @@ use super::snapshot::Snapshot;
 use crate::access::Access;
 use crate::config::{Backend, Config};
 use crate::control::socket::ControlSocket;
-use crate::files::{GatewayFiles, KeyFile, Version};
+use crate::files::{GatewayFiles, KeyFile, NoChanges, Version};
 use crate::generated::Changes;
 use crate::host::missing_keys;
 use crate::kernel::PfkeySocket;
@@ -135,7 +135,7 @@ impl Server {
             server.recording = Some(recording);
             return Ok(server);
         }
-        let files: Rc<dyn GatewayFiles> = Rc::new(Snapshot::alone(recording));
+        let files: Rc<dyn GatewayFiles> = Rc::new(Snapshot::new(recording, Rc::new(NoChanges)));
         Err(read_all(&files, &server.options.path).err().unwrap_or_else(|| "the configuration is invalid".to_owned()))
     }
 
@@ -245,7 +245,7 @@ impl Server {
     fn carry_out(&self, permitted: Permitted<'_>) -> Result<Answer, String> {
         match permitted {
             Permitted::Change => Ok(Reply::Done.into()),
-            Permitted::KeyFile { path, known } => Ok(match self.files.changed_key_file(path, known) {
+            Permitted::KeyFile { path, known } => Ok(match self.files.changes().changed_key_file(path, known) {
                 None => Reply::Unchanged.into(),
                 Some(KeyFile { version, text: Ok(secret) }) => {
                     Answer { secret, ..Reply::KeyFile { version, error: None }.into() }

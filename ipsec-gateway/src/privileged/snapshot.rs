@@ -3,28 +3,24 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use ipsec_config::Files;
 
-use super::Privileges;
 use super::recording::Recording;
-use crate::files::{GatewayFiles, KeyFile, Version};
+use crate::files::{GatewayFiles, KeyChanges, KeyFile};
 
-/// Recorded files, and access to the changes of those with keys.
+/// Recorded files, and access to the changes of those with keys. It contains all keys of the configuration, and is dropped
+/// when the configuration was read.
 pub struct Snapshot {
     recording: Recording,
-    privileges: Option<Privileges>,
+    changes: Rc<dyn KeyChanges>,
 }
 
 impl Snapshot {
     /// Returns the files of a recording.
-    pub const fn new(recording: Recording, privileges: Privileges) -> Self {
-        Self { recording, privileges: Some(privileges) }
-    }
-
-    /// Returns the files of a recording, whose changes are not seen.
-    pub const fn alone(recording: Recording) -> Self {
-        Self { recording, privileges: None }
+    pub fn new(recording: Recording, changes: Rc<dyn KeyChanges>) -> Self {
+        Self { recording, changes }
     }
 }
 
@@ -57,7 +53,7 @@ impl GatewayFiles for Snapshot {
         self.recording.key_file(path).unwrap_or_else(missing)
     }
 
-    fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile> {
-        self.privileges.as_ref()?.changed_key_file(path, known)
+    fn changes(&self) -> Rc<dyn KeyChanges> {
+        Rc::clone(&self.changes)
     }
 }
