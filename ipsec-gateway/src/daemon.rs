@@ -146,6 +146,7 @@ impl Daemon {
             self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
             self.change_addresses();
             self.follow_generated();
+            self.run_scripts();
             self.handle_requests(now);
             self.control.send_events(now);
             if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
@@ -171,6 +172,16 @@ impl Daemon {
             };
             if let Err(e) = done {
                 log::error(format_args!("assigned address: {e}"));
+            }
+        }
+    }
+
+    /// Runs the scripts for events of phase 1.
+    fn run_scripts(&mut self) {
+        self.privileges.reap();
+        for (peer, call) in self.ike.take_script_calls() {
+            if let Err(e) = self.privileges.run_scripts(peer, call.event, call.environment) {
+                log::error(e);
             }
         }
     }

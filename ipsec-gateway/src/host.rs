@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
-use ike_codec::{AuthMethod, Certificate, Group, ProtocolId};
+use ike_codec::{AuthMethod, Certificate, Group, Identification, ProtocolId};
 use ike_v1::{
     CertificateRefusal, CertificateRequests, ClientConfig, ConfigRequest, Credentials as UserCredentials, DhError,
     DiffieHellman, Host, Identity, IpsecPolicy, IpsecTemplate, Path, Peer, PeerHint, PeerId, PolicyRefusal,
@@ -18,6 +18,7 @@ use crate::access::Access;
 use crate::config::{Config, has_rsa_signature};
 use crate::databases::Databases;
 use crate::generated::{self, Generated, Owner};
+use crate::hooks::Hooks;
 use crate::key_exchange::KeyExchange;
 use crate::log::{self, Level, Limiter};
 use crate::policy::{self, KeyedPolicy, KeyedTemplate};
@@ -85,6 +86,8 @@ pub struct GatewayHost<'h> {
     pub engine: &'h mut Databases,
     /// Policies that were made for initiators.
     pub generated: &'h mut Generated,
+    /// Scripts for events of phase 1.
+    pub hooks: &'h mut Hooks,
     /// Admission of negotiations.
     pub admission: Admission,
     /// Limit for log lines about peers.
@@ -180,6 +183,12 @@ impl GatewayHost<'_> {
 }
 
 impl Host for GatewayHost<'_> {
+    fn authenticated(&mut self, peer: PeerId, path: &Path, identity: &Identification<'_>) {
+        if self.exchange.peer(peer).is_some_and(|peer| !peer.scripts.is_empty()) {
+            self.hooks.authenticated(*path, Identity { kind: identity.kind, data: identity.data.to_vec() });
+        }
+    }
+
     fn random(&mut self, octets: &mut [u8]) {
         rand::rng().fill_bytes(octets);
     }

@@ -24,6 +24,7 @@ use crate::access::Access;
 use crate::config::Limits;
 use crate::databases::Databases;
 use crate::generated::{Changes, Generated};
+use crate::hooks::{Call, Hooks};
 use crate::host::{Admission, GatewayHost, show};
 use crate::key_exchange::KeyExchange;
 use crate::key_tables::KeyTables;
@@ -69,6 +70,8 @@ pub struct Ike {
     unknown_spi: HashMap<PeerId, Instant>,
     /// Keys of the negotiated SAs, if the configuration allows to show them.
     shown_keys: HashMap<SaId, ShownKeys>,
+    /// Scripts for events of phase 1.
+    hooks: Hooks,
     sent: SentReports,
     /// Time of the next question to the kernel about the packets of SAs, with the back end `pfkey`.
     usage_due: Option<Instant>,
@@ -131,6 +134,7 @@ impl Ike {
             renewals: HashMap::new(),
             unknown_spi: HashMap::new(),
             shown_keys: HashMap::new(),
+            hooks: Hooks::default(),
             sent: SentReports::default(),
             usage_due: None,
             start_due,
@@ -335,6 +339,9 @@ impl Ike {
         match event {
             Event::Phase1Up { peer, sa, role, path, choice, nat } => {
                 self.phase_1_up(peer, sa, role, (&path, &nat), &choice);
+                if let Some(configured) = self.exchange.peer(peer) {
+                    self.hooks.established((sa, path), (peer, configured));
+                }
             }
             Event::PeerMoved { sa, peer, from, to, .. } => self.follow(now, (sa, peer), &from, &to, &mut plane.engine),
             // The configuration was replaced during the negotiation.
@@ -395,15 +402,27 @@ impl Ike {
                     Some(user) => log::info(format_args!("{name} is user `{}` ({sa})", user.escape_ascii())),
                     None => log::info(format_args!("{name} has accepted the user of this host ({sa})")),
                 }
+                if let Some(peer) = self.exchange.peer(peer) {
+                    self.hooks.logged_in(sa, peer);
+                }
             }
-            Event::Leased { peer, sa, config } => self.leased(peer, sa, &config),
+            Event::Leased { peer, sa, config } => {
+                self.leased(peer, sa, &config);
+                if let Some(peer) = self.exchange.peer(peer) {
+                    self.hooks.leased(sa, peer, &config);
+                }
+            }
             Event::Phase1Gone { peer, sa, why } => {
                 self.access.release(sa);
+                self.hooks.removed(sa, self.exchange.peer(peer));
                 log::info(format_args!("phase 1 with {} has ended ({sa}): {why}", self.exchange.name(peer)));
             }
             Event::PeerDead { peer, sa, path } => {
                 let (name, remote) = (self.exchange.name(peer), show(path.remote));
                 log::warning(format_args!("{name} ({remote}) has not answered dead peer detection in {sa}"));
+                if let Some(peer) = self.exchange.peer(peer) {
+                    self.hooks.dead(sa, peer);
+                }
             }
             Event::UnknownSa { path } => {
                 log::info(format_args!("message of an unknown ISAKMP SA from {}", show(path.remote)));
@@ -500,6 +519,12 @@ impl Ike {
         if let Some(Err(e)) = added {
             log::warning(format_args!("the key of the ISAKMP SA was not exported: {e}"));
         }
+    }
+
+    /// Takes the calls of scripts, with the places of their peers in the configuration.
+    pub fn take_script_calls(&mut self) -> Vec<(usize, Call)> {
+        let calls = self.hooks.take_calls().into_iter();
+        calls.filter_map(|call| Some((self.exchange.index(call.peer)?, call))).collect()
     }
 
     /// Records the configuration that a server has assigned to this host. Its policies are those of the files, for the
@@ -612,8 +637,8 @@ impl Ike {
         call: impl FnOnce(&mut GatewayNegotiator, &mut GatewayHost<'_>) -> T,
     ) -> T {
         let (exchange, keys, access, admission) = (&self.exchange, &mut self.keys, &mut self.access, self.admission);
-        let (limiter, generated) = (&mut self.limiters.peers, &mut self.generated);
-        let mut host = GatewayHost { exchange, keys, access, engine, generated, admission, limiter, now };
+        let (limiter, generated, hooks) = (&mut self.limiters.peers, &mut self.generated, &mut self.hooks);
+        let mut host = GatewayHost { exchange, keys, access, engine, generated, hooks, admission, limiter, now };
         call(&mut self.negotiator, &mut host)
     }
 }

@@ -16,6 +16,7 @@ pub mod files;
 pub mod firewall;
 pub mod generated;
 pub mod gif;
+pub mod hooks;
 pub mod host;
 pub mod ike;
 pub mod kernel;

@@ -13,6 +13,7 @@ pub mod message;
 pub mod monitor;
 pub mod policies;
 pub mod recording;
+pub mod script;
 pub mod server;
 pub mod snapshot;
 pub mod user;
@@ -25,12 +26,14 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use ipsec_config::racoon::ScriptEvent;
 use ipsec_engine::PolicyParams;
 
 use crate::control::socket::Listener;
 use crate::databases::Databases;
 use crate::files::{GatewayFiles, KeyChanges, KeyFile, Version};
 use crate::generated::Changes;
+use crate::hooks::Environment;
 use crate::kernel::PfkeySocket;
 use crate::key_tables::KeyTables;
 use crate::log;
@@ -38,7 +41,7 @@ use crate::raw::RawSockets;
 use crate::tun::Tun;
 use crate::udp::Udp;
 use channel::Channel;
-use message::{Answer, PolicyChange, Reply, Request, Which};
+use message::{Answer, EventEntry, PolicyChange, Reply, Request, Which};
 use policies::PolicyEntry;
 use server::Server;
 use snapshot::Snapshot;
@@ -211,6 +214,22 @@ impl Privileges {
             log::replace_file(file.into());
         }
         Ok(())
+    }
+
+    /// Runs the scripts of a peer, which is a place in the configuration, for an event.
+    ///
+    /// # Errors
+    /// The message about a script that was not started.
+    pub fn run_scripts(&self, peer: usize, event: ScriptEvent, environment: Environment) -> Result<(), String> {
+        let event = EventEntry::from(event);
+        self.call(&Request::RunScripts { peer, event, environment }).map(drop)
+    }
+
+    /// Takes note of scripts that have ended, if this process runs them itself.
+    pub fn reap(&self) {
+        if let Access::Own(server) = &*self.0 {
+            server.borrow_mut().reap();
+        }
     }
 
     fn descriptors<const N: usize>(&self, request: &Request) -> Result<[OwnedFd; N], String> {

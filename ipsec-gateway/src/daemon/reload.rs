@@ -82,6 +82,8 @@ impl Daemon {
             problems.extend(kernel.set_locals(&next.config.locals).err());
         }
         sockets::replace(&next.config.locals, opened, (&mut self.udp, &mut self.raw));
+        // Scripts of peers that no longer exist.
+        self.run_scripts();
         problems.extend(self.privileges.adopt().err());
         self.ike.replace(next, keys, access, &gone);
         let addresses = self.ike.own_addresses().chain(addresses_of(self.ike.config())).collect();

@@ -28,6 +28,7 @@ struct Gateway {
     engine: Box<Databases>,
     limiter: Limiter,
     generated: Generated,
+    hooks: Hooks,
 }
 
 impl Gateway {
@@ -56,13 +57,14 @@ impl Gateway {
             engine,
             limiter: Limiter::default(),
             generated: Generated::default(),
+            hooks: Hooks::default(),
         }
     }
 
     fn host(&mut self) -> GatewayHost<'_> {
-        let Self { exchange, keys, access, engine, limiter, generated, .. } = self;
+        let Self { exchange, keys, access, engine, limiter, generated, hooks, .. } = self;
         let (admission, now) = (Admission::Open, Instant::ZERO);
-        GatewayHost { exchange, keys, access, engine, generated, admission, limiter, now }
+        GatewayHost { exchange, keys, access, engine, generated, hooks, admission, limiter, now }
     }
 }
 

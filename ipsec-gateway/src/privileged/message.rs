@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use ipsec_config::racoon::ScriptEvent;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::policies::PolicyEntry;
 use super::recording::Index;
 use crate::files::Version;
+use crate::hooks::Environment;
 
 /// Request of the worker. None of them names a command, and none a file that is not one of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,44 @@ pub enum Request {
     RemoveAddress(IpAddr),
     /// The file of the log is opened again.
     ReopenLog,
+    /// The scripts that the configuration has for an event of a peer are run.
+    RunScripts {
+        /// Place of the peer in the configuration.
+        peer: usize,
+        /// Event of phase 1.
+        event: EventEntry,
+        /// Variables with their values, which are checked.
+        environment: Environment,
+    },
+}
+
+/// Event of phase 1 at which scripts are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // those of `ScriptEvent`
+pub enum EventEntry {
+    Up,
+    Down,
+    Dead,
+}
+
+impl From<ScriptEvent> for EventEntry {
+    fn from(event: ScriptEvent) -> Self {
+        match event {
+            ScriptEvent::Phase1Up => Self::Up,
+            ScriptEvent::Phase1Down => Self::Down,
+            ScriptEvent::Phase1Dead => Self::Dead,
+        }
+    }
+}
+
+impl From<EventEntry> for ScriptEvent {
+    fn from(event: EventEntry) -> Self {
+        match event {
+            EventEntry::Up => Self::Phase1Up,
+            EventEntry::Down => Self::Phase1Down,
+            EventEntry::Dead => Self::Phase1Dead,
+        }
+    }
 }
 
 /// Configuration of a request.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::channel::{receive_request, send_answer};
 use super::server::Server;
@@ -67,6 +67,7 @@ fn serve(server: &mut Server, channel: &UnixStream, worker: &Child, signals: &mu
         drop(descriptors);
         if is_ready {
             signals.pass_on(worker);
+            server.reap();
         }
         if has_request {
             let Some(request) = receive_request(channel)? else { return Ok(()) };
@@ -81,12 +82,19 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Signals as octets on sockets.
-struct Signals(Vec<(Signal, UnixStream)>);
+/// Signals as octets on sockets, with those that are sent to the worker.
+struct Signals(Vec<(Option<Signal>, UnixStream)>);
 
 impl Signals {
     fn register() -> io::Result<Self> {
-        let table = [(SIGTERM, Signal::TERM), (SIGINT, Signal::INT), (SIGHUP, Signal::HUP)];
+        let to_worker = |number, signal| (number, Some(signal));
+        let table = [
+            to_worker(SIGTERM, Signal::TERM),
+            to_worker(SIGINT, Signal::INT),
+            to_worker(SIGHUP, Signal::HUP),
+            // A script has ended.
+            (SIGCHLD, None),
+        ];
         let registered = table.into_iter().map(|(number, signal)| {
             let (reader, writer) = UnixStream::pair()?;
             reader.set_nonblocking(true)?;
@@ -102,7 +110,8 @@ impl Signals {
         let mut octets = [0; 16];
         for (signal, reader) in &mut self.0 {
             if matches!(reader.read(&mut octets), Ok(1..))
-                && let Err(e) = kill_process(worker, *signal)
+                && let Some(signal) = *signal
+                && let Err(e) = kill_process(worker, signal)
             {
                 log::warning(format_args!("the signal was not sent to the worker: {e}"));
             }

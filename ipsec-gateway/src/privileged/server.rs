@@ -1,7 +1,7 @@
 //! Requests of the worker in the privileged process: each is checked against the configuration that this process has
 //! read itself, and then carried out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,20 @@ use std::rc::Rc;
 
 use ike_v1::ModeConfig;
 use ipsec_config::ProcessUser;
+use ipsec_config::racoon::ScriptEvent;
 use ipsec_engine::{PolicyId, PolicyParams};
 
-use super::message::{Answer, PolicyChange, Reply, Request, Which};
+use super::message::{Answer, EventEntry, PolicyChange, Reply, Request, Which};
 use super::policies::PolicyEntry;
 use super::recording::{Recorder, Recording};
+use super::script::{self, MAX_SCRIPTS, Scripts};
 use super::snapshot::Snapshot;
 use crate::access::Access;
 use crate::config::{Backend, Config};
 use crate::control::socket::ControlSocket;
 use crate::files::{GatewayFiles, KeyFile, NoChanges, Version};
 use crate::generated::Changes;
+use crate::hooks::Environment;
 use crate::host::missing_keys;
 use crate::kernel::PfkeySocket;
 use crate::key_exchange::KeyExchange;
@@ -59,6 +62,8 @@ pub struct Server {
     control: Option<ControlSocket>,
     /// Addresses that servers have assigned.
     assigned: BTreeSet<IpAddr>,
+    /// Scripts that run.
+    scripts: Scripts,
 }
 
 /// Configuration without keys.
@@ -129,6 +134,7 @@ impl Server {
             recording: None,
             control: None,
             assigned: BTreeSet::new(),
+            scripts: Scripts::default(),
         };
         let recording = server.read();
         if server.next.is_some() {
@@ -165,6 +171,7 @@ impl Server {
 
     /// Carries out a request. One that is refused is an error in the log.
     pub fn handle(&mut self, request: &Request) -> Answer {
+        self.reap();
         let done = match self.permit(request) {
             Ok(permitted) => self.carry_out(permitted),
             Err(e) => {
@@ -238,6 +245,9 @@ impl Server {
                 Permitted::RemoveAddress { config: self.config(Which::Running)?, address: *address }
             }
             Request::ReopenLog => Permitted::ReopenLog,
+            Request::RunScripts { peer, event, environment } => {
+                self.check_scripts(*peer, *event, environment).map(|()| Permitted::Change)?
+            }
         })
     }
 
@@ -304,12 +314,57 @@ impl Server {
                 let listener = self.control.as_ref().map(ControlSocket::listener).transpose();
                 return listener.map(with).map_err(|e| format!("control socket: {e}"));
             }
+            Request::RunScripts { peer, event, environment } => {
+                self.run_scripts(*peer, ScriptEvent::from(*event), environment)?;
+            }
             Request::Adopt => (self.running, self.recording) = (self.next.take(), None),
             Request::AddAddress { address, .. } => _ = self.assigned.insert(*address),
             Request::RemoveAddress(address) => _ = self.assigned.remove(address),
             _ => {}
         }
         Ok(answer)
+    }
+
+    /// Refuses scripts that the configuration does not have, and values that no variable has.
+    fn check_scripts(&self, peer: usize, event: EventEntry, environment: &Environment) -> Result<(), String> {
+        let config = self.config(Which::Running)?;
+        let event = ScriptEvent::from(event);
+        let scripts = config.peers().get(peer).map(|peer| peer.scripts.as_slice()).unwrap_or_default();
+        let count = scripts.iter().filter(|(own, _)| *own == event).count();
+        let name = script::name(event);
+        if count == 0 {
+            return Err(format!("scripts of peer {peer} for {name}: the configuration has none"));
+        }
+        if self.scripts.count().saturating_add(count) > MAX_SCRIPTS {
+            return Err(format!("scripts of peer {peer} for {name}: expected at most {MAX_SCRIPTS} that run"));
+        }
+        let mut known = HashSet::new();
+        for (variable, value) in environment {
+            if !variable.accepts(value) {
+                return Err(format!("scripts of peer {peer} for {name}: {variable} has another kind of value"));
+            }
+            if !known.insert(*variable) {
+                return Err(format!("scripts of peer {peer} for {name}: {variable} occurs twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the scripts of a peer. Each of them is started, whether or not another one was.
+    fn run_scripts(&mut self, peer: usize, event: ScriptEvent, environment: &Environment) -> Result<(), String> {
+        let Some(running) = &self.running else { return Err(unread()) };
+        let peer = running.config.peers().get(peer);
+        let scripts = peer.into_iter().flat_map(|peer| &peer.scripts).filter(|(own, _)| *own == event);
+        let mut problems = Vec::new();
+        for (_, path) in scripts {
+            problems.extend(self.scripts.start(Path::new(path), script::name(event), environment).err());
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    /// Takes note of scripts that have ended.
+    pub fn reap(&mut self) {
+        self.scripts.reap();
     }
 
     fn config(&self, which: Which) -> Result<&Config, String> {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::tests::Memory;
+use crate::hooks::Variable;
 use crate::privileged::policies::tests::entry;
 
 const GATEWAY: &str =
@@ -170,4 +171,48 @@ fn configurations_that_need_a_restart_are_not_adopted() {
         assert!(!reload(&text), "{text}");
     }
     assert!(!reload(&format!("{GATEWAY} broken")));
+}
+
+/// File of racoon.conf with two scripts for one event of a peer.
+const RACOON: &str = "path script \"/nonexistent\";
+    remote 192.0.2.9 { exchange_mode main; script \"up.sh\" phase1_up; script \"more.sh\" phase1_up;
+    proposal { encryption_algorithm aes; hash_algorithm sha1; authentication_method pre_shared_key; dh_group 14; } }";
+
+#[test]
+fn scripts_are_those_of_the_configuration() {
+    let texts = [("gateway.conf", &*format!("{GATEWAY} file \"racoon.conf\";")), ("p", ""), ("racoon.conf", RACOON)];
+    let texts = texts.into_iter().chain([("k", "192.0.2.9 group\n")]).map(|(name, text)| (name, text.to_owned()));
+    let options = Options { path: "gateway.conf".into(), firewall: Firewall::Unused, export_keys: None };
+    let mut server = Server::new(Rc::new(Memory(texts.collect())), options).unwrap();
+    let request = |peer, event, environment: &[(Variable, &str)]| Request::RunScripts {
+        peer,
+        event,
+        environment: environment.iter().map(|(variable, value)| (*variable, (*value).to_owned())).collect(),
+    };
+    let valid = request(0, EventEntry::Up, &[(Variable::RemoteAddress, "192.0.2.9")]);
+    assert_eq!(refusal(&server, &valid).as_deref(), Some("no valid configuration was read"), "before the daemon runs");
+    server.handle(&Request::Adopt);
+    assert_eq!(refusal(&server, &valid), None);
+    let refused = [
+        (request(1, EventEntry::Up, &[]), "scripts of peer 1 for phase1_up: the configuration has none"),
+        (request(0, EventEntry::Down, &[]), "scripts of peer 0 for phase1_down: the configuration has none"),
+        (
+            request(0, EventEntry::Up, &[(Variable::RemoteAddress, "$(reboot)")]),
+            "scripts of peer 0 for phase1_up: REMOTE_ADDR has another kind of value",
+        ),
+        (
+            request(0, EventEntry::Up, &[(Variable::Banner, "a\nb")]),
+            "scripts of peer 0 for phase1_up: BANNER has another kind of value",
+        ),
+        (
+            request(0, EventEntry::Up, &[(Variable::Banner, "a"), (Variable::Banner, "b")]),
+            "scripts of peer 0 for phase1_up: BANNER occurs twice",
+        ),
+    ];
+    for (request, expected) in refused {
+        assert_eq!(refusal(&server, &request).as_deref(), Some(expected));
+    }
+    // Both scripts are missing, which is found when they are to be started.
+    let Reply::Error(e) = server.handle(&valid).reply else { panic!("{valid:?}") };
+    assert_eq!(e.matches("No such file").count(), 2, "{e}");
 }
