@@ -158,6 +158,15 @@ fn what_is_opened_at_the_start_is_opened_then_only() {
 }
 
 #[test]
+fn kernel_is_that_of_a_configuration_with_the_back_end() {
+    let expected = "PF_KEY socket: expected the back end `pfkey` in the configuration";
+    assert_eq!(refusal(&server(GATEWAY).unwrap(), &Request::Pfkey).as_deref(), Some(expected));
+    let pfkey = format!("{GATEWAY} backend pfkey;");
+    assert_eq!(refusal(&server(&pfkey).unwrap(), &Request::Pfkey), None);
+    assert!(refusal(&running(&pfkey), &Request::Pfkey).is_some(), "the daemon runs");
+}
+
+#[test]
 fn configurations_that_need_a_restart_are_not_adopted() {
     let mut server = running(GATEWAY);
     let mut reload = |text: &str| {
