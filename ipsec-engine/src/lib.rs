@@ -146,5 +146,5 @@ pub use policy_set::PolicyError;
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
 pub use sad_error::{InstallError, ReserveError, UpdateError};
 #[cfg(all(feature = "shards", target_has_atomic = "64"))]
-pub use shards::{HeapPolicies, NotShareable, Shard, SharedSa};
+pub use shards::{HeapPolicies, NotShareable, PermittedNumbers, Shard, SharedSa};
 pub use update::SaUpdate;

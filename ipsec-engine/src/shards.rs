@@ -5,13 +5,14 @@ mod policies;
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::IpAddr;
 
 use ipsec_crypto::{KeyedAhIntegrity, KeyedSuite};
 use ipsec_packet::{Datagram, Fragment, Instant, IpProto, Marker, ParsedIp, Ports, UDP_HEADER, classify};
 use ipsec_sa::{Direction, Protocol, SaId};
 
 pub(crate) use numbers::Numbers;
-pub use numbers::{NotShareable, SharedSa};
+pub use numbers::{NotShareable, PermittedNumbers, SharedSa};
 pub use policies::HeapPolicies;
 pub(crate) use policies::Held;
 
@@ -180,6 +181,19 @@ where
         self.sad.share_numbers(at, Numbers::of(sa));
         self.check_sequence_left(at);
         Ok(params.id)
+    }
+}
+
+impl<A: Algorithms> HeapEngine<A> {
+    /// Limits the sequence numbers of an outbound SA of this engine to those that the result permits, at first none: its
+    /// packets are refused as [`SequenceExhausted`](esp_core::SealError::SequenceExhausted) until numbers are permitted.
+    /// Returns `None` if there is no such SA, if it has no sequence numbers, or if they are shared or limited already.
+    pub fn limit_numbers(&mut self, id: &SaId, source: IpAddr) -> Option<PermittedNumbers> {
+        let at = self.sad.find(id, source)?;
+        let slot = self.sad.get(at).filter(|slot| slot.numbers.are_own())?;
+        let (numbers, permitted) = Numbers::limited(slot.sa.as_ref()?.transform.counter()?.last_used());
+        self.sad.share_numbers(at, numbers);
+        Some(permitted)
     }
 }
 

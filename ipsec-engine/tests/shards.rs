@@ -297,6 +297,33 @@ fn sequence_numbers_are_exhausted_for_all_shards_together() {
 }
 
 #[test]
+fn a_limited_sa_uses_permitted_sequence_numbers_only() {
+    let mut engine = engine(0, &policies("out"));
+    let params = params(Direction::Outbound, 1, 0x1002, "", 100);
+    let owner = Shard::new(0, SHARDS).unwrap().owner(params.id.spi);
+    assert_eq!(owner, 0);
+    SaBackend::add(&mut engine, &params, NOW).unwrap();
+    let numbers = engine.limit_numbers(&params.id, params.source).unwrap();
+    assert!(engine.limit_numbers(&params.id, params.source).is_none(), "they are limited already");
+    let refused = OutboundAction::Discard(DiscardReason::Seal(SealError::SequenceExhausted));
+    let used = |engine: &Engine| engine.sa(&params.id, params.source).unwrap().sa.unwrap().transform().sequence();
+    assert_eq!(send_one(&mut engine, 1), refused);
+    numbers.permit(Seq::new(200));
+    numbers.permit(Seq::new(150));
+    let sent: Vec<_> = (0..100).flat_map(|_| send(&mut engine, &[1])).map(|(_, wire)| number(&wire)).collect();
+    assert_eq!(sent, (101..=200).map(|n| (0x1002, n)).collect::<Vec<_>>());
+    for _ in 0..2 {
+        assert_eq!(send_one(&mut engine, 1), refused);
+    }
+    assert_eq!((used(&engine), numbers.last_taken()), (Some(Seq::new(200)), Seq::new(200)));
+    numbers.permit(Seq::new(1000));
+    assert_eq!(send_one(&mut engine, 1), OutboundAction::Send);
+    assert_eq!((used(&engine), numbers.last_taken()), (Some(Seq::new(201)), Seq::new(264)));
+    engine.remove(&params.id, params.source).unwrap();
+    assert!(numbers.is_revoked());
+}
+
+#[test]
 fn packet_limits_count_the_packets_of_all_shards() {
     let sa = shared(params(Direction::Outbound, 1, 0x1001, "", 0));
     let lifetimes = ipsec_engine::Lifetimes {

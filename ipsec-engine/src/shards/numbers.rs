@@ -34,6 +34,8 @@ pub struct SharedSa {
 struct SharedState {
     /// Last sequence number of the last run.
     used: AtomicU64,
+    /// Last sequence number that a run may have.
+    permitted: AtomicU64,
     packets: AtomicU64,
     octets: AtomicU64,
     is_revoked: AtomicBool,
@@ -63,9 +65,8 @@ impl SharedSa {
         if !has_counter(&params.id) {
             return Err(NotShareable);
         }
-        let used = AtomicU64::new(params.last_sequence.map_or(0, Seq::get));
-        let (packets, octets, is_revoked) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { params, run, state: Arc::new(SharedState { used, packets, octets, is_revoked }) })
+        let state = SharedState::new(params.last_sequence.map_or(0, Seq::get), u64::MAX);
+        Ok(Self { params, run, state: Arc::new(state) })
     }
 
     /// Returns the identifier of the SA.
@@ -99,7 +100,47 @@ impl fmt::Debug for SharedSa {
     }
 }
 
+/// Limit of the sequence numbers of an outbound SA in one engine, which uses none beyond the permitted ones (RFC 4303
+/// section 3.3.3). A caller that stores numbers permits them when they are stored, so that none of them is used again
+/// after a restart. [`HeapEngine::limit_numbers`] sets it.
+///
+/// [`HeapEngine::limit_numbers`]: crate::HeapEngine::limit_numbers
+pub struct PermittedNumbers(Arc<SharedState>);
+
+impl PermittedNumbers {
+    /// Permits the numbers up to `last`. A lower value than before changes nothing.
+    pub fn permit(&self, last: Seq) {
+        self.0.permitted.fetch_max(last.get(), Ordering::Relaxed);
+    }
+
+    /// Returns the last sequence number that the engine has taken; up to 63 numbers below it may still be unused.
+    pub fn last_taken(&self) -> Seq {
+        Seq::new(self.0.used.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether the SA has ended, because it was removed or has reached its hard limit.
+    pub fn is_revoked(&self) -> bool {
+        self.0.is_revoked()
+    }
+}
+
+impl fmt::Debug for PermittedNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PermittedNumbers({} taken)", self.last_taken())
+    }
+}
+
 impl SharedState {
+    const fn new(used: u64, permitted: u64) -> Self {
+        Self {
+            used: AtomicU64::new(used),
+            permitted: AtomicU64::new(permitted),
+            packets: AtomicU64::new(0),
+            octets: AtomicU64::new(0),
+            is_revoked: AtomicBool::new(false),
+        }
+    }
+
     fn revoke(&self) {
         self.is_revoked.store(true, Ordering::Release);
     }
@@ -108,14 +149,15 @@ impl SharedState {
         self.is_revoked.load(Ordering::Acquire)
     }
 
-    /// Takes `run` numbers after `least`, or those that are left, if they are at least `uses`. Returns the number
-    /// before them and the last of them.
+    /// Takes `run` numbers after `least`, or those that are left and permitted, if they are at least `uses`. Returns the
+    /// number before them and the last of them.
     //= RFC 4303 3.3.3/1
     //# MUST NOT: a packet is sent that would make the number cycle
     fn take(&self, least: u64, run: u64, uses: u64, width: SeqWidth) -> Option<(u64, u64)> {
+        let most = width.last().min(self.permitted.load(Ordering::Relaxed));
         let behind = |used: u64| {
             let before = used.max(least);
-            let last = before.saturating_add(run.max(uses)).min(width.last());
+            let last = before.saturating_add(run.max(uses)).min(most);
             last.checked_sub(before).filter(|taken| *taken >= uses).map(|_| (before, last))
         };
         if self.is_revoked() {
@@ -130,6 +172,8 @@ impl SharedState {
 
 /// Number of packets after which an engine adds its usage to that of the others.
 const REPORT_AFTER: u64 = 64;
+/// Number of sequence numbers that an engine takes at a time of those that are permitted.
+const LIMITED_RUN: u64 = 64;
 
 /// Sequence numbers of an SA in one engine: those of its counter, or a run of shared ones.
 pub(crate) struct Numbers(Option<Box<Run>>);
@@ -150,8 +194,22 @@ impl Numbers {
 
     /// Returns shared numbers, none of which is taken yet.
     pub(crate) fn of(sa: &SharedSa) -> Self {
-        let (state, length) = (Arc::clone(&sa.state), sa.run.get().into());
+        Self::taken_from(Arc::clone(&sa.state), sa.run.get().into())
+    }
+
+    /// Returns numbers after `used`, none of which is permitted yet.
+    pub(crate) fn limited(used: Seq) -> (Self, PermittedNumbers) {
+        let state = Arc::new(SharedState::new(used.get(), used.get()));
+        (Self::taken_from(Arc::clone(&state), LIMITED_RUN), PermittedNumbers(state))
+    }
+
+    fn taken_from(state: Arc<SharedState>, length: u64) -> Self {
         Self(Some(Box::new(Run { state, length, last: 0, reported: [0; 2], others: [0; 2] })))
+    }
+
+    /// Returns whether the numbers are those of the counter of the SA alone.
+    pub(crate) const fn are_own(&self) -> bool {
+        self.0.is_none()
     }
 
     pub(crate) fn is_revoked(&self) -> bool {
