@@ -49,6 +49,7 @@ const TOP: Scope<'_> = Scope {
         "control",
         "export_keys",
         "user",
+        "state",
         "peer",
     ],
     outer: None,
@@ -83,6 +84,8 @@ pub struct GatewayConf {
     pub exports_keys: bool,
     /// User as which the daemon runs what needs no privileges.
     pub user: Option<ProcessUser>,
+    /// File of the sequence numbers and windows of SAs with manual keys.
+    pub state: Option<String>,
 }
 
 /// Databases of SAs and policies, and therefore the place where packets are processed.
@@ -138,6 +141,7 @@ impl Default for GatewayConf {
             control: ControlSocket::Default,
             exports_keys: false,
             user: None,
+            state: None,
         }
     }
 }
@@ -301,6 +305,12 @@ impl Reader<'_> {
                     return parser.refuse(span, "`user` occurs twice");
                 }
                 self.configuration.process_user = Some(user);
+            }
+            "state" => {
+                let name = self.file_name(parser)?;
+                if self.conf.state.replace(name).is_some() {
+                    return parser.refuse(span, "`state` occurs twice");
+                }
             }
             "mark" => self.conf.mark = number32(parser, "a number", 1..=u64::from(u32::MAX))?,
             "table" => {

@@ -105,6 +105,13 @@ fn user_of_the_process_has_a_group_or_none() {
 }
 
 #[test]
+fn state_file_is_relative_to_the_configuration() {
+    let conf = |statements: &str| parsed(&format!("{WHOLE} {statements}")).0;
+    assert_eq!(conf("").state, None);
+    assert_eq!(conf("state \"s\";").state, Some("/etc/s".to_owned()));
+}
+
+#[test]
 fn control_socket_has_a_path_or_none() {
     let conf = |statements: &str| parsed(&format!("{WHOLE} {statements}")).0;
     assert_eq!((conf("").control, conf("").exports_keys), (ControlSocket::Default, false));
@@ -152,6 +159,7 @@ fn errors_have_position_value_and_expectation() {
         ("peer b address any { start on; }", "`start on` requires the address of the peer"),
         ("limit half_open 256;", "g:1:17: error: expected a number of exchanges from 1 to 255, found `256`"),
         ("control;", "g:1:8: error: expected the name of a file in quotes, found `;`"),
+        ("state \"a\"; state \"b\";", "g:1:12: error: `state` occurs twice"),
         ("control \"a\"; control off;", "g:1:14: error: `control` occurs twice"),
         (LONG_CONTROL, "g:1:9: error: expected a path of at most 107 octets, found 108"),
         ("export_keys 2;", "g:1:13: error: expected"),
@@ -309,6 +317,7 @@ fn peers(configuration: &Configuration) -> Vec<String> {
 fn the_written_text_means_the_same() {
     let access = r#"
 policies "setkey.conf"; isakmpd "isakmpd"; local 192.0.2.1; tun ipsec0; control "/run/own.sock"; export_keys on;
+state "own.state";
 peer server address any {
     proposal aes256 sha256 modp2048 xauth_rsa_server lifetime 600;
     esp aes128ctr-sha1;

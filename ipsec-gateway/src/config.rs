@@ -44,6 +44,8 @@ pub struct Config {
     pub control: ControlSocket,
     /// Set if clients of the control socket may read the keys of SAs.
     pub exports_keys: bool,
+    /// File of the sequence numbers and windows of SAs with manual keys.
+    pub state: Option<PathBuf>,
 }
 
 impl Config {
@@ -89,6 +91,7 @@ impl Config {
             limits: conf.limits,
             control: conf.control.clone(),
             exports_keys: conf.exports_keys,
+            state: conf.state.as_ref().map(PathBuf::from),
             configuration,
         };
         Ok((config, loaded))
@@ -106,6 +109,7 @@ impl Config {
             (self.table == next.table, "table"),
             (self.limits == next.limits, "limit"),
             (self.control == next.control, "control"),
+            (self.state == next.state, "state"),
             (self.configuration.timing == next.configuration.timing, "timer"),
             (self.configuration.process_user == next.configuration.process_user, "user"),
         ];

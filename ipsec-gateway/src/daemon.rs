@@ -3,6 +3,7 @@
 mod reload;
 mod requests;
 mod setkey;
+mod stored;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read as _};
@@ -49,7 +50,9 @@ const STOP_TIME: Duration = Duration::from_secs(3);
 pub fn run(privileges: Privileges) -> Result<(), String> {
     let mut daemon = Daemon::start(privileges)?;
     log::info("the gateway runs");
-    daemon.run()?;
+    let ended = daemon.run();
+    daemon.close_state();
+    ended?;
     log::info("the gateway has stopped; firewall rules and routes remain");
     Ok(())
 }
@@ -93,6 +96,7 @@ impl Daemon {
             log::warning("the keys of all SAs are exported: the traffic can be decrypted with the tables");
         }
         privileges.protect(Which::Next, &engine)?;
+        let state = stored::open(&config, privileges.open_state()?, &mut engine, now)?;
         let is_userspace = config.backend == Backend::Userspace;
         let tun = is_userspace.then(|| privileges.open_tun()).transpose()?;
         let (udp, raw) =
@@ -108,7 +112,7 @@ impl Daemon {
             privileges,
             control,
             started: now,
-            plane: Plane::new(engine).with_addresses(addresses).with_gifs(gifs),
+            plane: Plane::new(engine).with_addresses(addresses).with_gifs(gifs).with_state(state),
             ike,
             tun,
             raw,
@@ -148,6 +152,7 @@ impl Daemon {
             self.follow_generated();
             self.run_scripts();
             self.handle_requests(now);
+            self.store_state(now);
             self.control.send_events(now);
             if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
                 self.remove_addresses();
@@ -220,6 +225,7 @@ impl Daemon {
     fn handle_sa_events(&mut self, now: Instant) {
         let mut is_idle = true;
         while let Some(event) = self.plane.engine.poll_event() {
+            self.note_expiry(&event);
             self.ike.handle_sa_event(now, &event, &mut self.plane.engine);
             is_idle = false;
         }
@@ -230,7 +236,13 @@ impl Daemon {
 
     /// Waits until a descriptor is readable or a timer has ended.
     fn wait(&self) -> io::Result<()> {
-        let timers = [self.plane.engine.poll_timeout(), self.ike.poll_timeout(), self.control.due(), self.stop];
+        let timers = [
+            self.plane.engine.poll_timeout(),
+            self.ike.poll_timeout(),
+            self.control.due(),
+            self.state_due(),
+            self.stop,
+        ];
         let timeout = timers.into_iter().flatten().min().map(|due| {
             let left = due.saturating_duration_since(clock::now());
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }

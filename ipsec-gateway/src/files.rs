@@ -115,7 +115,7 @@ fn read_keys(path: &Path, metadata: &Metadata, file: File) -> Result<Zeroizing<V
 }
 
 /// Checks type, owner and permissions of a file with keys. The message contains the command that corrects them.
-fn check_access(path: &Path, metadata: &Metadata, user: u32) -> Result<(), String> {
+pub(crate) fn check_access(path: &Path, metadata: &Metadata, user: u32) -> Result<(), String> {
     let (owner, mode, path) = (metadata.uid(), metadata.mode() & 0o7777, path.display());
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());

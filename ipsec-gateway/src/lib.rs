@@ -36,6 +36,7 @@ pub mod routes;
 pub mod shown_keys;
 pub mod sockets;
 pub mod spd;
+pub mod state;
 pub mod throttle;
 mod tun;
 pub mod udp;

@@ -11,8 +11,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::buffer::Buffer;
+use crate::clock;
 use crate::databases::Databases;
 use crate::gif::{Encapsulation, Gifs};
+use crate::state::{ManualState, verified};
 
 /// Destination of packets: an interface or a socket.
 pub trait PacketSink {
@@ -49,6 +51,8 @@ pub struct Plane {
     sources: HashMap<SaId, AddressRange>,
     /// Tunnels of IP in IP in front of the engine.
     gifs: Gifs,
+    /// State of the SAs with manual keys, if it is stored.
+    pub state: Option<ManualState>,
     rng: StdRng,
     buffer: Buffer,
 }
@@ -64,6 +68,7 @@ impl Plane {
             addresses: Vec::new(),
             sources: HashMap::new(),
             gifs: Gifs::default(),
+            state: None,
             rng,
             buffer: Buffer::new(),
         }
@@ -79,6 +84,12 @@ impl Plane {
     #[must_use]
     pub fn with_gifs(self, gifs: Gifs) -> Self {
         Self { gifs, ..self }
+    }
+
+    /// Stores the state of the SAs with manual keys.
+    #[must_use]
+    pub fn with_state(self, state: Option<ManualState>) -> Self {
+        Self { state, ..self }
     }
 
     /// Replaces the addresses of this host in the protected network. Those in front are preferred.
@@ -160,13 +171,15 @@ impl Plane {
     /// authenticated it.
     ///
     /// # Errors
-    /// [`io::ErrorKind::PermissionDenied`] for a source address to which the SA is not bound, and the error of `host`.
+    /// [`io::ErrorKind::PermissionDenied`] for a source address to which the SA is not bound, or if the state of the SA
+    /// could not be stored, and the error of `host`.
     pub fn inbound(
         &mut self,
         now: Instant,
         packet: &mut PacketBuf<'_>,
         host: &impl PacketSink,
     ) -> io::Result<Option<SaId>> {
+        let verified_before = verified(&self.engine);
         match self.engine.engine_mut().inbound(packet, now) {
             InboundAction::Deliver { sa } => {
                 let source = Ip::parse(packet.data()).ok().map(|ip| ip.source());
@@ -178,6 +191,12 @@ impl Plane {
                         let text = format!("source address mismatch in SA {sa}: got {source}, expected {bound}");
                         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
                     }
+                }
+                if let Some(state) = &mut self.state {
+                    let headers = verified(&self.engine).saturating_sub(verified_before);
+                    state
+                        .before_delivery(&self.engine, (&sa, headers), (now, clock::unix_seconds()))
+                        .map_err(|e| io::Error::new(io::ErrorKind::PermissionDenied, e))?;
                 }
                 match self.gifs.decapsulate(packet) {
                     Some(()) => host.send(packet.data()).map(|()| Some(sa)),

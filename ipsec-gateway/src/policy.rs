@@ -183,7 +183,8 @@ fn check_kernel_algorithms(policies: &[KeyedPolicy]) -> Result<(), String> {
 pub fn check_manual_sa(params: &SaParams) -> Result<(), String> {
     if params.transform.has_sequence_nonce() && params.id.direction == ipsec_engine::Direction::Outbound {
         return Err(format!(
-            "SA {}: the algorithm must not be used with static keys: its nonce is the sequence number",
+            "SA {}: the algorithm must not be used with static keys: its nonce is the sequence number, which a missing or \
+             older state file repeats",
             params.id
         ));
     }

@@ -28,6 +28,7 @@ use std::rc::Rc;
 
 use ipsec_config::racoon::ScriptEvent;
 use ipsec_engine::PolicyParams;
+use zeroize::Zeroizing;
 
 use crate::control::socket::Listener;
 use crate::databases::Databases;
@@ -38,6 +39,7 @@ use crate::kernel::PfkeySocket;
 use crate::key_tables::KeyTables;
 use crate::log;
 use crate::raw::RawSockets;
+use crate::state::store::Store;
 use crate::tun::Tun;
 use crate::udp::Udp;
 use channel::Channel;
@@ -138,6 +140,17 @@ impl Privileges {
     /// The message of the system with the name of the interface.
     pub fn open_tun(&self) -> Result<Tun, String> {
         self.descriptors(&Request::Tun).map(|[descriptor]| Tun::from(descriptor))
+    }
+
+    /// Locks the state file; `None` if the configuration names none.
+    ///
+    /// # Errors
+    /// The message with the name of the file.
+    pub fn open_state(&self) -> Result<Option<Box<dyn Store>>, String> {
+        let answer = self.call(&Request::OpenState)?;
+        let Reply::State { is_named, is_found } = answer.reply else { return Err(unexpected(&answer)) };
+        let contents = is_found.then_some(answer.secret);
+        Ok(is_named.then(|| Box::new(StateOfProcess { privileges: self.clone(), contents }) as Box<dyn Store>))
     }
 
     /// Opens the PF_KEY socket of the kernel, for the back end `pfkey`.
@@ -247,6 +260,24 @@ impl Privileges {
             Reply::Error(e) => Err(e),
             _ => Ok(answer),
         }
+    }
+}
+
+/// State file that the privileged process has opened.
+struct StateOfProcess {
+    privileges: Privileges,
+    /// Contents of the file when it was opened; `None` if it did not exist.
+    contents: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Store for StateOfProcess {
+    fn read(&self) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.contents.as_ref().map(|contents| contents.to_vec()))
+    }
+
+    fn replace(&self, contents: &[u8]) -> Result<(), String> {
+        let contents = String::from_utf8(contents.to_vec()).map_err(|e| format!("state file: {e}"))?;
+        self.privileges.call(&Request::ReplaceState { contents }).map(drop)
     }
 }
 

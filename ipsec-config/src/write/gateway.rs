@@ -144,6 +144,9 @@ impl fmt::Display for GatewayConf {
         if self.exports_keys {
             f.write_str("export_keys on;\n")?;
         }
+        if let Some(state) = &self.state {
+            writeln!(f, "state {};", Quoted(state))?;
+        }
         let limits = [
             ("sas", self.limits.sas),
             ("policies", self.limits.policies),

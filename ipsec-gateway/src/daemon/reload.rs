@@ -70,7 +70,7 @@ impl Daemon {
         let mut problems = Vec::new();
         problems.extend(change.apply(&mut self.plane.engine).err());
         let sas = ManualSas::between(self.ike.config(), &next.config, &self.plane.engine);
-        sas.apply(now, &next.config, &mut self.plane.engine, &mut problems);
+        sas.apply(now, &next.config, &mut self.databases(now), &mut problems);
         // The warnings are those of the trial.
         next.policies = policy::keyed_policies(&next.config, &self.plane.engine).policies;
         let changed = changed_policies(self.ike.exchange(), (&next.policies, &next));
@@ -142,9 +142,10 @@ impl ManualSas {
         Self { removed, added: added.into_iter().map(|(index, _)| index).collect() }
     }
 
-    fn apply(self, now: Instant, next: &Config, engine: &mut Databases, problems: &mut Vec<String>) {
+    fn apply(self, now: Instant, next: &Config, engine: &mut impl SaBackend, problems: &mut Vec<String>) {
         for (id, source) in self.removed {
-            engine.remove(&id, source);
+            // An SA that no longer exists needs no removal.
+            let _ = engine.delete(&id, source);
         }
         for sa in self.added.into_iter().filter_map(|index| next.configuration.sas.get(index)) {
             if let Err(e) = engine.add(&sa.params, now) {
@@ -194,11 +195,11 @@ mod tests {
         let with = |text: &str| config(text, "").unwrap();
         let running = with(GATEWAY);
         assert_eq!(running.check_changes(&with(&format!("{GATEWAY} wan eth1; local 192.0.2.9;"))), Ok(()));
-        let next =
-            with(&format!("{} mark 7; control off; limit sas 100; user a;", GATEWAY.replace("ipsec0", "ipsec1")));
+        let statements = "mark 7; control off; limit sas 100; state \"s\"; user a;";
+        let next = with(&format!("{} {statements}", GATEWAY.replace("ipsec0", "ipsec1")));
         let error = running.check_changes(&next).unwrap_err();
-        let expected =
-            "statement `tun`, `mark`, `limit`, `control`, `user` has changed, which requires a restart of the daemon";
+        let names = "`tun`, `mark`, `limit`, `control`, `state`, `user`";
+        let expected = format!("statement {names} has changed, which requires a restart of the daemon");
         assert_eq!(error, expected);
     }
 
@@ -220,7 +221,7 @@ mod tests {
         removed.sort_unstable();
         assert_eq!((removed, &change.added), (vec![1002, 1003], &vec![0, 2]));
         let mut problems = Vec::new();
-        change.apply(Instant::ZERO, &next, &mut engine, &mut problems);
+        change.apply(Instant::ZERO, &next, &mut *engine, &mut problems);
         let mut spis: Vec<_> = engine.sas().map(|sa| sa.key.spi).collect();
         spis.sort_unstable();
         assert_eq!((spis, problems), (vec![1001, 1002, 1004], Vec::new()));

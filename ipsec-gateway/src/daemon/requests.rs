@@ -102,7 +102,7 @@ impl Daemon {
                 value: counters.get(direction, *counter),
             })
         });
-        of_engine.chain(self.ike.counters()).collect()
+        of_engine.chain(self.ike.counters()).chain(self.state_counters()).collect()
     }
 }
 

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::Daemon;
 use super::requests::start_of_clock;
 use crate::control::protocol::SetkeyOutput;
+use crate::state::backend::WithState;
 use crate::{log, policy};
 
 /// Octets after which the output of statements is cut.
@@ -30,8 +31,8 @@ impl Daemon {
         let locals = self.ike.config().local_addresses();
         let start = start_of_clock(now);
         let mut output = Output { locals: &locals, now, start, output: SetkeyOutput::default(), is_cut: false };
-        let engine = &mut *self.plane.engine;
-        let applied = setkey::apply_with(engine, text.as_bytes(), &mut output, &LoadOptions::RFC, now);
+        let mut databases = WithState { engine: &mut self.plane.engine, state: self.plane.state.as_mut(), now };
+        let applied = setkey::apply_with(&mut databases, text.as_bytes(), &mut output, &LoadOptions::RFC, now);
         let mut output = output.output;
         if changes != Changes::default() {
             log::info(format_args!("request: statements of setkey were applied: {changes}"));

@@ -178,3 +178,32 @@ fn missing_interface_of_the_unprotected_side_is_reported() {
     assert!(!is_missing("", &transport), "transport mode protects packets of this host");
     assert!(!is_missing("", "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out none;"));
 }
+
+/// A file with the last number does not help, because an older copy in its place has a lower one.
+#[test]
+fn manual_sas_whose_nonce_is_the_sequence_number_are_refused_with_any_state_file() {
+    let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-nonce", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("state");
+    let state = |sequence: u64| {
+        let sa = "out esp 198.51.100.1 0x00001001 key 0001020304050607";
+        format!("version 1\n{sa} sequence {sequence} seen - added 1 first - octets 0 packets 0\n")
+    };
+    for contents in [None, Some(state(1)), Some(state(1 << 20))] {
+        let _ = std::fs::remove_file(&path);
+        if let Some(contents) = contents {
+            std::fs::write(&path, contents).unwrap();
+        }
+        let config = format!("{CONFIG} state \"{}\";", path.display());
+        let keys = [("aes-gcm-16", 20), ("aes-ccm-16", 19), ("chacha20-poly1305", 36)];
+        for (algorithm, octets) in keys {
+            let text =
+                format!("add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E {algorithm} 0x{};", "5a".repeat(octets));
+            let error = loaded(&config, &text).unwrap_err();
+            assert!(error.contains("static keys"), "{algorithm}: {error}");
+        }
+        let ah = format!("add 192.0.2.1 198.51.100.1 ah 0x1001 -A aes-gmac 0x{};", "5a".repeat(20));
+        assert!(loaded(&config, &ah).unwrap_err().contains("static keys"));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

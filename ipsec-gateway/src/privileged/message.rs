@@ -42,6 +42,13 @@ pub enum Request {
     Tun,
     /// The PF_KEY socket of the kernel is opened.
     Pfkey,
+    /// The state file is locked and read, if the configuration names one. The reply has its contents.
+    OpenState,
+    /// The state file is replaced.
+    ReplaceState {
+        /// Contents of the file.
+        contents: String,
+    },
     /// The control socket is opened.
     Control,
     /// The tables of Wireshark are created, if the command line requests them.
@@ -147,6 +154,13 @@ pub enum Reply {
         /// Index of the files.
         index: Index,
     },
+    /// The state file was read.
+    State {
+        /// Set if the configuration names a file.
+        is_named: bool,
+        /// Set if the file exists.
+        is_found: bool,
+    },
     /// The file has not changed.
     Unchanged,
     /// The file was read.
@@ -166,6 +180,7 @@ impl Reply {
             Self::Error(_) => "Error",
             Self::Started { .. } => "Started",
             Self::Configuration { .. } => "Configuration",
+            Self::State { .. } => "State",
             Self::Unchanged => "Unchanged",
             Self::KeyFile { .. } => "KeyFile",
         }

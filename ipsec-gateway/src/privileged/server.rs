@@ -31,6 +31,7 @@ use crate::log::LogOptions;
 use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
 use crate::raw::RawSockets;
+use crate::state::store::{FileStore, Store as _};
 use crate::tun::Tun;
 use crate::udp::Udp;
 use crate::{clock, control, log, policy, routes, sockets};
@@ -62,6 +63,8 @@ pub struct Server {
     control: Option<ControlSocket>,
     /// Addresses that servers have assigned.
     assigned: BTreeSet<IpAddr>,
+    /// State file.
+    state: Option<FileStore>,
     /// Scripts that run.
     scripts: Scripts,
 }
@@ -134,6 +137,7 @@ impl Server {
             recording: None,
             control: None,
             assigned: BTreeSet::new(),
+            state: None,
             scripts: Scripts::default(),
         };
         let recording = server.read();
@@ -190,10 +194,16 @@ impl Server {
         Ok(match request {
             Request::Start | Request::ReadConfiguration => Permitted::Change,
             Request::Adopt => self.config(Which::Next).map(|_| Permitted::Change)?,
-            Request::Tun | Request::Pfkey | Request::Control | Request::KeyTables if self.running.is_some() => {
+            Request::Tun | Request::Pfkey | Request::OpenState | Request::Control | Request::KeyTables
+                if self.running.is_some() =>
+            {
                 return Err(format!("{request:?}: the daemon runs, expected a request before"));
             }
-            Request::Control => self.config(Which::Next).map(|_| Permitted::Change)?,
+            Request::Control | Request::OpenState => self.config(Which::Next).map(|_| Permitted::Change)?,
+            Request::ReplaceState { .. } if self.state.is_none() => {
+                return Err("state file: expected one that is open".to_owned());
+            }
+            Request::ReplaceState { .. } => Permitted::Change,
             Request::Tun => Permitted::Tun { name: &self.config(Which::Next)?.tun.name },
             Request::Pfkey => match self.config(Which::Next)?.backend {
                 Backend::Pfkey => Permitted::Pfkey,
@@ -313,6 +323,16 @@ impl Server {
                 self.control = control::open_socket(&self.config(Which::Next)?.control)?;
                 let listener = self.control.as_ref().map(ControlSocket::listener).transpose();
                 return listener.map(with).map_err(|e| format!("control socket: {e}"));
+            }
+            Request::OpenState => {
+                let path = self.config(Which::Next)?.state.clone();
+                self.state = path.as_deref().map(FileStore::open).transpose()?;
+                let contents = self.state.as_ref().map_or(Ok(None), FileStore::read)?;
+                let reply = Reply::State { is_named: path.is_some(), is_found: contents.is_some() };
+                return Ok(Answer { secret: contents.unwrap_or_default().into(), ..reply.into() });
+            }
+            Request::ReplaceState { contents } => {
+                self.state.as_ref().map_or(Ok(()), |state| state.replace(contents.as_bytes()))?;
             }
             Request::RunScripts { peer, event, environment } => {
                 self.run_scripts(*peer, ScriptEvent::from(*event), environment)?;

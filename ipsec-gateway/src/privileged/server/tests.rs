@@ -149,7 +149,7 @@ fn only_assigned_addresses_are_removed() {
 fn what_is_opened_at_the_start_is_opened_then_only() {
     let before = server(GATEWAY).unwrap();
     let after = running(GATEWAY);
-    for request in [Request::Tun, Request::Control, Request::KeyTables] {
+    for request in [Request::Tun, Request::OpenState, Request::Control, Request::KeyTables] {
         assert_eq!(refusal(&before, &request), None, "{request:?}");
         let expected = format!("{request:?}: the daemon runs, expected a request before");
         assert_eq!(refusal(&after, &request), Some(expected));
@@ -164,6 +164,12 @@ fn kernel_is_that_of_a_configuration_with_the_back_end() {
     let pfkey = format!("{GATEWAY} backend pfkey;");
     assert_eq!(refusal(&server(&pfkey).unwrap(), &Request::Pfkey), None);
     assert!(refusal(&running(&pfkey), &Request::Pfkey).is_some(), "the daemon runs");
+}
+
+#[test]
+fn state_file_is_replaced_after_it_was_opened() {
+    let request = Request::ReplaceState { contents: String::new() };
+    assert_eq!(refusal(&running(GATEWAY), &request).as_deref(), Some("state file: expected one that is open"));
 }
 
 #[test]

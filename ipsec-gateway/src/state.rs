@@ -1,0 +1,518 @@
+//! Sequence numbers, anti-replay windows and usage of SAs with manual keys in a file, for the time after a restart.
+//!
+//! The file is written before packets need it. An outbound SA uses no number that the file does not reserve, and a
+//! packet of an inbound SA is delivered only if the window of the file refuses it: one that is full up to a number ahead
+//! while packets arrive, or the window itself when none has arrived for a second. After a clean stop, or one without
+//! traffic, nothing is lost; otherwise the numbers that were reserved ahead are skipped or refused.
+//!
+//! A file that was replaced by an older copy cannot be recognized. Algorithms whose nonce is the sequence number are
+//! therefore refused with manual keys (`policy::check_manual_sa`).
+
+pub mod backend;
+pub mod file;
+pub mod name;
+pub mod store;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipsec_engine::{AnyWindow, Counter, Direction, PermittedNumbers, Transform};
+use ipsec_packet::{AntiReplay, Instant, Seq, SeqCounter, SeqWidth};
+use ipsec_sa::{Lifetimes, Limit, SaId, SaParams};
+
+use crate::databases::Databases;
+use crate::log::{self, Level, Limiter};
+use file::{SavedSa, SavedState};
+use name::{SALT, SaName};
+use store::Store;
+
+/// Smallest number of outbound sequence numbers that are reserved ahead.
+const MIN_OUTBOUND: u64 = 4096;
+/// Smallest number of inbound sequence numbers that are reserved ahead. After a failure, so many packets are refused.
+const MIN_INBOUND: u64 = 32;
+/// Largest number that is reserved ahead.
+const MAX_AHEAD: u64 = 1 << 20;
+/// Time without packets after which the window itself is in the file.
+const IDLE: Duration = Duration::from_secs(1);
+/// Interval in which the usage of SAs is written.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Time between attempts to write the file.
+const RETRY: Duration = Duration::from_secs(1);
+/// Number of packets after which the numbers that are left are compared.
+const CHECK_AFTER: u64 = 64;
+
+/// State of the SAs with manual keys, and its file.
+pub struct ManualState {
+    store: Box<dyn Store>,
+    /// Contents of the file.
+    saved: SavedState,
+    sas: HashMap<SaId, ManualSa>,
+    /// Set if the file lacks a change.
+    is_changed: bool,
+    /// Time of the next attempt after the file was not written.
+    retry: Option<Instant>,
+    /// Time of the next write without a change.
+    next_write: Instant,
+    /// Time at which an inbound SA may be idle.
+    next_idle: Option<Instant>,
+    /// Numbers of packets when the numbers that are left were compared, and when the file was written.
+    compared: u64,
+    packets_written: u64,
+    counters: StateCounters,
+    errors: Limiter,
+}
+
+/// Counters of the state file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateCounters {
+    /// Number of times that the file was written.
+    pub writes: u64,
+    /// Number of times that the file was not written because of an error.
+    pub failures: u64,
+    /// Inbound packets that were refused because the file was not written.
+    pub refused: u64,
+}
+
+/// SA with manual keys in the engine.
+struct ManualSa {
+    name: SaName,
+    source: IpAddr,
+    width: SeqWidth,
+    /// Limit of an outbound SA.
+    numbers: Option<PermittedNumbers>,
+    /// Usage before this run: the counters of the engine begin at 0.
+    before: SavedSa,
+    ahead: Ahead,
+    /// Number up to which the file reserves numbers.
+    reserved: u64,
+    /// Set if the file has the window itself, so that it accepts numbers up to `reserved` that were not received.
+    is_exact: bool,
+    /// Time of the last delivered packet since the file has the window itself.
+    delivered: Option<Instant>,
+}
+
+/// Number of sequence numbers that are reserved ahead: those of about a second.
+#[derive(Clone, Copy)]
+struct Ahead {
+    count: u64,
+    min: u64,
+    since: Option<Instant>,
+}
+
+/// Time of a run, and whether it ends.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Instant,
+    /// Seconds since 1970.
+    wall: u64,
+    is_last: bool,
+}
+
+impl ManualState {
+    /// Reads the state. If there is no file, one without SAs is created with a random number. Returns whether there was
+    /// one.
+    ///
+    /// # Errors
+    /// The message about a file that cannot be read or is damaged.
+    pub fn open(store: Box<dyn Store>, salt: [u8; SALT], now: Instant) -> Result<(Self, bool), String> {
+        let contents = store.read()?;
+        let saved = contents.as_deref().map_or_else(|| Ok(SavedState::new(salt)), SavedState::parse);
+        let saved = saved.map_err(|damage| {
+            format!(
+                "the state file is damaged: {damage}; sequence numbers and windows of SAs with manual keys are unknown: \
+                 give them new keys at both ends, and remove the file"
+            )
+        })?;
+        let state = Self {
+            store,
+            saved,
+            sas: HashMap::new(),
+            is_changed: false,
+            retry: None,
+            next_write: now,
+            next_idle: None,
+            compared: 0,
+            packets_written: 0,
+            counters: StateCounters::default(),
+            errors: Limiter::default(),
+        };
+        Ok((state, contents.is_some()))
+    }
+
+    /// Continues an SA that was added to the engine. It sends nothing until the file is written.
+    pub fn adopt(&mut self, engine: &mut Databases, sa: &SaParams, wall: u64) {
+        let Some(name) = SaName::of(sa, &self.saved.salt) else { return };
+        let before = self.saved.sas.get(&name).cloned();
+        if let Some(before) = &before {
+            restore(engine, sa, before, wall);
+        }
+        let is_outbound = sa.id.direction == Direction::Outbound;
+        let numbers = if is_outbound { engine.engine_mut().limit_numbers(&sa.id, sa.source) } else { None };
+        let before = before.unwrap_or(SavedSa { added: wall, ..SavedSa::default() });
+        let adopted = ManualSa {
+            name,
+            source: sa.source,
+            width: sa.sequence,
+            numbers,
+            reserved: before.sequence,
+            before,
+            ahead: Ahead::at_least(if is_outbound { MIN_OUTBOUND } else { MIN_INBOUND }),
+            is_exact: true,
+            delivered: None,
+        };
+        self.sas.insert(sa.id, adopted);
+        self.is_changed = true;
+    }
+
+    /// Keeps the state of an SA that will be removed from the engine.
+    pub fn release(&mut self, engine: &Databases, id: &SaId, now: Instant, wall: u64) {
+        let Some(mut sa) = self.sas.remove(id) else { return };
+        if let Some(entry) = sa.entry(engine, id, Moment { now, wall, is_last: true }) {
+            self.saved.sas.insert(sa.name, entry);
+            self.is_changed = true;
+        }
+    }
+
+    /// Notes that an SA has reached its hard limit: it stays expired after a restart.
+    pub fn expired(&mut self, id: &SaId) {
+        let Some(sa) = self.sas.remove(id) else { return };
+        let entry = self.saved.sas.entry(sa.name).or_insert(sa.before);
+        entry.is_expired = true;
+        self.is_changed = true;
+    }
+
+    /// Makes sure that the file refuses a packet before it is delivered. `sa` has authenticated it, and `headers` is the
+    /// number of its ESP and AH headers.
+    ///
+    /// # Errors
+    /// The message about the file; the packet must be discarded.
+    pub fn before_delivery(
+        &mut self,
+        engine: &Databases,
+        (sa, headers): (&SaId, u64),
+        (now, wall): (Instant, u64),
+    ) -> Result<(), String> {
+        let is_of_packet = |id: &SaId| engine.sa(id, sa.destination).is_some_and(|sa| sa.usage.last == Some(now));
+        let mut is_needed = false;
+        if headers <= 1 {
+            let Some(own) = self.sas.get_mut(sa) else { return Ok(()) };
+            is_needed = own.note_delivery(engine, sa, now);
+        } else {
+            // The other SAs of the packet are those that were used at this time.
+            for (id, own) in self.sas.iter_mut().filter(|(id, _)| is_of_packet(id)) {
+                is_needed |= own.note_delivery(engine, id, now);
+            }
+        }
+        if self.next_idle.is_none() {
+            self.next_idle = Some(now + IDLE);
+        }
+        if !is_needed {
+            return Ok(());
+        }
+        let written = match self.retry.filter(|retry| now < *retry) {
+            Some(_) => Err("the state file could not be written".to_owned()),
+            None => self.write(engine, Moment { now, wall, is_last: false }),
+        };
+        written.map_err(|e| {
+            self.counters.refused = self.counters.refused.saturating_add(1);
+            format!("packet of SA {sa} refused: {e}")
+        })
+    }
+
+    /// Writes the file if numbers are needed or something has changed. Errors are logged.
+    pub fn tick(&mut self, engine: &Databases, now: Instant, wall: u64) {
+        if self.retry.is_some_and(|retry| now < retry) {
+            return;
+        }
+        let packets = packets(engine);
+        if packets.saturating_sub(self.compared) >= CHECK_AFTER {
+            self.compared = packets;
+            self.is_changed |= self.sas.values().any(ManualSa::is_low);
+        }
+        if self.next_idle.is_some_and(|due| now >= due) {
+            self.is_changed |= self.sas.values().any(|sa| !sa.is_exact && sa.is_idle(now));
+            self.next_idle = self.sas.values().filter(|sa| !sa.is_idle(now)).filter_map(ManualSa::idle_at).min();
+        }
+        let is_due = now >= self.next_write && packets != self.packets_written && !self.sas.is_empty();
+        if self.is_changed || is_due {
+            // The error is logged.
+            let _ = self.write(engine, Moment { now, wall, is_last: false });
+        }
+    }
+
+    /// Writes the file for the begin of this run: the SAs may send.
+    ///
+    /// # Errors
+    /// The message about the file.
+    pub fn begin(&mut self, engine: &Databases, now: Instant, wall: u64) -> Result<(), String> {
+        self.write(engine, Moment { now, wall, is_last: false })
+    }
+
+    /// Writes the file for the end of this run. The engine must not process packets afterwards.
+    pub fn close(&mut self, engine: &Databases, now: Instant, wall: u64) {
+        // The error is logged.
+        let _ = self.write(engine, Moment { now, wall, is_last: true });
+    }
+
+    /// Returns the time at which [`tick`](Self::tick) has to be called.
+    pub fn due(&self, engine: &Databases, now: Instant) -> Option<Instant> {
+        let is_used = packets(engine) != self.packets_written && !self.sas.is_empty();
+        let timers = [self.is_changed.then_some(now), is_used.then_some(self.next_write), self.next_idle];
+        let due = timers.into_iter().flatten().min()?;
+        Some(self.retry.map_or(due, |retry| due.max(retry)))
+    }
+
+    /// Returns the counters.
+    pub const fn counters(&self) -> StateCounters {
+        self.counters
+    }
+
+    fn write(&mut self, engine: &Databases, moment: Moment) -> Result<(), String> {
+        let mut next = self.saved.clone();
+        let mut entries = Vec::with_capacity(self.sas.len());
+        for (id, sa) in &mut self.sas {
+            // What the file says of an SA that is not in the engine remains valid.
+            let Some(entry) = sa.entry(engine, id, moment) else { continue };
+            let is_exact = sa.is_exact_at(moment);
+            next.sas.insert(sa.name.clone(), entry.clone());
+            entries.push((*id, entry.sequence, is_exact));
+        }
+        let written = self.store.replace(next.to_string().as_bytes());
+        for (id, sequence, is_exact) in entries {
+            if let Some(sa) = self.sas.get_mut(&id) {
+                sa.written(sequence, is_exact, written.is_ok());
+            }
+        }
+        match &written {
+            Ok(()) => {
+                self.saved = next;
+                self.counters.writes = self.counters.writes.saturating_add(1);
+                if self.retry.take().is_some() {
+                    log::info("the state file is written again");
+                }
+                self.is_changed = false;
+                self.packets_written = packets(engine);
+                self.next_write = moment.now + INTERVAL;
+            }
+            Err(e) => {
+                self.counters.failures = self.counters.failures.saturating_add(1);
+                self.errors.write(
+                    moment.now,
+                    Level::Error,
+                    format_args!(
+                        "{e}: packets of SAs with manual keys are refused when their reserved numbers are used"
+                    ),
+                );
+                (self.is_changed, self.retry) = (true, Some(moment.now + RETRY));
+            }
+        }
+        written
+    }
+}
+
+impl ManualSa {
+    /// Returns whether fewer than half of the numbers are left that are reserved ahead.
+    fn is_low(&self) -> bool {
+        let left = |numbers: &PermittedNumbers| self.reserved.saturating_sub(numbers.last_taken().get());
+        self.reserved < self.width.last()
+            && self.numbers.as_ref().is_some_and(|numbers| left(numbers) < self.ahead.count / 2)
+    }
+
+    fn idle_at(&self) -> Option<Instant> {
+        self.delivered.map(|delivered| delivered + IDLE)
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.idle_at().is_none_or(|at| now >= at)
+    }
+
+    /// Returns whether the file gets the window itself, or the last number that was used.
+    fn is_exact_at(&self, moment: Moment) -> bool {
+        self.numbers.is_none() && (moment.is_last || self.is_idle(moment.now))
+    }
+
+    /// Notes a packet that will be delivered. Returns whether the file has to be written before.
+    fn note_delivery(&mut self, engine: &Databases, id: &SaId, now: Instant) -> bool {
+        let Some(window) = window_of(engine, id, self.source).filter(|window| window.packets() > 0) else {
+            return false;
+        };
+        self.delivered = Some(now);
+        self.is_exact || window.top().get() > self.reserved
+    }
+
+    /// Returns the entry of the SA in the file; `None` if it is not in the engine.
+    fn entry(&mut self, engine: &Databases, id: &SaId, moment: Moment) -> Option<SavedSa> {
+        let view = engine.sa(id, self.source)?;
+        let ago = |at: Instant| moment.wall.saturating_sub(moment.now.saturating_duration_since(at).as_secs());
+        let mut entry = SavedSa {
+            first: self.before.first.or(view.usage.first.map(ago)),
+            octets: self.before.octets.saturating_add(view.usage.octets),
+            packets: self.before.packets.saturating_add(view.usage.packets),
+            seen: Vec::new(),
+            ..self.before
+        };
+        (entry.sequence, entry.seen) = match (&self.numbers, window_of(engine, id, self.source)) {
+            (Some(_), _) => {
+                let used = view.sa?.transform().sequence()?;
+                (if moment.is_last { used.get() } else { self.outbound_ahead(moment.now) }, Vec::new())
+            }
+            (None, Some(window)) if self.is_exact_at(moment) || window.packets() == 0 => {
+                (window.top().get(), seen(window))
+            }
+            (None, Some(window)) => {
+                let octets = window.packets().div_ceil(8).try_into().unwrap_or(0);
+                (self.inbound_ahead(window.top().get(), moment.now), vec![0xff; octets])
+            }
+            (None, None) => return None,
+        };
+        Some(entry)
+    }
+
+    /// Returns the number up to which an outbound SA may send.
+    fn outbound_ahead(&mut self, now: Instant) -> u64 {
+        let (true, Some(numbers)) = (self.is_low(), &self.numbers) else { return self.reserved };
+        let taken = numbers.last_taken().get();
+        taken.saturating_add(self.ahead.next(now)).min(self.width.last()).max(self.reserved)
+    }
+
+    /// Returns the number up to which packets may be delivered.
+    fn inbound_ahead(&mut self, top: u64, now: Instant) -> u64 {
+        if !self.is_exact && self.reserved.saturating_sub(top) >= self.ahead.count / 2 {
+            return self.reserved;
+        }
+        top.saturating_add(self.ahead.next(now)).min(self.width.last())
+    }
+
+    /// Notes that the file was written with an entry, or may have been if there was an error.
+    fn written(&mut self, sequence: u64, is_exact: bool, is_done: bool) {
+        match &self.numbers {
+            Some(numbers) if is_done => {
+                numbers.permit(Seq::new(sequence));
+                self.reserved = sequence;
+            }
+            Some(_) => {}
+            None if is_done => {
+                (self.reserved, self.is_exact) = (sequence, is_exact);
+                if is_exact {
+                    self.delivered = None;
+                }
+            }
+            // The file has the former or the new entry.
+            None => (self.reserved, self.is_exact) = (self.reserved.min(sequence), self.is_exact || is_exact),
+        }
+    }
+}
+
+impl Ahead {
+    const fn at_least(min: u64) -> Self {
+        Self { count: min, min, since: None }
+    }
+
+    /// Returns the next number: twice the former one if that was used within a second, half of it after ten seconds.
+    fn next(&mut self, now: Instant) -> u64 {
+        if let Some(since) = self.since.replace(now) {
+            let lasted = now.saturating_duration_since(since);
+            if lasted < IDLE {
+                self.count = self.count.saturating_mul(2).min(MAX_AHEAD);
+            } else if lasted >= 10 * IDLE {
+                self.count = (self.count / 2).max(self.min);
+            }
+        }
+        self.count
+    }
+}
+
+/// Returns the number of ESP and AH headers that the engine has written and verified.
+fn packets(engine: &Databases) -> u64 {
+    let counters = engine.counters();
+    let of = |direction| counters.get(direction, Counter::Esp).saturating_add(counters.get(direction, Counter::Ah));
+    of(Direction::Inbound).saturating_add(of(Direction::Outbound))
+}
+
+/// Returns the number of ESP and AH headers that the engine has verified.
+pub fn verified(engine: &Databases) -> u64 {
+    let counters = engine.counters();
+    let of = |counter| counters.get(Direction::Inbound, counter);
+    of(Counter::Esp).saturating_add(of(Counter::Ah))
+}
+
+fn window_of<'e>(engine: &'e Databases, id: &SaId, source: IpAddr) -> Option<&'e AnyWindow> {
+    match engine.sa(id, source)?.sa?.transform() {
+        Transform::EspIn(esp) => Some(esp.window()),
+        Transform::AhIn(ah) => Some(ah.window()),
+        _ => None,
+    }
+}
+
+/// Returns the numbers of a window that are not accepted, up to the highest number, which is the last bit.
+fn seen(window: &AnyWindow) -> Vec<u8> {
+    let (top, packets) = (window.top().get(), u64::from(window.packets()));
+    let mut octets = Vec::new();
+    for distance in (0..packets).rev() {
+        let is_seen = top.checked_sub(distance).is_none_or(|number| window.check(Seq::new(number)).is_err());
+        if (distance + 1).is_multiple_of(8) {
+            octets.push(0);
+        }
+        if let Some(octet) = octets.last_mut() {
+            *octet = *octet << 1 | u8::from(is_seen);
+        }
+    }
+    octets
+}
+
+/// Makes a new window refuse what a saved one refuses.
+fn restore_window(window: &mut AnyWindow, saved: &SavedSa) {
+    let bits = u64::try_from(saved.seen.len()).unwrap_or(u64::MAX).saturating_mul(8);
+    let is_seen = |distance: u64| {
+        let Some(from_begin) = bits.checked_sub(distance + 1) else { return true };
+        let octet = usize::try_from(from_begin / 8).ok().and_then(|at| saved.seen.get(at));
+        octet.is_none_or(|octet| octet << (from_begin % 8) & 0x80 != 0)
+    };
+    // Without protection, only the highest number is kept.
+    for distance in (0..u64::from(window.packets()).max(1)).rev() {
+        if let Some(number) = saved.sequence.checked_sub(distance).filter(|number| *number > 0 && is_seen(distance)) {
+            window.record(Seq::new(number));
+        }
+    }
+}
+
+/// Continues an SA in the engine after the state of the file.
+fn restore(engine: &mut Databases, sa: &SaParams, saved: &SavedSa, wall: u64) {
+    let lifetimes = remaining(&sa.lifetimes, saved, wall);
+    let restored = engine.engine_mut().update(&sa.id, sa.source, |sa_in_engine| {
+        sa_in_engine.set_lifetimes(lifetimes);
+        if let Some(window) = sa_in_engine.window_mut() {
+            restore_window(window, saved);
+        } else {
+            // A counter that is ahead of the file, because the configuration says so, stays there.
+            let _ = sa_in_engine.import_counter(&SeqCounter::new(sa.sequence).export_ahead(saved.sequence));
+        }
+    });
+    if let Err(e) = restored {
+        log::error(format_args!("SA {}: the state was not restored: {e}", sa.id));
+    }
+}
+
+/// Returns what is left of lifetimes. The limit since the first packet becomes one from now on.
+fn remaining(lifetimes: &Lifetimes, saved: &SavedSa, wall: u64) -> Lifetimes {
+    let since = |at: u64| Duration::from_secs(wall.saturating_sub(at));
+    let left = |limit: &Limit| {
+        let by_age = limit.age.map(|age| age.saturating_sub(since(saved.added)));
+        let by_use = limit.use_age.zip(saved.first).map(|(age, first)| age.saturating_sub(since(first)));
+        Limit {
+            age: [by_age, by_use].into_iter().flatten().min(),
+            use_age: limit.use_age.filter(|_| saved.first.is_none()),
+            octets: limit.octets.map(|octets| octets.saturating_sub(saved.octets)),
+            packets: limit.packets.map(|packets| packets.saturating_sub(saved.packets)),
+        }
+    };
+    let mut left = Lifetimes { soft: left(&lifetimes.soft), hard: left(&lifetimes.hard) };
+    if saved.is_expired && lifetimes.hard != Limit::default() {
+        left.hard.age = Some(Duration::ZERO);
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests;
