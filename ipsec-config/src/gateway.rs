@@ -50,6 +50,7 @@ const TOP: Scope<'_> = Scope {
         "export_keys",
         "user",
         "state",
+        "mss_clamping",
         "peer",
     ],
     outer: None,
@@ -86,6 +87,8 @@ pub struct GatewayConf {
     pub user: Option<ProcessUser>,
     /// File of the sequence numbers and windows of SAs with manual keys.
     pub state: Option<String>,
+    /// Set if the MSS of TCP connections through tunnels is lowered.
+    pub clamps_mss: bool,
 }
 
 /// Databases of SAs and policies, and therefore the place where packets are processed.
@@ -142,6 +145,7 @@ impl Default for GatewayConf {
             exports_keys: false,
             user: None,
             state: None,
+            clamps_mss: true,
         }
     }
 }
@@ -306,6 +310,7 @@ impl Reader<'_> {
                 }
                 self.configuration.process_user = Some(user);
             }
+            "mss_clamping" => self.conf.clamps_mss = parser.boolean()?,
             "state" => {
                 let name = self.file_name(parser)?;
                 if self.conf.state.replace(name).is_some() {

@@ -105,10 +105,11 @@ fn user_of_the_process_has_a_group_or_none() {
 }
 
 #[test]
-fn state_file_is_relative_to_the_configuration() {
+fn state_file_and_mss_clamping_have_defaults() {
     let conf = |statements: &str| parsed(&format!("{WHOLE} {statements}")).0;
-    assert_eq!(conf("").state, None);
+    assert_eq!((conf("").state, conf("").clamps_mss), (None, true));
     assert_eq!(conf("state \"s\";").state, Some("/etc/s".to_owned()));
+    assert!(conf("mss_clamping on;").clamps_mss && !conf("mss_clamping off;").clamps_mss);
 }
 
 #[test]
@@ -317,7 +318,7 @@ fn peers(configuration: &Configuration) -> Vec<String> {
 fn the_written_text_means_the_same() {
     let access = r#"
 policies "setkey.conf"; isakmpd "isakmpd"; local 192.0.2.1; tun ipsec0; control "/run/own.sock"; export_keys on;
-state "own.state";
+state "own.state"; mss_clamping off;
 peer server address any {
     proposal aes256 sha256 modp2048 xauth_rsa_server lifetime 600;
     esp aes128ctr-sha1;

@@ -1,5 +1,7 @@
 //! Path MTU of outbound SAs, and packets that exceed it (RFC 4301 section 8.2).
 
+use core::net::IpAddr;
+
 use ipsec_packet::{Instant, ParsedIp, TooBig};
 
 use crate::algorithms::Algorithms;
@@ -100,6 +102,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// `like` is a packet that the policy selects; in transport mode its headers count.
     pub fn policy_mtu(&mut self, like: &[u8], now: Instant) -> Option<u16> {
+        self.policy_mtu_over(like, now, |_, _| None)
+    }
+
+    /// Returns the same as [`policy_mtu`](Self::policy_mtu), where `route_mtu` returns the MTU of the route from the source
+    /// to the destination address of the outermost header, if it is known.
+    pub fn policy_mtu_over(
+        &mut self,
+        like: &[u8],
+        now: Instant,
+        route_mtu: impl FnOnce(IpAddr, IpAddr) -> Option<u16>,
+    ) -> Option<u16> {
         let ip = ParsedIp::read(like).ok()?;
         let flow = ip.flow().ok()?;
         let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(None, PolicyDirection::Out, &flow)
@@ -109,7 +122,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let &Rule { id, policy, .. } = self.spd.policies().rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
-        let mtu = self.mtu(now, &chosen)?;
+        let ends = self.through(&chosen).last().map(|(sa, _)| (sa.source, sa.destination));
+        let of_route = ends.and_then(|(source, destination)| route_mtu(source, destination));
+        let mtu = self.mtu(now, &chosen).into_iter().chain(of_route).min()?;
         Some(self.largest_inner(&chosen, mtu, Inner { ip: &ip, packet: like }))
     }
 

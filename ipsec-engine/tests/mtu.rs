@@ -93,6 +93,25 @@ fn policy_mtu_agrees_with_exhaustive_search() {
 }
 
 #[test]
+fn policy_mtu_is_that_of_the_route_of_the_outermost_header() {
+    let (mut a, _) = esp_tunnel();
+    let ends = (address(A), address(B));
+    let mut over = |mtu: Option<u16>| {
+        let route = |source, destination| {
+            assert_eq!((source, destination), ends);
+            mtu
+        };
+        a.engine.policy_mtu_over(&inner(), a.now, route)
+    };
+    let (none, narrow, wide) = (over(None), over(Some(1000)).unwrap(), over(Some(1500)).unwrap());
+    assert_eq!(none, None);
+    assert!(narrow < 1000 && (1000..1500).contains(&wide), "{narrow} {wide}");
+    a.engine.settings_mut().link_mtu = Some(1000);
+    assert_eq!(a.engine.policy_mtu_over(&inner(), a.now, |_, _| Some(1500)), Some(narrow));
+    assert_eq!(a.engine.policy_mtu(&inner(), a.now), Some(narrow));
+}
+
+#[test]
 fn policy_mtu_is_none_without_limit_policy_or_sa() {
     let (mut a, _) = esp_tunnel();
     assert_eq!(a.engine.policy_mtu(&inner(), a.now), None, "no link MTU");

@@ -46,6 +46,8 @@ pub struct Config {
     pub exports_keys: bool,
     /// File of the sequence numbers and windows of SAs with manual keys.
     pub state: Option<PathBuf>,
+    /// Set if the MSS of TCP connections through tunnels is lowered.
+    pub clamps_mss: bool,
 }
 
 impl Config {
@@ -92,6 +94,7 @@ impl Config {
             control: conf.control.clone(),
             exports_keys: conf.exports_keys,
             state: conf.state.as_ref().map(PathBuf::from),
+            clamps_mss: conf.clamps_mss,
             configuration,
         };
         Ok((config, loaded))

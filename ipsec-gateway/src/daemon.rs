@@ -29,7 +29,7 @@ use crate::ike::Ike;
 use crate::key_exchange::KeyExchange;
 use crate::log::{self, Level, Limiter};
 use crate::own_addresses::AddressChange;
-use crate::plane::Plane;
+use crate::plane::{PacketSink, Plane};
 use crate::privileged::Privileges;
 use crate::privileged::message::Which;
 use crate::psk::PskFile;
@@ -104,6 +104,7 @@ impl Daemon {
         let control = Control::new(privileges.open_control()?);
         let addresses = addresses_of(&config).collect();
         let gifs = Gifs::new(&config.configuration);
+        let clamped_to = clamped_to(&config);
         let exchange = KeyExchange::new(&*files, config, policies)?;
         let access = Access::read(&files, &exchange)?;
         let ike = Ike::new(exchange, keys, access, tables);
@@ -112,7 +113,11 @@ impl Daemon {
             privileges,
             control,
             started: now,
-            plane: Plane::new(engine).with_addresses(addresses).with_gifs(gifs).with_state(state),
+            plane: Plane::new(engine)
+                .with_addresses(addresses)
+                .with_gifs(gifs)
+                .with_state(state)
+                .with_mss_clamping(clamped_to),
             ike,
             tun,
             raw,
@@ -347,7 +352,7 @@ impl Daemon {
 
     fn deliver(&mut self, now: Instant, packet: &mut ipsec_packet::PacketBuf<'_>) -> io::Result<()> {
         let Some(tun) = &self.tun else { return Ok(()) };
-        if let Some(sa) = self.plane.inbound(now, packet, tun)? {
+        if let Some(sa) = self.plane.inbound(now, packet, &Host { tun, wire: &self.raw })? {
             self.ike.heard_from(now, &sa);
         }
         Ok(())
@@ -376,6 +381,27 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// TUN interface, with the routes of the unprotected side.
+struct Host<'d> {
+    tun: &'d Tun,
+    wire: &'d RawSockets,
+}
+
+impl PacketSink for Host<'_> {
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.tun.send(packet)
+    }
+
+    fn route_mtu(&self, source: IpAddr, destination: IpAddr) -> Option<u16> {
+        self.wire.route_mtu(source, destination)
+    }
+}
+
+/// Returns the MTU of the TUN interface, if the MSS of TCP connections is lowered.
+fn clamped_to(config: &Config) -> Option<u16> {
+    config.clamps_mss.then_some(config.tun.mtu)
 }
 
 /// Returns the addresses of this host in the protected network.

@@ -14,6 +14,7 @@ use crate::buffer::Buffer;
 use crate::clock;
 use crate::databases::Databases;
 use crate::gif::{Encapsulation, Gifs};
+use crate::mss;
 use crate::state::{ManualState, verified};
 
 /// Destination of packets: an interface or a socket.
@@ -26,7 +27,13 @@ pub trait PacketSink {
 
     /// Returns the MTU of the route of an IP packet, if it is known.
     fn mtu(&self, packet: &[u8]) -> Option<u16> {
-        let _ = packet;
+        let ip = Ip::parse(packet).ok()?;
+        self.route_mtu(ip.source(), ip.destination())
+    }
+
+    /// Returns the MTU of the route between two addresses of the unprotected side, if it is known.
+    fn route_mtu(&self, source: IpAddr, destination: IpAddr) -> Option<u16> {
+        let _ = (source, destination);
         None
     }
 }
@@ -53,6 +60,8 @@ pub struct Plane {
     gifs: Gifs,
     /// State of the SAs with manual keys, if it is stored.
     pub state: Option<ManualState>,
+    /// MTU of the TUN interface, if the MSS of TCP connections is lowered.
+    pub clamped_to: Option<u16>,
     rng: StdRng,
     buffer: Buffer,
 }
@@ -69,6 +78,7 @@ impl Plane {
             sources: HashMap::new(),
             gifs: Gifs::default(),
             state: None,
+            clamped_to: None,
             rng,
             buffer: Buffer::new(),
         }
@@ -90,6 +100,12 @@ impl Plane {
     #[must_use]
     pub fn with_state(self, state: Option<ManualState>) -> Self {
         Self { state, ..self }
+    }
+
+    /// Lowers the MSS of TCP connections to a TUN interface with this MTU, and to the path of their SAs.
+    #[must_use]
+    pub fn with_mss_clamping(self, clamped_to: Option<u16>) -> Self {
+        Self { clamped_to, ..self }
     }
 
     /// Replaces the addresses of this host in the protected network. Those in front are preferred.
@@ -127,6 +143,10 @@ impl Plane {
     }
 
     fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
+        if let Some(tun_mtu) = self.clamped_to {
+            let path = mss::Path { tun_mtu, route_mtu: |source, destination| wire.route_mtu(source, destination) };
+            mss::clamp_outbound(self.engine.engine_mut(), packet.data_mut(), now, path);
+        }
         match self.engine.engine_mut().outbound(packet, now, &mut RngIv(&mut self.rng)) {
             OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
                 Err(e) if is_too_big(&e) => self.lower_path_mtu(now, packet.data(), wire).ok_or(e),
@@ -167,8 +187,8 @@ impl Plane {
         self.sources.insert(sa, sources);
     }
 
-    /// Processes a packet of the unprotected side and passes its contents to `host`. Returns the SA that has
-    /// authenticated it.
+    /// Processes a packet of the unprotected side and passes its contents to `host`, which also knows the routes of the
+    /// unprotected side. Returns the SA that has authenticated it.
     ///
     /// # Errors
     /// [`io::ErrorKind::PermissionDenied`] for a source address to which the SA is not bound, or if the state of the SA
@@ -197,6 +217,11 @@ impl Plane {
                     state
                         .before_delivery(&self.engine, (&sa, headers), (now, clock::unix_seconds()))
                         .map_err(|e| io::Error::new(io::ErrorKind::PermissionDenied, e))?;
+                }
+                if let Some(tun_mtu) = self.clamped_to {
+                    let path =
+                        mss::Path { tun_mtu, route_mtu: |source, destination| host.route_mtu(source, destination) };
+                    mss::clamp_inbound(self.engine.engine_mut(), packet.data_mut(), now, path);
                 }
                 match self.gifs.decapsulate(packet) {
                     Some(()) => host.send(packet.data()).map(|()| Some(sa)),

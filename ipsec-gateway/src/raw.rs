@@ -179,9 +179,7 @@ impl PacketSink for RawSockets {
         })
     }
 
-    fn mtu(&self, packet: &[u8]) -> Option<u16> {
-        let ip = Ip::parse(packet).ok()?;
-        let (source, destination) = (ip.source(), ip.destination());
+    fn route_mtu(&self, source: IpAddr, destination: IpAddr) -> Option<u16> {
         let route = &self.of(source)?.route;
         // A connected socket has the route of its packets, for any protocol. No packet is sent.
         route.connect(&SocketAddr::new(destination, IKE_PORT).into()).ok()?;

@@ -68,7 +68,7 @@ pub use ip::{Ip, IpError, adjust_length, set_length, set_next_header};
 pub use ipv4::{Ipv4, Ipv4Header};
 pub use ipv6::{Chain, ChainLink, Extension, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS};
 pub use lifetime::ByteLimit;
-pub use mss::{clamp_tcp_mss, tcp_mss};
+pub use mss::{clamp_tcp_mss, is_tcp_syn, tcp_mss};
 pub use parsed::{Fragment, ParsedIp};
 pub use preceding::{
     check_preceding_headers, check_route_finished, remove_atomic_fragment_headers, remove_preceding_headers,

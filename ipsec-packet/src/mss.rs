@@ -22,18 +22,26 @@ const OPTION_MSS: u8 = 2;
 ///
 /// # Errors
 /// [`IpError`] if the IP header is malformed; the packet is unchanged.
-/// [`IpError`] when the IP header is malformed; the packet is unchanged.
 pub fn clamp_tcp_mss(packet: &mut [u8], mss: u16) -> Result<bool, IpError> {
     let own_length = Ip::parse(packet)?.packet().len();
     let packet = packet.get_mut(..own_length).unwrap_or_default();
-    let place = match transport_position(packet, DestinationOptions::Unprotected) {
-        Err(IpError::Fragment) => return Ok(false),
-        place => place?,
-    };
-    if place.next != IpProto::TCP {
-        return Ok(false);
+    let Some(at) = tcp_position(packet)? else { return Ok(false) };
+    Ok(clamp_segment(packet.get_mut(at..).unwrap_or_default(), mss).is_some())
+}
+
+/// Returns whether a packet is a TCP SYN, which may have an MSS option (RFC 9293 section 3.7.1). Fragments and malformed
+/// packets are none.
+pub fn is_tcp_syn(packet: &[u8]) -> bool {
+    let flags = || packet.get(tcp_position(packet).ok()??.checked_add(FLAGS)?);
+    flags().is_some_and(|flags| flags & SYN != 0)
+}
+
+/// Returns the offset of the TCP header; `None` for other protocols and fragments.
+fn tcp_position(packet: &[u8]) -> Result<Option<usize>, IpError> {
+    match transport_position(packet, DestinationOptions::Unprotected) {
+        Err(IpError::Fragment) => Ok(None),
+        place => place.map(|place| (place.next == IpProto::TCP).then_some(place.at)),
     }
-    Ok(clamp_segment(packet.get_mut(place.at..).unwrap_or_default(), mss).is_some())
 }
 
 fn clamp_segment(segment: &mut [u8], mss: u16) -> Option<()> {

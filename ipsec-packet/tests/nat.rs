@@ -5,7 +5,7 @@ mod packet_builder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipsec_packet::ChecksumRepair::{Incremental, Leave, Recompute};
-use ipsec_packet::{Ip, IpError, IpProto, OriginalAddresses, clamp_tcp_mss, repair_checksum, tcp_mss};
+use ipsec_packet::{Ip, IpError, IpProto, OriginalAddresses, clamp_tcp_mss, is_tcp_syn, repair_checksum, tcp_mss};
 use packet_builder::*;
 use test_vectors::Random;
 use test_vectors::support::checksum::{ones_complement_sum, pseudo_header};
@@ -253,6 +253,20 @@ fn clamp_tcp_mss_leaves_other_packets_unmodified() {
     for original in [fragment, other] {
         let mut packet = original.clone();
         assert_eq!((clamp_tcp_mss(&mut packet, 1), packet), (Ok(false), original));
+    }
+}
+
+#[test]
+fn syn_segments_are_recognized() {
+    for version in [4, 6] {
+        for flags in 0..=255 {
+            assert_eq!(is_tcp_syn(&syn(version, flags, &[]).0), flags & SYN != 0, "{flags:#x}");
+        }
+        let (packet, _) = syn(version, SYN, &[2, 4, 5, 0xb4]);
+        for length in 0..packet.len() {
+            assert!(!is_tcp_syn(&packet[..length]), "{length} octets");
+        }
+        assert!(!is_tcp_syn(&translated(version, IpProto::UDP, &[2; 40]).0));
     }
 }
 

@@ -147,6 +147,9 @@ impl fmt::Display for GatewayConf {
         if let Some(state) = &self.state {
             writeln!(f, "state {};", Quoted(state))?;
         }
+        if !self.clamps_mss {
+            f.write_str("mss_clamping off;\n")?;
+        }
         let limits = [
             ("sas", self.limits.sas),
             ("policies", self.limits.policies),

@@ -8,7 +8,7 @@ use ipsec_engine::{PolicyId, SaBackend};
 use ipsec_packet::Instant;
 use ipsec_sa::{SaId, SaParams, TransformParams};
 
-use super::{Daemon, addresses_of};
+use super::{Daemon, addresses_of, clamped_to};
 use crate::access::Access;
 use crate::config::Config;
 use crate::databases::Databases;
@@ -89,6 +89,7 @@ impl Daemon {
         let addresses = self.ike.own_addresses().chain(addresses_of(self.ike.config())).collect();
         self.plane.set_addresses(addresses);
         self.plane.set_gifs(Gifs::new(&self.ike.config().configuration));
+        self.plane.clamped_to = clamped_to(self.ike.config());
         self.change_addresses();
         // The numbers in the comments of the rules are those of the running engine.
         problems.extend(self.privileges.update(&self.plane.engine).err());

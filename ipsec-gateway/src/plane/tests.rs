@@ -99,7 +99,7 @@ impl PacketSink for Narrow {
         if packet.len() > 900 { Err(rustix::io::Errno::MSGSIZE.into()) } else { self.0.send(packet) }
     }
 
-    fn mtu(&self, _: &[u8]) -> Option<u16> {
+    fn route_mtu(&self, _: IpAddr, _: IpAddr) -> Option<u16> {
         Some(900)
     }
 }
