@@ -216,6 +216,19 @@ fn a_late_packet_after_an_idle_time_is_stored_before_it_is_delivered() {
     assert!(!receive(&mut receiver(&store, at(1003)), &wires[1], at(1003)));
 }
 
+/// An error may be reported for a file that was replaced: it has the window itself, which accepts a late packet.
+#[test]
+fn a_late_packet_is_refused_if_the_file_may_accept_it() {
+    let (out, store) = (Rc::default(), Rc::<Memory>::default());
+    let wires = send_many(&mut sender(&out, at(0)), 3, at(0));
+    let mut plane = receiver(&store, at(0));
+    assert!(receive(&mut plane, &wires[0], at(1)) && receive(&mut plane, &wires[2], at(1)));
+    store.fails.set(true);
+    store.replaces.set(true);
+    tick(&mut plane, at(1001));
+    assert!(!receive(&mut plane, &wires[1], at(1002)));
+}
+
 #[test]
 fn packets_are_not_delivered_without_the_file() {
     let (out, store) = (Rc::default(), Rc::<Memory>::default());
