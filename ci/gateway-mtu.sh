@@ -48,3 +48,4 @@ for n in 1 2; do on h$n ip route flush cache; done
 check "without MSS clamping, TCP from network 1" "$([ "$(transfer h1 h2 10.2.0.2)" = complete ] && echo complete || echo stalled)" stalled
 for n in 1 2; do on h$n nft delete table inet deaf; on g$n ip link set wan mtu 1500; done
 end 1 TERM; end 2 TERM
+for name in h1 g1 g2 h2; do on $name sysctl -qw net.ipv6.conf.all.disable_ipv6=1; done

@@ -339,7 +339,14 @@ impl Daemon {
             for _ in 0..BATCH {
                 let mut buffer = std::mem::take(&mut self.buffer);
                 let received = self.raw.receivers[at].receive(&mut buffer);
-                let done = received.and_then(|mut packet| self.deliver(now, &mut packet));
+                let is_icmp = self.raw.receivers[at].is_icmp();
+                let done = received.and_then(|mut packet| {
+                    if is_icmp {
+                        self.read_report(now, packet.data());
+                        return Ok(());
+                    }
+                    self.deliver(now, &mut packet)
+                });
                 self.buffer = buffer;
                 match done {
                     Ok(()) => {}
@@ -347,6 +354,14 @@ impl Daemon {
                     Err(e) => self.errors.write(now, Level::Warning, problem("raw", &self.raw.receivers[at], &e)),
                 }
             }
+        }
+    }
+
+    /// Applies a report of a router about a packet of an SA.
+    fn read_report(&mut self, now: Instant, packet: &[u8]) {
+        if let Some((destination, mtu)) = self.plane.report_path_mtu(now, packet) {
+            self.raw.note_path_mtu(destination, mtu, now);
+            log::debug(1, format_args!("path MTU to {destination} is {mtu}"));
         }
     }
 

@@ -25,6 +25,15 @@ pub trait PacketSink {
     /// EMSGSIZE if the packet exceeds the MTU of its route and must not be fragmented, and others of the system.
     fn send(&self, packet: &[u8]) -> io::Result<()>;
 
+    /// Sends an IP packet that exceeds the MTU of its route in fragments.
+    ///
+    /// # Errors
+    /// EMSGSIZE if the packet cannot be fragmented, and others of the system.
+    fn send_in_fragments(&self, packet: &[u8]) -> io::Result<()> {
+        let _ = packet;
+        Err(rustix::io::Errno::MSGSIZE.into())
+    }
+
     /// Returns the MTU of the route of an IP packet, if it is known.
     fn mtu(&self, packet: &[u8]) -> Option<u16> {
         let ip = Ip::parse(packet).ok()?;
@@ -45,6 +54,10 @@ pub fn is_too_big(e: &io::Error) -> bool {
 
 /// Longest ICMP error, that of IPv6 (RFC 4443 section 2.4), in octets.
 const MAX_ICMP_ERROR: usize = 1280;
+
+/// Smallest path MTU that reports set, as in the engine, for IPv4 and IPv6.
+const MIN_PATH_MTU_V4: u16 = 576;
+const MIN_PATH_MTU_V6: u16 = 1280;
 
 /// Engine with the packets that wait for an SA.
 pub struct Plane {
@@ -149,7 +162,11 @@ impl Plane {
         }
         match self.engine.engine_mut().outbound(packet, now, &mut RngIv(&mut self.rng)) {
             OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
-                Err(e) if is_too_big(&e) => self.lower_path_mtu(now, packet.data(), wire).ok_or(e),
+                Err(e) if is_too_big(&e) => match self.lower_path_mtu(now, packet.data(), wire) {
+                    Some(()) => Ok(()),
+                    // The engine knows the path MTU: its sender need not make the packet smaller.
+                    None => wire.send_in_fragments(packet.data()),
+                },
                 sent => sent,
             },
             OutboundAction::Acquire(Acquire { policy, .. }) => {
@@ -169,6 +186,13 @@ impl Plane {
         let report = too_big_reply(packet, wire.mtu(packet)?, destination, &mut octets)?;
         let report = TooBig::read(report).ok()??;
         self.engine.engine_mut().path_mtu_report(&report, now).then_some(())
+    }
+
+    /// Applies an ICMP report about a packet of an SA. Returns the destination and the new path MTU, if it is lower.
+    pub fn report_path_mtu(&mut self, now: Instant, packet: &[u8]) -> Option<(IpAddr, u16)> {
+        let report = TooBig::read(packet).ok()??;
+        let least = if report.destination.is_ipv4() { MIN_PATH_MTU_V4 } else { MIN_PATH_MTU_V6 };
+        self.engine.engine_mut().path_mtu_report(&report, now).then_some((report.destination, report.mtu.max(least)))
     }
 
     /// Sends an ICMP error for a packet of the protected side that is too big to be protected.

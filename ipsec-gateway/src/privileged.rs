@@ -174,7 +174,10 @@ impl Privileges {
     /// # Errors
     /// The message of the system with the address.
     pub fn open_raw(&self, local: IpAddr) -> Result<RawSockets, String> {
-        self.descriptors(&Request::Raw(local)).map(|descriptors| RawSockets::from_descriptors(local, descriptors))
+        let descriptors = self.call(&Request::Raw(local))?.descriptors;
+        let got = descriptors.len();
+        let sockets = RawSockets::from_descriptors(local, descriptors);
+        sockets.ok_or_else(|| format!("privileged process: got {got} descriptors of raw sockets"))
     }
 
     /// Opens the control socket; `None` if the daemon has none.

@@ -1,15 +1,19 @@
-//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side.
+//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side, and ICMPv6 reports about them. Of IPv4, the kernel
+//! puts such reports into effect.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use ipsec_packet::{Checksum, Ip, IpProto, PacketBuf};
+use ipsec_packet::{Checksum, Instant, Ip, IpProto, PacketBuf};
 use rustix::net::{RecvFlags, recvfrom, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buffer::Buffer;
+use crate::clock;
 use crate::config::IKE_PORT;
 use crate::plane::{PacketSink, is_too_big};
 use crate::udp::prepend_ip_header;
@@ -18,6 +22,9 @@ use crate::udp::prepend_ip_header;
 const RAW: i32 = 255;
 /// Size of the receive buffer in octets.
 const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Time for which a path MTU over IPv6 is valid, as that of an SA.
+const PATH_MTU_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Protocols of received packets.
 const PROTOCOLS: [IpProto; 3] = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP];
@@ -38,6 +45,11 @@ impl Receiver {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         socket.bind(&SocketAddr::new(local, 0).into())?;
         Ok(socket)
+    }
+
+    /// Returns whether the socket receives ICMP messages.
+    pub fn is_icmp(&self) -> bool {
+        self.protocol == IpProto::ICMPV6
     }
 
     /// Receives a packet with its IP header.
@@ -99,8 +111,15 @@ impl Sender {
     }
 }
 
-/// Number of sockets of a local address.
-const SOCKETS: usize = PROTOCOLS.len() + 2;
+/// Returns the protocols of packets that are received by a local address.
+fn protocols(local: IpAddr) -> impl Iterator<Item = IpProto> {
+    PROTOCOLS.into_iter().chain(local.is_ipv6().then_some(IpProto::ICMPV6))
+}
+
+/// Returns the unspecified address of the other family.
+const fn of_other_family(local: IpAddr) -> IpAddr {
+    if local.is_ipv4() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) }
+}
 
 /// Raw sockets of all local addresses.
 #[derive(Default)]
@@ -108,6 +127,10 @@ pub struct RawSockets {
     /// Sockets for each address and protocol.
     pub receivers: Vec<Receiver>,
     senders: Vec<Sender>,
+    /// Sockets of both address families, for reports to hosts behind a tunnel over the other one.
+    reporters: Vec<Sender>,
+    /// Path MTU of destinations over IPv6, which the kernel does not know, and the time until which it is valid.
+    paths: HashMap<IpAddr, (u16, Instant)>,
 }
 
 impl RawSockets {
@@ -115,11 +138,14 @@ impl RawSockets {
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open(local: IpAddr, mark: u32) -> Result<[OwnedFd; SOCKETS], String> {
-        let open = || -> io::Result<[OwnedFd; SOCKETS]> {
-            let [esp, ah, ipcomp] = PROTOCOLS.map(|protocol| Receiver::open(local, protocol));
-            let [socket, route] = Sender::open(local, mark)?;
-            Ok([esp?, ah?, ipcomp?, socket, route].map(OwnedFd::from))
+    pub fn open(local: IpAddr, mark: u32) -> Result<Vec<OwnedFd>, String> {
+        let open = || -> io::Result<Vec<OwnedFd>> {
+            let receivers = protocols(local).map(|protocol| Receiver::open(local, protocol));
+            let mut sockets: Vec<Socket> = receivers.collect::<io::Result<_>>()?;
+            sockets.extend(Sender::open(local, mark)?);
+            // A system without the other family has no hosts of it.
+            sockets.extend(Sender::open(of_other_family(local), mark).into_iter().flatten());
+            Ok(sockets.into_iter().map(OwnedFd::from).collect())
         };
         open().map_err(|e| match e.kind() {
             ErrorKind::PermissionDenied => format!("raw socket {local}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
@@ -127,12 +153,17 @@ impl RawSockets {
         })
     }
 
-    /// Returns the sockets of a local address that were opened.
-    pub fn from_descriptors(local: IpAddr, descriptors: [OwnedFd; SOCKETS]) -> Self {
-        let [esp, ah, ipcomp, socket, route] = descriptors.map(Socket::from);
-        let receivers = PROTOCOLS.into_iter().zip([esp, ah, ipcomp]);
-        let receivers = receivers.map(|(protocol, socket)| Receiver { local, protocol, socket }).collect();
-        Self { receivers, senders: vec![Sender { local, socket, route }] }
+    /// Returns the sockets of a local address that were opened; `None` if there are too few or too many.
+    pub fn from_descriptors(local: IpAddr, descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let mut sockets = descriptors.into_iter().map(Socket::from);
+        let mut receivers = Vec::new();
+        for protocol in protocols(local) {
+            receivers.push(Receiver { local, protocol, socket: sockets.next()? });
+        }
+        let mut sender = |local| Some(Sender { local, socket: sockets.next()?, route: sockets.next()? });
+        let senders = vec![sender(local)?];
+        let reporters = sender(of_other_family(local)).into_iter().collect();
+        sockets.next().is_none().then(|| Self { receivers, senders, reporters, paths: HashMap::new() })
     }
 
     /// Closes the sockets of the local addresses for which `keeps` returns false.
@@ -145,6 +176,9 @@ impl RawSockets {
     pub fn append(&mut self, mut other: Self) {
         self.receivers.append(&mut other.receivers);
         self.senders.append(&mut other.senders);
+        if self.reporters.is_empty() {
+            self.reporters.append(&mut other.reporters);
+        }
     }
 
     /// Returns whether the sockets of a local address are open.
@@ -152,10 +186,24 @@ impl RawSockets {
         self.senders.iter().any(|sender| sender.local == local)
     }
 
+    /// Notes the path MTU over IPv6 that a router has reported about a packet of an SA.
+    pub fn note_path_mtu(&mut self, destination: IpAddr, mtu: u16, now: Instant) {
+        if destination.is_ipv6() {
+            self.paths.retain(|_, (_, until)| now < *until);
+            self.paths.insert(destination, (mtu, now + PATH_MTU_LIFETIME));
+        }
+    }
+
+    fn path_mtu(&self, destination: IpAddr) -> Option<u16> {
+        let (mtu, until) = self.paths.get(&destination)?;
+        (clock::now() < *until).then_some(*mtu)
+    }
+
     /// Returns the sockets for packets with a source address: those of the address, or the first of its family.
     fn of(&self, source: IpAddr) -> Option<&Sender> {
         let of_source = self.senders.iter().find(|sender| sender.local == source);
-        let of_family = || self.senders.iter().find(|sender| sender.local.is_ipv4() == source.is_ipv4());
+        let mut all = self.senders.iter().chain(&self.reporters);
+        let of_family = || all.find(|sender| sender.local.is_ipv4() == source.is_ipv4());
         of_source.or_else(of_family)
     }
 }
@@ -168,6 +216,9 @@ impl PacketSink for RawSockets {
     fn send(&self, packet: &[u8]) -> io::Result<()> {
         let ip = Ip::parse(packet).map_err(|_| ErrorKind::InvalidData)?;
         let socket = &self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?.socket;
+        if self.path_mtu(ip.destination()).is_some_and(|mtu| packet.len() > mtu.into()) {
+            return Err(rustix::io::Errno::MSGSIZE.into());
+        }
         let destination = SocketAddr::new(ip.destination(), 0).into();
         let sent = socket.send_to(packet, &destination).map(|_| ());
         let (Ip::V4(ip), true) = (&ip, sent.as_ref().is_err_and(is_too_big)) else { return sent };
@@ -179,12 +230,25 @@ impl PacketSink for RawSockets {
         })
     }
 
+    fn send_in_fragments(&self, packet: &[u8]) -> io::Result<()> {
+        let ip = Ip::parse(packet).map_err(|_| ErrorKind::InvalidData)?;
+        let socket = &self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?.socket;
+        let destination = SocketAddr::new(ip.destination(), 0).into();
+        let mtu = self.mtu(packet).filter(|_| ip.source().is_ipv6());
+        let fragments = mtu.map(|mtu| fragments_v6(ip.packet(), mtu, rand::random())).unwrap_or_default();
+        if fragments.is_empty() {
+            return Err(rustix::io::Errno::MSGSIZE.into());
+        }
+        fragments.iter().try_for_each(|fragment| socket.send_to(fragment, &destination).map(|_| ()))
+    }
+
     fn route_mtu(&self, source: IpAddr, destination: IpAddr) -> Option<u16> {
         let route = &self.of(source)?.route;
         // A connected socket has the route of its packets, for any protocol. No packet is sent.
         route.connect(&SocketAddr::new(destination, IKE_PORT).into()).ok()?;
         let mtu = if source.is_ipv4() { sockopt::ip_mtu(route) } else { sockopt::ipv6_mtu(route) };
-        u16::try_from(mtu.ok()?).ok()
+        let mtu = u16::try_from(mtu.ok()?).ok()?;
+        Some(self.path_mtu(destination).map_or(mtu, |path| path.min(mtu)))
     }
 }
 
@@ -218,9 +282,58 @@ fn fragments(packet: &[u8], mtu: u16) -> Vec<Vec<u8>> {
     payload.chunks(step).enumerate().map(fragment).collect::<Option<_>>().unwrap_or_default()
 }
 
+/// Divides an IPv6 packet into fragments of at most `mtu` octets (RFC 8200 section 4.5). Returns none if that is not
+/// possible, or if extension headers must remain in front of the fragment header.
+fn fragments_v6(packet: &[u8], mtu: u16, identification: u32) -> Vec<Vec<u8>> {
+    const HEADER: usize = 40;
+    const FRAGMENT_HEADER: usize = 8;
+    let step = usize::from(mtu).saturating_sub(HEADER + FRAGMENT_HEADER) / 8 * 8;
+    let Some((header, payload)) = packet.split_at_checked(HEADER) else { return Vec::new() };
+    let next = IpProto(header[6]);
+    if step == 0 || next == IpProto::HOP_BY_HOP || next == IpProto::ROUTING || next == IpProto::FRAGMENT {
+        return Vec::new();
+    }
+    let last = payload.len().div_ceil(step).saturating_sub(1);
+    let fragment = |(at, chunk): (usize, &[u8])| {
+        let offset = u16::try_from(at * step).ok()? | u16::from(at < last);
+        let mut fragment = header.to_vec();
+        fragment[4..6].copy_from_slice(&u16::try_from(FRAGMENT_HEADER + chunk.len()).ok()?.to_be_bytes());
+        fragment[6] = IpProto::FRAGMENT.0;
+        fragment.extend([next.0, 0]);
+        fragment.extend(offset.to_be_bytes());
+        fragment.extend(identification.to_be_bytes());
+        fragment.extend_from_slice(chunk);
+        Some(fragment)
+    };
+    payload.chunks(step).enumerate().map(fragment).collect::<Option<_>>().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fragments_of_ipv6_have_the_octets_of_the_packet() {
+        let mut packet = vec![0x60, 0, 0, 0, 0x03, 0xe8, 50, 64];
+        packet.extend([0x20; 32]);
+        packet.extend((0..1000u16).map(|at| at.to_le_bytes()[0]));
+        let fragments = fragments_v6(&packet, 500, 0x0102_0304);
+        let mut payload = Vec::new();
+        for fragment in &fragments {
+            let more = u16::from(payload.len() + fragment.len() - 48 < 1000);
+            assert!(fragment.len() <= 500 && Ip::parse(fragment).unwrap().packet().len() == fragment.len());
+            assert_eq!((&fragment[..4], fragment[6], &fragment[7..40]), (&packet[..4], 44, &packet[7..40]));
+            let offset = u16::try_from(payload.len()).unwrap() | more;
+            assert_eq!(fragment[40..48], [&[50, 0], &offset.to_be_bytes()[..], &[1, 2, 3, 4]].concat());
+            payload.extend_from_slice(&fragment[48..]);
+        }
+        assert_eq!((fragments.len(), payload == packet[40..]), (3, true));
+        packet[6] = 0;
+        assert!(fragments_v6(&packet, 500, 1).is_empty(), "hop-by-hop options remain in front");
+        assert!(fragments_v6(&packet[..30], 500, 1).is_empty());
+        packet[6] = 50;
+        assert!(fragments_v6(&packet, 55, 1).is_empty(), "no octets of the payload");
+    }
 
     #[test]
     fn fragments_have_the_octets_of_the_packet() {

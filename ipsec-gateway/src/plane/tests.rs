@@ -127,6 +127,67 @@ fn packets_that_are_too_big_are_reported_to_their_sender() {
     assert_eq!(send(mtu).pop().unwrap()[9], 50, "a packet of this size is protected and sent");
 }
 
+/// Sink over IPv6 whose route has an MTU of 1,300 octets.
+#[derive(Default)]
+struct Fragmenting {
+    whole: Kept,
+    fragmented: Kept,
+}
+
+impl PacketSink for Fragmenting {
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        if packet.len() > 1300 { Err(rustix::io::Errno::MSGSIZE.into()) } else { self.whole.send(packet) }
+    }
+
+    fn send_in_fragments(&self, packet: &[u8]) -> io::Result<()> {
+        self.fragmented.send(packet)
+    }
+
+    fn route_mtu(&self, _: IpAddr, _: IpAddr) -> Option<u16> {
+        Some(1300)
+    }
+}
+
+/// Returns the plane of an IPv6 tunnel, and a packet of 1,300 octets that may be fragmented.
+fn tunnel_over_v6() -> (Plane, Vec<u8>) {
+    let over_v6 = |text: &str| text.replace("192.0.2.1", "2001:db8::1").replace("198.51.100.1", "2001:db8::2");
+    let mut large = packet(7);
+    large.resize(1300, 0);
+    large[2..4].copy_from_slice(&1300_u16.to_be_bytes());
+    (large[10], large[11]) = (0, 0);
+    let sum = ipsec_packet::Checksum::new().over(&large[..20]).finish();
+    large[10..12].copy_from_slice(&sum.to_be_bytes());
+    (plane(&over_v6(&format!("{SA}{}", POLICIES[0])), "2001:db8::1"), large)
+}
+
+#[test]
+fn packets_that_may_be_fragmented_leave_in_fragments_over_ipv6() {
+    let (mut plane, large) = tunnel_over_v6();
+    let wire = Fragmenting::default();
+    let mut send = || {
+        plane.outbound(Instant::ZERO, &mut Buffer::new().copy(&large).unwrap(), &wire).unwrap();
+        (wire.whole.take().len(), wire.fragmented.take().len())
+    };
+    assert_eq!(send(), (0, 0), "the first packet is lost: the path MTU is lowered");
+    assert_eq!(send(), (0, 1));
+}
+
+#[test]
+fn reports_of_routers_lower_the_path_mtu() {
+    let (mut plane, large) = tunnel_over_v6();
+    let (wire, mut octets) = (Kept::default(), [0; MAX_ICMP_ERROR]);
+    outbound(&mut plane, &large, &wire);
+    let sent = wire.take().pop().unwrap();
+    let report = too_big_reply(&sent, 1300, "2001:db8::7".parse().unwrap(), &mut octets).unwrap().to_vec();
+    let mut forged = report.clone();
+    forged[48 + 40 + 3] ^= 1;
+    assert_eq!(plane.report_path_mtu(Instant::ZERO, &forged), None, "no SA has the SPI");
+    let destination = "2001:db8::2".parse().unwrap();
+    assert_eq!(plane.report_path_mtu(Instant::ZERO, &report), Some((destination, 1300)));
+    assert_eq!(plane.report_path_mtu(Instant::ZERO, &report), None, "it is not lower");
+    assert_eq!(plane.report_path_mtu(Instant::ZERO, &large), None);
+}
+
 #[test]
 fn packets_of_a_bound_sa_have_its_source() {
     let mut sender = plane(&format!("{SA}{}", POLICIES[0]), "192.0.2.1");
