@@ -185,9 +185,10 @@ where
 }
 
 impl<A: Algorithms> HeapEngine<A> {
-    /// Limits the sequence numbers of an outbound SA of this engine to those that the result permits, at first none: its
-    /// packets are refused as [`SequenceExhausted`](esp_core::SealError::SequenceExhausted) until numbers are permitted.
-    /// Returns `None` if there is no such SA, if it has no sequence numbers, or if they are shared or limited already.
+    /// Limits the sequence numbers of an outbound SA of this engine to those that the result permits, at first none:
+    /// its packets are refused as [`SequenceExhausted`](esp_core::SealError::SequenceExhausted) until numbers are
+    /// permitted. Returns `None` if there is no such SA, if it has no sequence numbers, or if they are shared or
+    /// limited already.
     pub fn limit_numbers(&mut self, id: &SaId, source: IpAddr) -> Option<PermittedNumbers> {
         let at = self.sad.find(id, source)?;
         let slot = self.sad.get(at).filter(|slot| slot.numbers.are_own())?;

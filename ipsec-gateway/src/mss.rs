@@ -1,6 +1,6 @@
-//! TCP maximum segment size of connections through tunnels (RFC 6691): the MSS option of SYN segments is lowered to what
-//! the path of the SA carries, in both directions. Hosts then send no segment that would be too big, even if ICMP errors
-//! do not reach them.
+//! TCP maximum segment size of connections through tunnels (RFC 6691): the MSS option of SYN segments is lowered to
+//! what the path of the SA carries, in both directions. Hosts then send no segment that would be too big, even if ICMP
+//! errors do not reach them.
 
 use std::net::IpAddr;
 
@@ -44,8 +44,8 @@ pub fn clamp_inbound(
     }
 }
 
-/// Lowers the MSS of the packet that begins at an offset within one of at most `mtu` octets. The TUN interface carries the
-/// former.
+/// Lowers the MSS of the packet that begins at an offset within one of at most `mtu` octets. The TUN interface carries
+/// the former.
 fn clamp(packet: &mut [u8], at: usize, mtu: u16, tun_mtu: u16) {
     let Some(inner) = packet.get_mut(at..) else { return };
     let version = inner.first().map_or(4, |octet| octet >> 4);
@@ -97,7 +97,8 @@ mod tests {
     fn engine(sa: &str, policy: &str) -> Box<Databases> {
         let mut engine = new_engine();
         let text = format!(
-            "add 192.0.2.1 198.51.100.1 {sa}-E aes-cbc \"sixteen octets !\" -A hmac-sha1 \"twenty octets it has\"; {policy}"
+            "add 192.0.2.1 198.51.100.1 {sa}-E aes-cbc \"sixteen octets !\" -A hmac-sha1 \"twenty octets it has\"; \
+             {policy}"
         );
         setkey::apply(&mut *engine, text.as_bytes(), &["192.0.2.1".parse().unwrap()], NOW).unwrap();
         engine

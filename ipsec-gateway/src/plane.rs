@@ -203,8 +203,8 @@ impl Plane {
         length.map_or(Ok(()), |length| wire.send(&octets[..length]))
     }
 
-    /// Binds an inbound SA to the source addresses of its packets. The policy of a server is for all its clients; the SA is
-    /// for one of them.
+    /// Binds an inbound SA to the source addresses of its packets. The policy of a server is for all its clients; the
+    /// SA is for one of them.
     pub fn bind(&mut self, sa: SaId, sources: AddressRange) {
         let engine = &self.engine;
         self.sources.retain(|known, _| engine.sas().any(|sa| sa.key == *known));

@@ -1,9 +1,9 @@
 //! Sequence numbers, anti-replay windows and usage of SAs with manual keys in a file, for the time after a restart.
 //!
 //! The file is written before packets need it. An outbound SA uses no number that the file does not reserve, and a
-//! packet of an inbound SA is delivered only if the window of the file refuses it: one that is full up to a number ahead
-//! while packets arrive, or the window itself when none has arrived for a second. After a clean stop, or one without
-//! traffic, nothing is lost; otherwise the numbers that were reserved ahead are skipped or refused.
+//! packet of an inbound SA is delivered only if the window of the file refuses it: one that is full up to a number
+//! ahead while packets arrive, or the window itself when none has arrived for a second. After a clean stop, or one
+//! without traffic, nothing is lost; otherwise the numbers that were reserved ahead are skipped or refused.
 //!
 //! A file that was replaced by an older copy cannot be recognized. Algorithms whose nonce is the sequence number are
 //! therefore refused with manual keys (`policy::check_manual_sa`).
@@ -120,8 +120,8 @@ impl ManualState {
         let saved = contents.as_deref().map_or_else(|| Ok(SavedState::new(salt)), SavedState::parse);
         let saved = saved.map_err(|damage| {
             format!(
-                "the state file is damaged: {damage}; sequence numbers and windows of SAs with manual keys are unknown: \
-                 give them new keys at both ends, and remove the file"
+                "the state file is damaged: {damage}; sequence numbers and windows of SAs with manual keys are \
+                 unknown: give them new keys at both ends, and remove the file"
             )
         })?;
         let state = Self {
@@ -182,8 +182,8 @@ impl ManualState {
         self.is_changed = true;
     }
 
-    /// Makes sure that the file refuses a packet before it is delivered. `sa` has authenticated it, and `headers` is the
-    /// number of its ESP and AH headers.
+    /// Makes sure that the file refuses a packet before it is delivered. `sa` has authenticated it, and `headers` is
+    /// the number of its ESP and AH headers.
     ///
     /// # Errors
     /// The message about the file; the packet must be discarded.

@@ -149,8 +149,8 @@ impl SharedState {
         self.is_revoked.load(Ordering::Acquire)
     }
 
-    /// Takes `run` numbers after `least`, or those that are left and permitted, if they are at least `uses`. Returns the
-    /// number before them and the last of them.
+    /// Takes `run` numbers after `least`, or those that are left and permitted, if they are at least `uses`. Returns
+    /// the number before them and the last of them.
     //= RFC 4303 3.3.3/1
     //# MUST NOT: a packet is sent that would make the number cycle
     fn take(&self, least: u64, run: u64, uses: u64, width: SeqWidth) -> Option<(u64, u64)> {

@@ -3,8 +3,8 @@
 //! ```text
 //! version 1
 //! salt 000102030405060708090a0b0c0d0e0f
-//! out esp 198.51.100.1 0x00001001 key 0123456789abcdef sequence 4096 seen - added 1790000000 first - octets 0 packets 0
-//! in esp 192.0.2.1 0x00001002 key fedcba9876543210 sequence 71 seen ffffffffffffffff added 1790000000 first 1790000009 octets 4200 packets 50
+//! out esp 198.51.100.1 0x00001001 key 0123.. sequence 4096 seen - added 1790000000 first - octets 0 packets 0
+//! in esp 192.0.2.1 0x00001002 key fedc.. sequence 71 seen ff.. added 1790000000 first 1790000009 octets 84 packets 1
 //! digest ..
 //! ```
 //!
@@ -20,8 +20,8 @@ use ipsec_crypto::HashFunction;
 use super::name::{Hex, KeyHash, SALT, SaName};
 
 const COMMENT: &str = "\
-# Sequence numbers and anti-replay windows of SAs with manual keys, written by ipsec-gatewayd. An older copy in the place
-# of this file repeats sequence numbers and accepts replays. Give the SAs new keys if the file is lost or damaged.
+# Sequence numbers and anti-replay windows of SAs with manual keys, written by ipsec-gatewayd. An older copy in the
+# place of this file repeats sequence numbers and accepts replays. Give the SAs new keys if it is lost or damaged.
 ";
 const VERSION: &str = "version 1";
 const DIGEST: &str = "digest ";
