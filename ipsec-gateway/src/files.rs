@@ -16,8 +16,8 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// Access to the files of a configuration, and to those with pre-shared keys and passwords while the daemon runs.
 pub trait GatewayFiles: Files {
-    /// Reads a file of pre-shared keys or passwords. It must be a regular file of this user that others can neither read
-    /// nor write.
+    /// Reads a file of pre-shared keys or passwords. It must be a regular file of this user that others can neither
+    /// read nor write.
     fn key_file(&self, path: &Path) -> KeyFile;
 
     /// Returns access to such files after the configuration was read.

@@ -1,5 +1,5 @@
-//! Scripts that are run at events of phase 1: `script` of racoon.conf(5). Their environment describes the ISAKMP SA, and
-//! for a client of Mode Config what the server has assigned.
+//! Scripts that are run at events of phase 1: `script` of racoon.conf(5). Their environment describes the ISAKMP SA,
+//! and for a client of Mode Config what the server has assigned.
 
 mod variables;
 

@@ -1,10 +1,10 @@
 //! Separation of privileges. The process that is started keeps its privileges and runs no protocol; its worker, another
 //! process of the same program, runs the daemon as a user without privileges.
 //!
-//! The privileged process opens the TUN interface, the sockets and the files, and passes their descriptors to the worker
-//! over a pair of Unix sockets. What needs privileges later is a typed request ([`message::Request`]), which is checked
-//! against the configuration that the privileged process has read itself ([`server::Server`]). The end of one process is
-//! the end of the other.
+//! The privileged process opens the TUN interface, the sockets and the files, and passes their descriptors to the
+//! worker over a pair of Unix sockets. What needs privileges later is a typed request ([`message::Request`]), which is
+//! checked against the configuration that the privileged process has read itself ([`server::Server`]). The end of one
+//! process is the end of the other.
 //!
 //! A daemon that is not started as root is one process. Its requests are the same, and are carried out in place.
 

@@ -45,9 +45,9 @@ variables! {
     InternalWins = "INTERNAL_WINS4" is Addresses4, "First NetBIOS name server.";
     InternalWinsList = "INTERNAL_WINS4_LIST" is Addresses4, "NetBIOS name servers.";
     SplitInclude = "SPLIT_INCLUDE" is Networks, "Networks behind the server, with their masks.";
-    SplitIncludeCidr = "SPLIT_INCLUDE_CIDR" is Networks, "Networks behind the server, with the lengths of their prefixes.";
+    SplitIncludeCidr = "SPLIT_INCLUDE_CIDR" is Networks, "Networks behind the server, with prefix lengths.";
     SplitLocal = "SPLIT_LOCAL" is Networks, "Networks that are not behind the server, with their masks.";
-    SplitLocalCidr = "SPLIT_LOCAL_CIDR" is Networks, "Such networks, with the lengths of their prefixes.";
+    SplitLocalCidr = "SPLIT_LOCAL_CIDR" is Networks, "Such networks, with prefix lengths.";
     DefaultDomain = "DEFAULT_DOMAIN" is Text, "Default domain.";
     Banner = "BANNER" is Text, "Text for the user.";
 }

@@ -10,8 +10,8 @@ use ipsec_config::Files;
 use super::recording::Recording;
 use crate::files::{GatewayFiles, KeyChanges, KeyFile};
 
-/// Recorded files, and access to the changes of those with keys. It contains all keys of the configuration, and is dropped
-/// when the configuration was read.
+/// Recorded files, and access to the changes of those with keys. It contains all keys of the configuration, and is
+/// dropped when the configuration was read.
 pub struct Snapshot {
     recording: Recording,
     changes: Rc<dyn KeyChanges>,
