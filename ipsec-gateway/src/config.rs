@@ -97,6 +97,9 @@ impl Config {
             clamps_mss: conf.clamps_mss,
             configuration,
         };
+        if config.backend == Backend::Pfkey && config.state.is_some() {
+            return Err(format!("{}: statement `state` requires the back end `userspace`", path.display()));
+        }
         Ok((config, loaded))
     }
 

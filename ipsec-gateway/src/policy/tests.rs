@@ -207,3 +207,18 @@ fn manual_sas_whose_nonce_is_the_sequence_number_are_refused_with_any_state_file
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn state_file_and_hmac_sha2_256_are_refused_with_the_back_end_pfkey() {
+    let with = |statements: &str, suite: &str| {
+        let peer = format!("peer b address 198.51.100.1 {{ proposal aes128 sha1 modp1024; esp {suite}; }}");
+        let policy = "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;";
+        config(&format!("policies \"p\"; keys \"k\"; local 192.0.2.1; {statements} {peer}"), policy)
+    };
+    let error = with("backend pfkey; state \"s\";", "aes128-sha1").unwrap_err();
+    assert!(error.ends_with("statement `state` requires the back end `userspace`"), "{error}");
+    let loaded = |suite| load(&with("backend pfkey;", suite).unwrap(), &mut new_engine(), Instant::ZERO);
+    assert_eq!(loaded("aes128-sha1").map(|policies| policies.len()), Ok(1));
+    let error = loaded("aes128-sha256").unwrap_err();
+    assert!(error.contains("PF_KEY of Linux truncates it to 96 bits"), "{error}");
+}
