@@ -33,7 +33,7 @@ const MAX_EVENTS: usize = 1024;
 /// Reason why the kernel does not have an SA or a policy.
 #[derive(Debug)]
 pub enum KernelError {
-    /// There is no message for it, or the socket has failed, or the kernel has refused it.
+    /// The dialect has no message for it, the socket has failed, or the kernel has refused it.
     Command(BackendError<io::Error>),
     /// The kernel would process packets otherwise than the peer.
     Unsupported(&'static str),

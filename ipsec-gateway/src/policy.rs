@@ -166,7 +166,7 @@ fn check_kernel_algorithms(policies: &[KeyedPolicy]) -> Result<(), String> {
     for policy in policies {
         if policy.templates.iter().any(|template| template.proposals.iter().any(is_refused)) {
             return Err(format!(
-                "policy {} ({}): hmac-sha2-256 is not proposed with the back end `pfkey`: PF_KEY of Linux truncates it to \
+                "policy {} ({}): HMAC-SHA2-256 is not proposed with the back end `pfkey`: PF_KEY of Linux truncates it to \
                  96 bits, RFC 4868 specifies 128",
                 policy.id,
                 show(&policy.selector)

@@ -485,7 +485,7 @@ fn restore(engine: &mut Databases, sa: &SaParams, saved: &SavedSa, wall: u64) {
         if let Some(window) = sa_in_engine.window_mut() {
             restore_window(window, saved);
         } else {
-            // A counter that is ahead of the file, because the configuration says so, stays there.
+            // A counter that the configuration has set ahead of the file stays there.
             let _ = sa_in_engine.import_counter(&SeqCounter::new(sa.sequence).export_ahead(saved.sequence));
         }
     });

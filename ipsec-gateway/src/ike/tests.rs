@@ -414,7 +414,7 @@ fn a_pair_of_which_the_kernel_has_lost_an_sa_is_deleted_at_both_ends() {
     // ESRCH
     model.errno.replace(3);
     a.ike.read_usage(now + Duration::from_secs(4), &mut a.plane.engine);
-    assert_eq!(model.errno.take(), 3, "the kernel is asked every five seconds");
+    assert_eq!(model.errno.take(), 3, "SADB_GET is sent every five seconds");
     model.errno.replace(3);
     let now = now + Duration::from_secs(5);
     a.ike.read_usage(now, &mut a.plane.engine);

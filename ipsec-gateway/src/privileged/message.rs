@@ -64,7 +64,7 @@ pub enum Request {
         /// Policies whose routes have the address as source, where they cover it.
         policies: Vec<PolicyEntry>,
     },
-    /// Such an address is removed.
+    /// An address that a server has assigned is removed.
     RemoveAddress(IpAddr),
     /// The file of the log is opened again.
     ReopenLog,

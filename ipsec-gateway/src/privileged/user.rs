@@ -16,8 +16,8 @@ pub struct Ids {
     pub group: u32,
 }
 
-/// Returns the numbers of the configured user and group; without a configured one those of `nobody`. Names are those of
-/// `/etc/passwd` and `/etc/group`.
+/// Returns the numbers of the configured user and group; without a configured one those of the default user. Names are
+/// those of `/etc/passwd` and `/etc/group`.
 ///
 /// # Errors
 /// The name is unknown, or the user or the group is root.

@@ -61,7 +61,7 @@ impl fmt::Display for SaName {
 /// Hash of the algorithms and keys of an SA: the first 64 bits of PBKDF2 with HMAC-SHA2-256 and the random number of
 /// the file (RFC 8018 section 5.2).
 ///
-/// Whoever reads the file can compare guesses of a weak key with it, as with a packet of the SA. A guess takes 2,000
+/// A reader of the file can compare guesses of a weak key with it, as with a packet of the SA. A guess takes 2,000
 /// computations of HMAC here, one there; and it must be right in all keys of the SA, where a packet shows each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyHash(pub [u8; 8]);
