@@ -105,8 +105,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.policy_mtu_over(like, now, |_, _| None)
     }
 
-    /// Returns the same as [`policy_mtu`](Self::policy_mtu), where `route_mtu` returns the MTU of the route from the source
-    /// to the destination address of the outermost header, if it is known.
+    /// Returns the same as [`policy_mtu`](Self::policy_mtu), where `route_mtu` returns the MTU of the route from the
+    /// source to the destination address of the outermost header, if it is known.
     pub fn policy_mtu_over(
         &mut self,
         like: &[u8],

@@ -21,7 +21,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the files of a peer from a host. `identity` is that of the configuration: a pinned certificate may be without it.
+    /// Reads the files of a peer from a host. `identity` is that of the configuration: a pinned certificate may be
+    /// without it.
     ///
     /// # Errors
     /// The message of the file system, or about the contents, with the name of the file.

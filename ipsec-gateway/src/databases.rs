@@ -1,5 +1,5 @@
-//! SAD and SPD of the gateway: those of the engine. With the back end `pfkey`, the kernel has the same SAs and policies,
-//! and processes the packets; every change is made in both.
+//! SAD and SPD of the gateway: those of the engine. With the back end `pfkey`, the kernel has the same SAs and
+//! policies, and processes the packets; every change is made in both.
 
 use std::fmt;
 use std::net::IpAddr;

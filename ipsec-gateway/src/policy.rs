@@ -73,8 +73,8 @@ pub fn engine_for(limits: &Limits) -> Box<Databases> {
     })
 }
 
-/// Creates the databases of a configuration: an engine, which the kernel follows with the back end `pfkey`. `open` opens
-/// the socket of the kernel.
+/// Creates the databases of a configuration: an engine, which the kernel follows with the back end `pfkey`. `open`
+/// opens the socket of the kernel.
 ///
 /// # Errors
 /// The message of the kernel.

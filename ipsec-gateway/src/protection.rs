@@ -1,5 +1,5 @@
-//! Protection that exists without the daemon: firewall rules, TUN interface and routes. With the back end `pfkey`, it is
-//! the SPD of the kernel.
+//! Protection that exists without the daemon: firewall rules, TUN interface and routes. With the back end `pfkey`, it
+//! is the SPD of the kernel.
 
 use ipsec_engine::{PolicyId, PolicyParams};
 

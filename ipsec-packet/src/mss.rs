@@ -29,8 +29,8 @@ pub fn clamp_tcp_mss(packet: &mut [u8], mss: u16) -> Result<bool, IpError> {
     Ok(clamp_segment(packet.get_mut(at..).unwrap_or_default(), mss).is_some())
 }
 
-/// Returns whether a packet is a TCP SYN, which may have an MSS option (RFC 9293 section 3.7.1). Fragments and malformed
-/// packets are none.
+/// Returns whether a packet is a TCP SYN, which may have an MSS option (RFC 9293 section 3.7.1). Fragments and
+/// malformed packets are none.
 pub fn is_tcp_syn(packet: &[u8]) -> bool {
     let flags = || packet.get(tcp_position(packet).ok()??.checked_add(FLAGS)?);
     flags().is_some_and(|flags| flags & SYN != 0)
