@@ -96,7 +96,9 @@ fn execute(cli: Cli) -> Result<ExitCode, String> {
         let options = Options { path: cli.config, firewall, export_keys: cli.export_keys };
         return run_daemon(Server::new(files::local(), options)?);
     }
-    let config = Config::read(&*files::local(), &cli.config)?;
+    let mut config = Config::read(&*files::local(), &cli.config)?;
+    // The policies protect. SAs are those of the daemon, which may run.
+    config.configuration.sas.clear();
     let open = || PfkeySocket::open().map_err(|e| format!("PF_KEY socket: {e}"));
     match (command, config.backend) {
         (Command::Unprotect, Backend::Pfkey) => {

@@ -122,13 +122,11 @@ pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec
     Ok(policies)
 }
 
-/// Removes all SAs and policies, and the policies for IKE of a kernel.
+/// Removes all policies, and those for IKE of a kernel.
 ///
 /// # Errors
 /// The message of the kernel.
 pub fn unload(databases: &mut Databases) -> Result<(), String> {
-    let sas: Vec<_> = databases.sas().map(|sa| (sa.key, sa.source)).collect();
-    sas.iter().for_each(|(id, source)| _ = databases.remove(id, *source));
     let policies: Vec<_> = databases.policies().map(|(id, _)| id).collect();
     policies.iter().for_each(|id| _ = databases.remove_policy(*id));
     databases.kernel_mut().map_or(Ok(()), |kernel| kernel.set_locals(&[]))

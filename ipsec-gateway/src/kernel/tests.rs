@@ -295,3 +295,15 @@ fn an_sa_of_which_the_kernel_reports_the_end_no_longer_exists() {
     assert_eq!(databases.sas().count(), 0);
     assert_eq!(databases.poll_event(), None);
 }
+
+#[test]
+fn policies_that_are_unloaded_are_removed_with_those_for_ike() {
+    let (kernel, model) = kernel();
+    let mut databases = crate::policy::new_engine();
+    databases.attach(kernel);
+    databases.add_policy(tunnel(PolicyDirection::Out, Level::Require)).unwrap();
+    model.requests.borrow_mut().clear();
+    crate::policy::unload(&mut databases).unwrap();
+    assert_eq!(kinds(&model), [MessageKind::SPDDELETE; 5]);
+    assert_eq!(databases.policies().count(), 0);
+}
