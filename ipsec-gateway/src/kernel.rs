@@ -291,6 +291,15 @@ impl AsFd for Kernel {
     }
 }
 
+/// Reason why the kernel is given no SA with HMAC-SHA2-256.
+pub const TRUNCATION: &str =
+    "PF_KEY of Linux truncates HMAC-SHA2-256 to 96 bits, and RFC 4868 specifies 128: use another algorithm";
+
+/// Returns whether the kernel and a peer would use an integrity algorithm differently.
+pub fn is_truncated(integrity: IntegrityAlgorithm) -> bool {
+    integrity == IntegrityAlgorithm::HmacSha2_256_128
+}
+
 /// Refuses algorithms that a kernel does not process as the peer does.
 fn check_algorithms(sa: &SaParams) -> Result<(), KernelError> {
     let integrity = match &sa.transform {
@@ -298,12 +307,7 @@ fn check_algorithms(sa: &SaParams) -> Result<(), KernelError> {
         TransformParams::Ah { integrity, .. } => *integrity,
         TransformParams::Ipcomp { .. } => return Ok(()),
     };
-    if integrity == IntegrityAlgorithm::HmacSha2_256_128 {
-        return Err(KernelError::Unsupported(
-            "PF_KEY of Linux truncates HMAC-SHA2-256 to 96 bits, and RFC 4868 specifies 128: use another algorithm",
-        ));
-    }
-    Ok(())
+    if is_truncated(integrity) { Err(KernelError::Unsupported(TRUNCATION)) } else { Ok(()) }
 }
 
 /// Returns the policies that let the messages of IKE of a local address pass.

@@ -7,7 +7,6 @@ use ike_codec::ProtocolId;
 use ike_v1::{Phase2Choice, Phase2Suite};
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::{ConfiguredPeer, ConfiguredSa, Negotiation};
-use ipsec_crypto::IntegrityAlgorithm;
 use ipsec_engine::{
     Action, Bundle, Capacity, HeapEngine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Settings, Template,
 };
@@ -17,7 +16,7 @@ use rand::RngExt;
 
 use crate::config::{Backend, Config, Limits};
 use crate::databases::Databases;
-use crate::kernel::{Kernel, PfkeySocket};
+use crate::kernel::{self, Kernel, PfkeySocket};
 use crate::log;
 
 /// Largest numbers of SAs, policies and cached flows. Their memory grows with use; that of the flows is half a
@@ -154,24 +153,18 @@ fn apply(config: &Config, engine: &mut Databases, now: Instant) -> Result<(Vec<K
     Ok((policies, warnings))
 }
 
-/// Refuses proposals that a peer and the kernel would use differently: PF_KEY of Linux truncates HMAC-SHA2-256 to 96
-/// bits, and RFC 4868 section 2.3 specifies 128.
+/// Refuses proposals that a peer and the kernel would use differently.
 fn check_kernel_algorithms(policies: &[KeyedPolicy]) -> Result<(), String> {
     let is_refused = |choice: &Phase2Choice| match choice.suite {
-        Phase2Suite::Keyed { integrity, .. } => integrity == IntegrityAlgorithm::HmacSha2_256_128,
+        Phase2Suite::Keyed { integrity, .. } => kernel::is_truncated(integrity),
         _ => false,
     };
-    for policy in policies {
-        if policy.templates.iter().any(|template| template.proposals.iter().any(is_refused)) {
-            return Err(format!(
-                "policy {} ({}): HMAC-SHA2-256 is not proposed with the back end `pfkey`: PF_KEY of Linux truncates it to \
-                 96 bits, RFC 4868 specifies 128",
-                policy.id,
-                show(&policy.selector)
-            ));
-        }
+    let has_refused =
+        |policy: &&KeyedPolicy| policy.templates.iter().any(|template| template.proposals.iter().any(is_refused));
+    match policies.iter().find(has_refused) {
+        Some(policy) => Err(format!("policy {} ({}): {}", policy.id, show(&policy.selector), kernel::TRUNCATION)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses a manual SA whose keys or algorithms the gateway does not use.

@@ -220,5 +220,5 @@ fn state_file_and_hmac_sha2_256_are_refused_with_the_back_end_pfkey() {
     let loaded = |suite| load(&with("backend pfkey;", suite).unwrap(), &mut new_engine(), Instant::ZERO);
     assert_eq!(loaded("aes128-sha1").map(|policies| policies.len()), Ok(1));
     let error = loaded("aes128-sha256").unwrap_err();
-    assert!(error.contains("PF_KEY of Linux truncates it to 96 bits"), "{error}");
+    assert!(error.contains("PF_KEY of Linux truncates HMAC-SHA2-256 to 96 bits"), "{error}");
 }
