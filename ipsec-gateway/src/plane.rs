@@ -223,7 +223,7 @@ impl Plane {
         packet: &mut PacketBuf<'_>,
         host: &impl PacketSink,
     ) -> io::Result<Option<SaId>> {
-        let verified_before = verified(&self.engine);
+        let verified_before = if self.state.is_some() { verified(&self.engine) } else { 0 };
         match self.engine.engine_mut().inbound(packet, now) {
             InboundAction::Deliver { sa } => {
                 let source = Ip::parse(packet.data()).ok().map(|ip| ip.source());
