@@ -31,7 +31,7 @@ const ATTRIBUTES: &[(&str, &[u8], bool)] = &[
 /// Checks that a text is a distinguished name.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub(crate) fn check(text: &str) -> Result<(), String> {
     attributes(text).map(drop)
 }
@@ -45,7 +45,7 @@ pub(crate) fn has_wildcard(text: &str) -> bool {
 /// characters allow it, IA5String for mail addresses and domain components, UTF8String otherwise.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub fn encode(text: &str) -> Result<Vec<u8>, String> {
     let mut names = Vec::new();
     for ((_, oid, is_ia5), value) in attributes(text)? {

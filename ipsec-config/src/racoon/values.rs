@@ -293,7 +293,7 @@ pub(super) fn parse_address(word: &str) -> Option<IpAddr> {
 /// Checks the length of a key in bits.
 ///
 /// # Errors
-/// What was expected.
+/// The values that are expected.
 fn check_key_length(cipher: CipherAlgorithm, bits: Option<u16>) -> Result<u16, String> {
     let row = cipher.row();
     let octets = |bits: u16| usize::from(bits >> 3);

@@ -2,7 +2,7 @@
 
 /// Damaged copy of a text.
 pub struct Damage {
-    /// What was changed.
+    /// Change of the text.
     pub what: String,
     /// Line of the change, and that of the next token after it.
     pub lines: (usize, usize),
