@@ -40,6 +40,10 @@ pub struct PeerConfig {
     pub mode_config: Option<ModeConfig>,
     /// Set if this host may initiate phase 1.
     pub initiates: bool,
+    /// Set if this host renews an ISAKMP SA that protects IPsec SAs before it expires.
+    pub renews: bool,
+    /// Set if this host sends INITIAL-CONTACT with its first ISAKMP SA as initiator (RFC 2407 section 4.6.3.3).
+    pub initial_contact: bool,
 }
 
 impl PeerConfig {
@@ -60,6 +64,8 @@ impl PeerConfig {
             xauth: None,
             mode_config: None,
             initiates: true,
+            renews: true,
+            initial_contact: true,
         }
     }
 
@@ -80,6 +86,8 @@ impl PeerConfig {
             dead_peer_detection: self.dead_peer_detection.filter(|detection| !detection.delay.is_zero()),
             xauth: self.xauth,
             mode_config: self.mode_config,
+            renews: self.renews,
+            initial_contact: self.initial_contact,
             ..Peer::new(local_identity, &self.proposals)
         }
     }

@@ -233,7 +233,8 @@ fn send_auth(
     let Step { state, scratch, host, is_first, .. } = step;
     // It names an identity, which the users of a group share.
     let has_login = state.choice.is_some_and(|choice| xauth_part(choice.auth_method, state.role).is_some());
-    let has_initial_contact = *is_first && state.role == Role::Initiator && !has_login;
+    let is_sent = *is_first && state.role == Role::Initiator && !has_login;
+    let has_initial_contact = is_sent && host.peer(peer).is_some_and(|peer| peer.initial_contact);
     let mut next = None;
     scratch.send(|buf, stored| {
         let (len, following) = write(buf, &mut |writer| {

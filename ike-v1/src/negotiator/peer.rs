@@ -64,6 +64,11 @@ pub struct Peer<'a> {
     pub xauth: Option<XauthPart>,
     /// Part of this host in Mode Config; `None` disables it.
     pub mode_config: Option<ModeConfig>,
+    /// Set if this host renews an ISAKMP SA that protects IPsec SAs before it expires. Otherwise the next request begins
+    /// phase 1.
+    pub renews: bool,
+    /// Set if this host sends INITIAL-CONTACT with its first ISAKMP SA as initiator (RFC 2407 section 4.6.3.3).
+    pub initial_contact: bool,
 }
 
 impl<'a> Peer<'a> {
@@ -75,8 +80,8 @@ impl<'a> Peer<'a> {
         .with(NatTraversal::Draft02);
 
     /// Returns a peer that may initiate main mode from any address and may have any identity. It is compared strictly,
-    /// assumes the defaults of the RFCs, and uses NAT traversal if it supports it. It is not asked
-    /// whether it lives.
+    /// assumes the defaults of the RFCs, and uses NAT traversal if it supports it. ISAKMP SAs are renewed, and
+    /// INITIAL-CONTACT is sent. Dead peer detection only answers.
     pub const fn new(local_identity: Identification<'a>, proposals: &'a [Phase1Choice]) -> Self {
         Self {
             path: None,
@@ -92,6 +97,8 @@ impl<'a> Peer<'a> {
             dead_peer_detection: None,
             xauth: None,
             mode_config: None,
+            renews: true,
+            initial_contact: true,
         }
     }
 

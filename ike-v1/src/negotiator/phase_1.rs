@@ -355,7 +355,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             // The last message is not repeated for a duplicate of that of the peer.
             self.exchanges.clear(index);
         }
-        if is_first {
+        if is_first && host.peer(peer).is_some_and(|peer| peer.initial_contact) {
             self.send_initial_contact(sa, host);
         }
         if has_initial_contact {

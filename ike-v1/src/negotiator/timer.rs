@@ -41,8 +41,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.start_wanted(now, host);
     }
 
-    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA exists until its lifetime
-    /// ends; IPsec SAs use the newest.
+    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one or the configuration of the peer forbids
+    /// it. The old SA exists until its lifetime ends; IPsec SAs use the newest.
     fn renew(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..self.isakmp.len() {
             let Some(sa) = self.isakmp.get_mut(index) else { continue };
@@ -57,7 +57,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let is_used = self.pairs.values().any(|pair| pair.peer == peer && pair.gone.is_none());
-            let path = host.peer(peer).and_then(|peer| peer.path);
+            let path = host.peer(peer).filter(|peer| peer.renews).and_then(|peer| peer.path);
             let Some(path) = path.filter(|_| is_used && self.carrier(peer) == Some(index)) else { continue };
             if !self.is_phase_1_open(peer)
                 && let Err(refusal) = self.begin_phase_1(now, peer, path, host)

@@ -56,6 +56,8 @@ pub struct Config {
     pub dead_peer_detection: Option<DeadPeerDetection>,
     pub xauth: Option<XauthPart>,
     pub mode_config: Option<ModeConfig>,
+    pub renews: bool,
+    pub initial_contact: bool,
     /// Name and password: of the user of a client, or of the only user of a server.
     pub user: Option<(Vec<u8>, Vec<u8>)>,
     /// Configuration that a server assigns.
@@ -286,6 +288,8 @@ pub fn configs() -> [Config; 2] {
         dead_peer_detection: None,
         xauth: None,
         mode_config: None,
+        renews: true,
+        initial_contact: true,
         user: None,
         lease: None,
         refuses_unleased: false,
@@ -517,6 +521,8 @@ impl Host for TestHost {
             dead_peer_detection: self.config.dead_peer_detection,
             xauth: self.config.xauth,
             mode_config: self.config.mode_config,
+            renews: self.config.renews,
+            initial_contact: self.config.initial_contact,
             ..Peer::new(local_identity, &self.config.proposals)
         })
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ike_codec::{Group, IdKind};
+use ike_codec::{ExchangeKind, Group, IdKind};
 use ike_v1::{Counter, Gone, PeerId};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
 
@@ -48,6 +48,25 @@ fn initial_contact_keeps_the_sas_of_other_peers_behind_the_nat() {
 }
 
 #[test]
+fn initial_contact_is_sent_if_the_configuration_permits_it() {
+    for exchange in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
+        let silent = configs().map(|mut config| {
+            (config.exchanges, config.initial_contact) = (vec![exchange], false);
+            config
+        });
+        let mut link = agreed(silent.clone());
+        let [config, _] = silent;
+        link.restart(0, config);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(5));
+        let end = &link.ends[1];
+        // The responder cannot know that the initiator has lost its SAs, and still receives with them.
+        assert_eq!((end.inbound.len(), end.phase_1_gone.as_slice()), (2, &[][..]), "{exchange}");
+    }
+}
+
+#[test]
 fn initial_contact_is_sent_once() {
     let mut link = agreed(configs());
     let sa = link.ends[0].negotiator.sas().next().unwrap().id();
@@ -89,6 +108,26 @@ fn an_unused_isakmp_sa_is_not_renewed() {
     let mut link = agreed(configs().map(lifetime));
     link.run(Duration::from_secs(700));
     assert!(link.ends.iter().all(|end| end.phase_1_up == 1 && end.negotiator.sas().count() == 0));
+}
+
+#[test]
+fn an_isakmp_sa_is_not_renewed_if_the_configuration_forbids_it() {
+    let configured = |mut config: Config| {
+        config.proposals[0] = config.proposals[0].with_lifetimes(seconds(600));
+        config.renews = false;
+        config
+    };
+    let mut link = agreed(configs().map(configured));
+    link.run(Duration::from_secs(620));
+    for end in &link.ends {
+        assert_eq!((end.phase_1_up, end.phase_1_gone.as_slice()), (1, &[Gone::Expired][..]));
+    }
+    // The pair of IPsec SAs is in use, and the next request begins phase 1.
+    let now = link.now;
+    link.ends[0].initiate_policy(now, 2).unwrap();
+    link.run(Duration::from_secs(5));
+    assert_eq!(link.agreed(), 2);
+    assert!(link.ends.iter().all(|end| end.phase_1_up == 2));
 }
 
 #[test]
