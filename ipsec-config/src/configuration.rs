@@ -137,10 +137,10 @@ pub struct ConfiguredPeer {
     pub esp_fragment_size: Option<u16>,
     /// Number by which parameters of phase 2 select the peer.
     pub phase_1_id: u64,
-    /// Renewal of the ISAKMP SA.
-    pub renewal: Renewal,
-    /// Set if INITIAL-CONTACT is sent.
-    pub initial_contact: bool,
+    /// Set if this host sends its certificates.
+    pub sends_certificates: bool,
+    /// Set if this host requests certificates.
+    pub requests_certificates: bool,
     /// Scripts that are run at events of phase 1, as paths.
     pub scripts: Vec<(ScriptEvent, String)>,
 }
@@ -163,8 +163,8 @@ impl ConfiguredPeer {
             starts: false,
             esp_fragment_size: None,
             phase_1_id: 0,
-            renewal: Renewal::WithPeer,
-            initial_contact: true,
+            sends_certificates: true,
+            requests_certificates: true,
             scripts: Vec::new(),
         }
     }
@@ -173,18 +173,6 @@ impl ConfiguredPeer {
     pub fn is_same(&self, other: &Self) -> bool {
         Self { span: other.span, ..self.clone() } == *other
     }
-}
-
-/// Renewal of an ISAKMP SA before it expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Renewal {
-    /// The SA expires, and the next negotiation begins a new one.
-    Never,
-    /// The SA is renewed while the peer has SAs and dead peer detection is in use.
-    WithPeer,
-    /// The SA is renewed in any case.
-    Always,
 }
 
 /// Policies that are made for the selectors of an initiator.

@@ -29,7 +29,9 @@ peer east address 198.51.100.1[501] {
     check obey; defaults racoon; nat_traversal force; exchange_mode main aggressive;
     dpd_delay 30; dpd_retry 3; dpd_maxfail 4; start on;
 }
-peer road address any { proposal aes256 sha256 ecp256; esp null-sha1; }
+peer road address any {
+    proposal aes256 sha256 ecp256; esp null-sha1; rekey off; initial_contact off; ike_frag off; send_cert off; send_cr off;
+}
 "#;
 
 /// Path of 108 octets.
@@ -83,6 +85,11 @@ fn every_statement_is_parsed() {
         DeadPeerDetection { delay: Duration::from_secs(30), retry: Duration::from_secs(3), max_failures: 4 };
     assert_eq!(config.dead_peer_detection, Some(detection));
     assert!(configuration.peers[0].starts && !configuration.peers[1].starts);
+    for (peer, is_on) in [(east, true), (road, false)] {
+        let own = &peer.config;
+        assert_eq!([own.renews, own.initial_contact, own.fragment_size > 0], [is_on; 3]);
+        assert_eq!([peer.sends_certificates, peer.requests_certificates], [is_on; 2]);
+    }
     let road = &road.config;
     assert_eq!((road.dead_peer_detection, road.address, road.initiates), (None, None, false));
     assert_eq!((road.check, &road.local_identity), (ProposalCheck::Strict, &LocalIdentity::Address));
@@ -158,6 +165,10 @@ fn errors_have_position_value_and_expectation() {
         ("tun ipsec0 address 10.0.0.1;", "g:1:20: error: expected an IP address with the length of its prefix"),
         ("backend kernel;", "expected a back end"),
         ("peer b address any { start on; }", "`start on` requires the address of the peer"),
+        (
+            "peer b address 192.0.2.7 { proposal aes128 sha1 2; esp aes128-sha1; start on; passive on; }",
+            "`start on` requires `passive off`",
+        ),
         ("limit half_open 256;", "g:1:17: error: expected a number of exchanges from 1 to 255, found `256`"),
         ("control;", "g:1:8: error: expected the name of a file in quotes, found `;`"),
         ("state \"a\"; state \"b\";", "g:1:12: error: `state` occurs twice"),

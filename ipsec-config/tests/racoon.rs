@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ike_codec::{ExchangeKind, Group};
 use ike_v1::{NatUse, ProposalCheck};
 use ipsec_config::racoon::{self, Identifier, RacoonConf, ScriptEvent};
-use ipsec_config::{Configuration, GeneratedPolicies, Language, Renewal, Severity};
+use ipsec_config::{Configuration, GeneratedPolicies, Language, Severity};
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, IpProto, Selector, Upper};
 use texts::{Texts, accepted, reports, warnings};
@@ -139,7 +139,8 @@ fn defaults_are_those_of_racoon() {
     assert!(
         config.initiates && config.remote_identity.is_none() && !peer.verifies_identity && peer.verifies_certificate
     );
-    assert_eq!((peer.generated, peer.renewal, peer.phase_1_id), (GeneratedPolicies::Off, Renewal::WithPeer, 0));
+    assert_eq!((peer.generated, peer.phase_1_id), (GeneratedPolicies::Off, 0));
+    assert!(config.initial_contact && peer.sends_certificates && peer.requests_certificates);
     let [proposal] = config.proposals.as_slice() else { panic!() };
     assert_eq!((proposal.cipher_key, proposal.group, proposal.lifetimes.seconds), (16, Group(14), Some(28_800)));
     let [phase_2] = conf.phase_2.as_slice() else { panic!() };
@@ -226,16 +227,7 @@ fn scripts_are_files_in_their_directory() {
 
 #[test]
 fn statements_without_effect_are_accepted_with_a_warning() {
-    let of_remotes = [
-        "send_cert off;",
-        "send_cr off;",
-        "verify_cert off;",
-        "initial_contact off;",
-        "rekey off;",
-        "nonce_size 16;",
-        "esp_frag 552;",
-        "script \"/etc/up.sh\" phase1_up;",
-    ];
+    let of_remotes = ["verify_cert off;", "nonce_size 16;", "esp_frag 552;", "script \"/etc/up.sh\" phase1_up;"];
     let of_files = [
         "privsep { user \"racoon\"; chroot \"/var/empty\"; }",
         "complex_bundle off;",
@@ -254,6 +246,7 @@ fn statements_without_effect_are_accepted_with_a_warning() {
     let with_effect = [
         "send_cert on; send_cr on; verify_cert on; initial_contact on; rekey on; nonce_size 32;",
         "match_empty_cr on; support_proxy on; passive on; dpd off;",
+        "send_cert off; send_cr off; initial_contact off; rekey off;",
     ];
     for text in with_effect.map(remote).into_iter().chain(["complex_bundle on;".to_owned()]) {
         assert_eq!(
@@ -262,6 +255,31 @@ fn statements_without_effect_are_accepted_with_a_warning() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn isakmp_sas_are_renewed_with_dead_peer_detection_or_by_force() {
+    let cases = [
+        ("", false),
+        ("rekey on;", false),
+        ("dpd_delay 0;", false),
+        ("dpd_delay 20;", true),
+        ("rekey on; dpd_delay 20;", true),
+        ("dpd off; dpd_delay 20;", false),
+        ("rekey off; dpd_delay 20;", false),
+        ("rekey force;", true),
+    ];
+    for (text, renews) in cases {
+        assert_eq!(configured(&remote(text)).peers[0].config.renews, renews, "{text}");
+    }
+}
+
+#[test]
+fn switches_of_a_peer_are_converted() {
+    let conf = configured(&remote("send_cert off; send_cr off; initial_contact off; passive on;"));
+    let peer = &conf.peers[0];
+    assert!(!peer.sends_certificates && !peer.requests_certificates);
+    assert!(!peer.config.initial_contact && !peer.config.initiates);
 }
 
 #[test]

@@ -299,10 +299,12 @@ impl Host for GatewayHost<'_> {
     }
 
     fn certificate(&self, peer: PeerId, certificate: u8, index: usize) -> Option<Certificate<'_>> {
+        self.exchange.peer(peer).filter(|peer| peer.sends_certificates)?;
         self.exchange.credentials(peer)?.certificate(certificate, index)
     }
 
     fn certificate_request(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
+        self.exchange.peer(peer).filter(|peer| peer.requests_certificates)?;
         self.exchange.credentials(peer)?.request(index)
     }
 

@@ -66,6 +66,9 @@ impl Draft {
         if let Some((_, statement)) = missing.into_iter().find(|(is_missing, _)| *is_missing) {
             return parser.diagnostics.error(span, format!("statement `{statement}` is missing"));
         }
+        if peer.starts && !peer.config.initiates {
+            return parser.diagnostics.error(span, "`start on` requires `passive off`");
+        }
         let unused = [
             (peer.users.is_some() && !is_server, "users", "server"),
             (peer.login.is_some() && !is_client, "xauth_login", "client"),

@@ -51,6 +51,12 @@ const STATEMENTS: &[&str] = &[
     "dpd_maxfail",
     "start",
     "defaults",
+    "passive",
+    "rekey",
+    "initial_contact",
+    "ike_frag",
+    "send_cert",
+    "send_cr",
 ];
 pub(super) const SCOPE: Scope<'_> = Scope { name: "peer", statements: STATEMENTS, outer: Some(&TOP), elsewhere: &[] };
 
@@ -114,7 +120,7 @@ impl Reader<'_> {
         peer.config.dead_peer_detection = Some(detection).filter(|own| !own.delay.is_zero());
         peer.config.xauth = part.flatten();
         // A server of extended authentication is initiated to, and so is a host to which any address may belong.
-        peer.config.initiates = peer.config.address.is_some() && peer.config.xauth != Some(XauthPart::Server);
+        peer.config.initiates &= peer.config.address.is_some() && peer.config.xauth != Some(XauthPart::Server);
         let index = self.configuration.peers.len();
         self.configuration.peers.push(peer);
         self.configuration.phase_2.push(Phase2Config {
@@ -226,6 +232,15 @@ impl Reader<'_> {
                     return parser.refuse(span, "`start on` requires the address of the peer");
                 }
             }
+            "passive" => config.initiates = !parser.boolean()?,
+            "rekey" => config.renews = parser.boolean()?,
+            "initial_contact" => config.initial_contact = parser.boolean()?,
+            "ike_frag" => {
+                let size = PeerConfig::new("", None).fragment_size;
+                config.fragment_size = if parser.boolean()? { size } else { 0 };
+            }
+            "send_cert" => draft.peer.sends_certificates = parser.boolean()?,
+            "send_cr" => draft.peer.requests_certificates = parser.boolean()?,
             _ => return self.access(parser, word, span, draft),
         }
         parser.end(&SCOPE)

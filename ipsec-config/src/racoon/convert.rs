@@ -26,7 +26,7 @@ use crate::configuration::IKE_PORT;
 use crate::files::relative_to;
 use crate::{
     ClientNetwork, Configuration, ConfiguredPeer, Diagnostics, Files, GeneratedPolicies, Phase2Config, Pool,
-    ProcessUser, Renewal, Span, Timing, distinguished_name,
+    ProcessUser, Span, Timing, distinguished_name,
 };
 
 /// Lifetime in seconds without a statement, in both phases.
@@ -101,6 +101,7 @@ impl RacoonConf {
             diagnostics.error(remote.span, text);
         }
         let pool = self.mode_cfg.as_ref().filter(|_| xauth == Some(XauthPart::Server));
+        let detection = self.detection(remote);
         let config = PeerConfig {
             proposals,
             exchanges: values.exchange_mode.clone(),
@@ -113,7 +114,7 @@ impl RacoonConf {
                 Some(Switch::Off) | None => NatUse::Off,
             },
             fragment_size: if is_on(values.ike_frag) { FRAGMENT_SIZE } else { 0 },
-            dead_peer_detection: self.detection(remote),
+            dead_peer_detection: detection,
             xauth,
             mode_config: match (xauth, pool) {
                 (Some(XauthPart::Server), Some(_)) => Some(ModeConfig::Answer),
@@ -121,6 +122,13 @@ impl RacoonConf {
                 _ => None,
             },
             initiates: values.passive != Some(true) && xauth != Some(XauthPart::Server),
+            renews: match values.rekey {
+                Some(Switch::Off) => false,
+                Some(Switch::Force) => true,
+                // Without dead peer detection, an SA with a peer that has vanished would be renewed without an end.
+                Some(Switch::On) | None => detection.is_some_and(|own| !own.delay.is_zero()),
+            },
+            initial_contact: values.initial_contact.unwrap_or(true),
             ..PeerConfig::new(name, address)
         };
         let mut peer = ConfiguredPeer::new(remote.span, config);
@@ -138,12 +146,8 @@ impl RacoonConf {
         };
         peer.esp_fragment_size = values.esp_frag.and_then(|size| u16::try_from(size).ok());
         peer.phase_1_id = values.ph1id.unwrap_or(0);
-        peer.renewal = match values.rekey {
-            Some(Switch::Off) => Renewal::Never,
-            Some(Switch::Force) => Renewal::Always,
-            Some(Switch::On) | None => Renewal::WithPeer,
-        };
-        peer.initial_contact = values.initial_contact.unwrap_or(true);
+        peer.sends_certificates = values.send_cert.unwrap_or(true);
+        peer.requests_certificates = values.send_cr.unwrap_or(true);
         peer.scripts = self.scripts(remote, diagnostics);
         if xauth == Some(XauthPart::Client) && peer.login.is_none() {
             diagnostics.error(

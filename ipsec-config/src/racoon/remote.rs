@@ -8,9 +8,7 @@ use super::names::{
     CHECKS, EXCHANGES, GENERATE_POLICY, HASHES, METHODS, Method, PHASE_1_CIPHERS, SCRIPT_EVENTS, SWITCHES,
 };
 use super::parser::{BLOCKS, TOP};
-use super::syntax::{
-    CertificateFiles, PeersCertificate, Proposal, RacoonConf, Remote, RemoteName, RemoteValues, Switch,
-};
+use super::syntax::{CertificateFiles, PeersCertificate, Proposal, RacoonConf, Remote, RemoteName, RemoteValues};
 use super::values::set;
 use crate::Span;
 use crate::blocks::{Parsed, Parser, Scope};
@@ -211,11 +209,7 @@ fn instead_of(word: &str, values: &RemoteValues) -> Option<&'static str> {
     match word {
         "esp_frag" => Some("packets are fragmented by the MTU of the TUN interface"),
         "nonce_size" if values.nonce_size != Some(32) => Some("nonces have 32 octets"),
-        "send_cert" if values.send_cert == Some(false) => Some("certificates are sent"),
-        "send_cr" if values.send_cr == Some(false) => Some("certificate requests are sent"),
         "verify_cert" if values.verify_cert == Some(false) => Some("certificates are verified"),
-        "initial_contact" if values.initial_contact == Some(false) => Some("INITIAL-CONTACT is sent"),
-        "rekey" if values.rekey == Some(Switch::Off) => Some("ISAKMP SAs in use are renewed before their end"),
         _ => None,
     }
 }

@@ -83,6 +83,17 @@ pub(super) fn write(
     if peer.starts {
         line("start on".to_string());
     }
+    // These are written if they differ from a block without them.
+    let has_address = config.address.is_some() && config.xauth != Some(XauthPart::Server);
+    let switches = [
+        (has_address && !config.initiates, "passive on"),
+        (!config.renews, "rekey off"),
+        (!config.initial_contact, "initial_contact off"),
+        (config.fragment_size == 0, "ike_frag off"),
+        (!peer.sends_certificates, "send_cert off"),
+        (!peer.requests_certificates, "send_cr off"),
+    ];
+    switches.into_iter().filter(|own| own.0).for_each(|own| line(own.1.to_string()));
     if let Some(pool) = &peer.pool {
         text.push_str(&write_pool(pool, lost));
     }
@@ -106,9 +117,6 @@ fn note_rest(peer: &ConfiguredPeer, lost: &mut Lost) {
             peer.files.public_key_directory.is_some(),
             "directories of public keys: name the files with `peers_public_key`",
         ),
-        (peer.config.fragment_size == 0, "`ike_frag off`"),
-        (!peer.config.initiates && peer.config.address.is_some(), "`passive on`"),
-        (!peer.initial_contact, "`initial_contact off`"),
     ];
     notes.into_iter().filter(|note| note.0).for_each(|note| lost.note(note.1));
 }
