@@ -1,7 +1,7 @@
 //! Peer and parameters of phase 2 of each policy whose SAs are negotiated.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::vec::Vec;
 
 use ike_codec::ProtocolId;
@@ -9,6 +9,7 @@ use ike_v1::Phase2Choice;
 use ipsec_packet::{PortRange, Selector, Upper};
 use ipsec_sa::{Action, Bundle, Mode, PolicyDirection, Protocol, Template};
 
+use crate::configuration::IKE_PORT;
 use crate::{ClientNetwork, Configuration, ConfiguredPeer, ConfiguredPolicy, Phase2Config};
 
 /// Policy for outbound packets with what its SAs are negotiated with.
@@ -216,27 +217,15 @@ impl Configuration {
     /// Adds a peer for each address of a policy whose peer is one at any address that this host may initiate to:
     /// `remote anonymous` of racoon.conf(5). The peer at any address remains for other initiators.
     pub fn add_peers_of_policies(&mut self) {
-        let is_any = |peer: &ConfiguredPeer| peer.config.address.is_none() && peer.config.initiates;
-        let mut added: Vec<(usize, IpAddr)> = Vec::new();
-        let mut known = HashSet::new();
-        for negotiation in self.negotiations() {
-            if let (Some((index, peer)), Some(address)) = (negotiation.peer, negotiation.address)
-                && is_any(peer)
-                && known.insert(address)
-            {
-                added.push((index, address));
-            }
-        }
+        let added = self.peers_of_policies();
+        let indexes: HashSet<usize> = added.iter().map(|(_, index)| *index).collect();
         let mut parameters: HashMap<usize, Vec<Phase2Config>> = HashMap::new();
         for own in &self.phase_2 {
-            if let Some(index) = own.peer.filter(|index| self.peers.get(*index).is_some_and(is_any)) {
+            if let Some(index) = own.peer.filter(|index| indexes.contains(index)) {
                 parameters.entry(index).or_default().push(own.clone());
             }
         }
-        for (index, address) in added {
-            let Some(mut peer) = self.peers.get(index).cloned() else { continue };
-            peer.config.name = std::format!("{} at {address}", peer.config.name);
-            peer.config.address = Some(std::net::SocketAddr::new(address, 500));
+        for (peer, index) in added {
             let own = parameters.get(&index).into_iter().flatten().cloned();
             self.phase_2.extend(own.map(|phase_2| Phase2Config { peer: Some(self.peers.len()), ..phase_2 }));
             self.peers.push(peer);
@@ -244,5 +233,25 @@ impl Configuration {
         for peer in &mut self.peers {
             peer.config.initiates &= peer.config.address.is_some();
         }
+    }
+
+    /// Returns a peer for each address of a policy whose peer is one at any address that this host may initiate to, with
+    /// the index of the peer whose configuration it has.
+    pub(crate) fn peers_of_policies(&self) -> Vec<(ConfiguredPeer, usize)> {
+        let mut added = Vec::new();
+        let mut known = HashSet::new();
+        for negotiation in self.negotiations() {
+            if let (Some((index, peer)), Some(address)) = (negotiation.peer, negotiation.address)
+                && peer.config.address.is_none()
+                && peer.config.initiates
+                && known.insert(address)
+            {
+                let mut peer = peer.clone();
+                peer.config.name = std::format!("{} at {address}", peer.config.name);
+                peer.config.address = Some(SocketAddr::new(address, IKE_PORT));
+                added.push((peer, index));
+            }
+        }
+        added
     }
 }

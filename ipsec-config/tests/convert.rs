@@ -134,9 +134,18 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
     let policies = format!("spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/{own}/require;");
     let rule = "ike esp from 192.0.2.0/24 to 198.51.100.0/24 local 203.0.113.1 peer 203.0.113.2 \
                 main enc 3des group modp1536 quick enc aes-256 group modp2048 psk \"change-this-secret\"\n";
-    let racoon = |text: &'static str| (policies.as_str(), Language::Setkey, text, Language::Racoon);
+    let racoon = |text| (policies.as_str(), Language::Setkey, text, Language::Racoon);
+    let handbook = include_str!("../../ipsec-gateway/examples/1-handbook/racoon.conf");
+    let switched = handbook.replacen(
+        "exchange_mode main,aggressive;",
+        "exchange_mode main; passive on; rekey off; ike_frag on; send_cert off; send_cr off;",
+        1,
+    );
+    let switched = switched.replacen("initial_contact on;", "initial_contact off;", 1);
+    assert!(switched.contains("passive on;") && switched.contains("initial_contact off;"));
     let table = [
-        racoon(include_str!("../../ipsec-gateway/examples/1-handbook/racoon.conf")),
+        racoon(handbook),
+        racoon(&switched),
         racoon(include_str!("../../ipsec-gateway/examples/2-windows/racoon.conf")),
         racoon(include_str!("../../ipsec-gateway/examples/3-openbsd-x509/freebsd.racoon.conf")),
         racoon(include_str!("../../ipsec-gateway/examples/4-isakmpd/freebsd.racoon.conf")),
@@ -148,7 +157,10 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
             let (_, peer) = own.peer.expect("a peer");
             let config = &peer.config;
             let identities = (&config.local_identity, &config.remote_identity);
-            format!("{:?} {:?} {identities:?} {:?}", config.address, config.proposals, own.templates)
+            let switches = [config.initiates, config.renews, config.initial_contact, config.fragment_size > 0];
+            let certificates = [peer.sends_certificates, peer.requests_certificates];
+            let (address, proposals) = (config.address, &config.proposals);
+            format!("{address:?} {proposals:?} {identities:?} {switches:?} {certificates:?} {:?}", own.templates)
         });
         all.collect()
     };
@@ -156,7 +168,7 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
         let texts = Texts::default().with("first", first).with("second", second);
         let loaded = texts.load_with(&[("first", language), ("second", other)], Default::default());
         assert_eq!(reports(&loaded, Severity::Error), Vec::<String>::new(), "{second}");
-        let conf = loaded.configuration;
+        let mut conf = loaded.configuration;
         let (text, _) = conf.write(Target::Gateway);
         let texts = Texts::default()
             .with("gateway.conf", text.as_bytes())
@@ -164,6 +176,8 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
             .with("psk.txt", conf.write(Target::Psk).0.as_bytes());
         let loaded = texts.load("gateway.conf", Language::Gateway);
         assert_eq!(reports(&loaded, Severity::Error), Vec::<String>::new(), "{}", text.as_str());
+        // The daemon does the same with `remote anonymous`.
+        conf.add_peers_of_policies();
         assert!(!of(&conf).is_empty());
         assert_eq!(of(&loaded.configuration), of(&conf), "{}", text.as_str());
         assert_eq!(loaded.gateway.map(|conf| conf.locals.len()), Some(1), "{}", text.as_str());

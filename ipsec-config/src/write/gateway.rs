@@ -70,18 +70,25 @@ fn peers(configuration: &Configuration, negotiations: &[Negotiation<'_>], lost: 
         let _ = writeln!(text, "keys {};", Quoted(keys));
     }
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
-    for (index, peer) in configuration.peers.iter().enumerate() {
+    // The language has peers with addresses for those that this host initiates to.
+    let of_policies = configuration.peers_of_policies();
+    let named = configuration.peers.iter().enumerate();
+    let all = named.chain(of_policies.iter().map(|(peer, index)| (*index, peer)));
+    for (number, (index, peer)) in all.enumerate() {
         if !addresses.insert(peer.config.address) {
             lost.note("several peers with one address: the first is written");
             continue;
         }
         let mut name = peer.config.name.clone();
         if !is_word(&name) || names.contains(&name) {
-            name = std::format!("peer-{index}");
+            name = std::format!("peer-{number}");
         }
         names.insert(name.clone());
-        let own = negotiations.iter().filter(|own| own.peer.is_some_and(|(at, _)| at == index));
-        let own: std::vec::Vec<_> = own.collect();
+        let address = peer.config.address.map(|own| own.ip());
+        let is_own = |own: &&Negotiation<'_>| {
+            own.peer.is_some_and(|(at, peer)| at == index && (peer.config.address.is_some() || own.address == address))
+        };
+        let own: std::vec::Vec<_> = negotiations.iter().filter(is_own).collect();
         text.push_str(&gateway_peer::write(configuration, (index, peer), &name, &own, lost));
     }
     text
