@@ -114,6 +114,8 @@ pub struct Loaded {
     pub gateway: Option<gateway::GatewayConf>,
     /// Contents of each racoon.conf.
     pub racoon: Vec<racoon::RacoonConf>,
+    /// Languages of the files that were read.
+    languages: HashSet<Language>,
 }
 
 /// Defaults that depend on the system for which a file was written.
@@ -131,6 +133,7 @@ pub fn load(files: &dyn Files, paths: &[(PathBuf, Option<Language>)], settings: 
     for (path, language) in paths {
         loaded.read(files, path, *language, settings);
     }
+    loaded.read_startup_files(files, settings);
     // The policies are known now, and with them the local addresses.
     for conf in &loaded.racoon {
         conf.configure(files, &mut loaded.configuration, &mut loaded.diagnostics);
@@ -177,6 +180,7 @@ impl Loaded {
         if language == Language::Gateway && self.gateway.is_some() {
             return problem(self, "expected one gateway.conf, which names the files of other languages".into());
         }
+        self.languages.insert(language);
         // The languages read the file themselves, and what it includes.
         let (inner, text) = (files, Zeroizing::new(text));
         let files = &WithText { files, path, text: &text };
@@ -221,6 +225,21 @@ impl Loaded {
         let after = (self.configuration.sas.len(), self.configuration.keys.len());
         if language == Language::Psk || (after != before && language != Language::Xfrm) {
             self.check_mode(files, path, Span { file, begin: 0, end: 0 });
+        }
+    }
+
+    /// Reads the files that rc.conf(5) names, if a gateway.conf names an rc.conf and no file of their language.
+    fn read_startup_files(&mut self, files: &dyn Files, settings: &LoadSettings) {
+        if self.gateway.is_none() {
+            return;
+        }
+        let startup = self.configuration.startup.clone();
+        let named = self.languages.clone();
+        for own in startup.files().filter(|own| !named.contains(&own.language)) {
+            let path = Path::new(&own.path);
+            if !own.is_optional || files.mode(path).is_some() {
+                self.read(files, path, Some(own.language), settings);
+            }
         }
     }
 

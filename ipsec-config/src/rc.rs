@@ -14,7 +14,7 @@ use std::vec::Vec;
 use self::variables::{Variable, Variables, variables};
 use crate::diagnostic::{did_you_mean, shown_word};
 use crate::secret::Secrets;
-use crate::{Configuration, Diagnostics, Files, Gif, Route, Severity, Sources};
+use crate::{Configuration, Diagnostics, Files, Gif, Language, Route, Severity, Sources};
 
 /// Daemons and files that the lines start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,49 @@ pub struct Startup {
     pub isakmpd_flags: Option<String>,
     /// File of ipsecctl(8), if `ipsec` is `YES`.
     pub ipsec_rules: Option<String>,
+}
+
+/// File that a daemon of the system reads when it starts.
+pub(crate) struct StartupFile {
+    pub language: Language,
+    pub path: String,
+    /// Set if the daemon starts without the file.
+    pub is_optional: bool,
+}
+
+impl Startup {
+    /// Iterates over the files of setkey(8), racoon(8), ipsecctl(8) and isakmpd(8): those that the variables and flags
+    /// name, or those that the daemons read without them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = StartupFile> {
+        let file = |language, path: &str| StartupFile { language, path: path.to_owned(), is_optional: false };
+        let racoon = |flags: &String| file(Language::Racoon, argument(flags, 'f').unwrap_or(RACOON_CONF));
+        let isakmpd = |flags: &String| {
+            let named = argument(flags, 'c');
+            StartupFile { is_optional: named.is_none(), ..file(Language::Isakmpd, named.unwrap_or(ISAKMPD_CONF)) }
+        };
+        let all = [
+            self.ipsec_file.as_deref().map(|path| file(Language::Setkey, path)),
+            self.racoon_flags.as_ref().map(racoon),
+            self.ipsec_rules.as_deref().map(|path| file(Language::OpenBsd, path)),
+            self.isakmpd_flags.as_ref().map(isakmpd),
+        ];
+        all.into_iter().flatten()
+    }
+}
+
+/// Files that racoon(8) of the ports of FreeBSD and isakmpd(8) read without a flag.
+const RACOON_CONF: &str = "/usr/local/etc/racoon/racoon.conf";
+const ISAKMPD_CONF: &str = "/etc/isakmpd/isakmpd.conf";
+
+/// Returns the argument of a flag, which is a word of its own or the rest of the flag.
+fn argument(flags: &str, flag: char) -> Option<&str> {
+    let mut words = flags.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        if let Some(rest) = word.strip_prefix('-').and_then(|word| word.strip_prefix(flag)) {
+            return if rest.is_empty() { words.next() } else { Some(rest) };
+        }
+    }
+    None
 }
 
 /// Names that are read. Those with `*` have the name of an interface or route in its place.

@@ -49,6 +49,53 @@ fn read(name: &str, files: &[(&'static str, &'static str, u32)]) -> (Loaded, Str
 }
 
 #[test]
+fn the_files_that_rc_conf_names_are_read_unless_gateway_conf_names_others() {
+    const RC: &str =
+        "ipsec_enable=YES\nipsec_file=/etc/setkey.conf\nracoon_enable=YES\nracoon_flags=\"-l log -f /etc/r.conf\"\n";
+    let gateway = "file \"rc.conf\"; local 192.0.2.1; tun ipsec0;";
+    let files = [
+        ("gateway.conf", gateway, 0o644),
+        ("rc.conf", RC, 0o644),
+        ("/etc/setkey.conf", SETKEY, 0o644),
+        ("/etc/r.conf", RACOON, 0o644),
+        ("/etc/psk.txt", "198.51.100.1 secret\n", 0o600),
+    ];
+    let (loaded, shown) = read("gateway.conf", &files);
+    assert!(loaded.diagnostics.is_empty(), "{shown}");
+    assert_eq!((loaded.configuration.policies.len(), loaded.configuration.peers.len()), (2, 1));
+    assert!(loaded.keys.is_some());
+
+    // rc.conf alone describes its own lines only: its files may be those of another host.
+    let (loaded, shown) = read("rc.conf", &files);
+    assert!(loaded.diagnostics.is_empty(), "{shown}");
+    assert_eq!((loaded.configuration.policies.len(), loaded.configuration.peers.len()), (0, 0));
+
+    // A policy file that is missing would leave packets in clear.
+    let without: Vec<_> = files.iter().filter(|own| own.0 != "/etc/setkey.conf").copied().collect();
+    let (_, shown) = read("gateway.conf", &without);
+    assert!(shown.contains("/etc/setkey.conf") && shown.contains("error"), "{shown}");
+
+    let mut others = files.to_vec();
+    others[0].1 = "file \"rc.conf\"; policies \"none.conf\"; local 192.0.2.1; tun ipsec0;";
+    others.push(("none.conf", "spdflush;\n", 0o644));
+    let (loaded, shown) = read("gateway.conf", &others);
+    assert_eq!((loaded.configuration.policies.len(), loaded.configuration.peers.len()), (0, 1), "{shown}");
+}
+
+#[test]
+fn isakmpd_and_its_rules_are_found_by_rc_conf_local() {
+    const RULE: &str = "ike esp from 192.0.2.1 to 198.51.100.1 psk secret\n";
+    let gateway = "file \"rc.conf.local\" rc; local 192.0.2.1; tun ipsec0;";
+    // isakmpd runs without a file of its own, unless a flag names one.
+    for (flags, is_complete) in [("-K", true), ("", true), ("-K -c/etc/i.conf", false)] {
+        let rc: &'static str = format!("ipsec=YES\nisakmpd_flags=\"{flags}\"\n").leak();
+        let files = [("gateway.conf", gateway, 0o644), ("rc.conf.local", rc, 0o644), ("/etc/ipsec.conf", RULE, 0o600)];
+        let (loaded, shown) = read("gateway.conf", &files);
+        assert_eq!((loaded.diagnostics.errors() == 0, loaded.configuration.peers.len()), (is_complete, 1), "{shown}");
+    }
+}
+
+#[test]
 fn the_files_that_gateway_conf_names_are_read() {
     let files = [
         ("gateway.conf", GATEWAY, 0o644),
