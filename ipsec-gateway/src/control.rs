@@ -127,8 +127,9 @@ impl Control {
     /// Sends the lines that were logged since the last call to the clients that wait for them.
     pub fn send_events(&mut self, now: Instant) {
         for line in log::take_lines() {
-            let event = EventEntry { time: line.date(), level: line.level.to_string(), text: line.text };
-            let reply = Reply::Event(event);
+            let (time, level) = (line.date(), line.level.to_string());
+            let event = EventEntry { time, level, text: line.text, event: line.event };
+            let reply = Reply::Event(Box::new(event));
             // A line about a client that does not read would cause the next one: it is written when the next client ends.
             self.clients.retain_mut(|(_, client)| !client.is_watching() || client.reply(now, &reply).is_ok());
         }

@@ -26,7 +26,7 @@ use crate::hooks::{Call, Hooks};
 use crate::host::{Admission, GatewayHost, show};
 use crate::key_exchange::KeyExchange;
 use crate::key_tables::KeyTables;
-use crate::log::{self, Level, Limiter};
+use crate::log::{self, EventKind, Level, Limiter};
 use crate::own_addresses::AddressChange;
 use crate::plane::{PacketSink, Plane};
 use crate::policy::{self, KeyedPolicy};
@@ -195,7 +195,10 @@ impl Ike {
         match event {
             SaEvent::Acquire(acquire) => self.acquire(now, acquire, engine),
             SaEvent::Expire(sa, Expiry::Soft) | SaEvent::SequenceLow(sa) => {
-                log::info(format_args!("soft lifetime of SA {sa} has ended"));
+                log::event(
+                    self.event_of(EventKind::SaSoftExpired, sa),
+                    format_args!("soft lifetime of SA {sa} has ended"),
+                );
                 // An outbound SA whose successor is in use no longer exists.
                 let outbound = self.installed.get(sa).filter(|_| sa.direction == Direction::Outbound);
                 if let Some(&InstalledSa { peer, policy, .. }) = outbound {
@@ -203,7 +206,7 @@ impl Ike {
                 }
             }
             SaEvent::Expire(sa, Expiry::Hard) => {
-                log::info(format_args!("SA {sa} has expired"));
+                log::event(self.event_of(EventKind::SaExpired, sa), format_args!("SA {sa} has expired"));
                 self.shown_keys.remove(sa);
                 // The peer may count octets otherwise. It is notified, and the SA of the other direction is removed.
                 if let Some(InstalledSa { pair, .. }) = self.installed.remove(sa) {
@@ -220,6 +223,12 @@ impl Ike {
             }
             _ => {}
         }
+    }
+
+    /// Returns an event about an SA, with its peer if it was negotiated.
+    fn event_of(&self, kind: EventKind, sa: &SaId) -> log::Event {
+        let peer = self.installed.get(sa).map(|own| self.exchange.name(own.peer).to_owned());
+        log::Event { event: kind, peer, sa: Some(sa.to_string()) }
     }
 
     fn acquire(&mut self, now: Instant, acquire: &Acquire, engine: &mut Databases) {
@@ -246,7 +255,9 @@ impl Ike {
             return;
         }
         if !self.initiated.values().any(|policy| *policy == acquire.policy) {
-            log::info(format_args!("policy {number} needs an SA with {}: {}", self.exchange.name(peer), acquire.flow));
+            let name = self.exchange.name(peer);
+            let event = log::Event::of_peer(EventKind::Acquire, name);
+            log::event(event, format_args!("policy {number} needs an SA with {name}: {}", acquire.flow));
         }
         self.initiate(now, peer, acquire.policy, engine);
     }
@@ -378,7 +389,8 @@ impl Ike {
         if self.exchange.config.exports_keys {
             self.shown_keys.insert(params.id, ShownKeys::of(params));
         }
-        log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
+        let event = log::Event::of_sa(EventKind::SaUp, self.exchange.name(peer), params.id);
+        log::event(event, format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {
             log::warning(format_args!("the keys of the SA were not exported: {e}"));
         }

@@ -1,5 +1,7 @@
 //! Log lines on standard error or in a file: date, level and text, one line each.
 
+mod event;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,6 +12,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipsec_packet::Instant;
+
+pub use event::{Event, EventKind};
 
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct Line {
     pub level: Level,
     /// Text without line breaks.
     pub text: String,
+    /// Event that the line describes.
+    pub event: Option<Event>,
 }
 
 impl Line {
@@ -167,27 +173,33 @@ pub fn take_lines() -> Vec<Line> {
 /// Writes a line of level [`Level::Debug`] if the log has this debug level.
 pub fn debug(level: u8, text: impl fmt::Display) {
     if has_debug(level) {
-        line(Level::Debug, text);
+        line(Level::Debug, text, None);
     }
 }
 
 /// Writes a line of level [`Level::Info`].
 pub fn info(text: impl fmt::Display) {
-    line(Level::Info, text);
+    line(Level::Info, text, None);
 }
 
 /// Writes a line of level [`Level::Warning`].
 pub fn warning(text: impl fmt::Display) {
-    line(Level::Warning, text);
+    line(Level::Warning, text, None);
 }
 
 /// Writes a line of level [`Level::Error`].
 pub fn error(text: impl fmt::Display) {
-    line(Level::Error, text);
+    line(Level::Error, text, None);
+}
+
+/// Writes a line about an event, of level [`Level::Warning`] for a peer that is dead, else of level [`Level::Info`].
+pub fn event(event: Event, text: impl fmt::Display) {
+    let level = if event.event == EventKind::Phase1Dead { Level::Warning } else { Level::Info };
+    line(level, text, Some(event));
 }
 
 #[allow(clippy::disallowed_methods)] // a log line contains the current time
-fn line(level: Level, text: impl fmt::Display) {
+fn line(level: Level, text: impl fmt::Display, event: Option<Event>) {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let text = one_line(&text.to_string());
     let line = format!("{}: {level}: {text}\n", Date(seconds));
@@ -204,7 +216,7 @@ fn line(level: Level, text: impl fmt::Display) {
             let _ = io::stderr().write_all(line.as_bytes());
         }
         if let Some(kept) = log.kept.as_mut().filter(|kept| kept.len() < MAX_KEPT) {
-            kept.push_back(Line { seconds, level, text });
+            kept.push_back(Line { seconds, level, text, event });
         }
     });
 }
@@ -255,12 +267,17 @@ impl Limiter {
 
     /// Writes a line unless the limit is reached.
     pub fn write(&mut self, now: Instant, level: Level, text: impl fmt::Display) {
+        self.write_event(now, level, text, None);
+    }
+
+    /// Writes a line about an event unless the limit is reached.
+    pub fn write_event(&mut self, now: Instant, level: Level, text: impl fmt::Display, event: Option<Event>) {
         let omitted = self.count(now);
         if let Some(omitted) = omitted.filter(|omitted| *omitted > 0) {
             warning(format_args!("{omitted} more lines of this kind were omitted"));
         }
         if omitted.is_some() {
-            line(level, text);
+            line(level, text, event);
         }
     }
 
@@ -314,6 +331,22 @@ mod tests {
         keep_lines(Keep::Nothing);
         info("after");
         assert_eq!(take_lines(), []);
+    }
+
+    #[test]
+    fn lines_about_events_name_the_peer_and_the_sa() {
+        keep_lines(Keep::Lines);
+        event(Event::of_sa(EventKind::SaUp, "west", 7), "SA established");
+        event(Event::of_peer(EventKind::Phase1Dead, "west"), "no answer");
+        info("text");
+        let lines = take_lines();
+        keep_lines(Keep::Nothing);
+        let json: Vec<_> = lines.iter().map(|line| serde_json::to_string(&line.event).unwrap()).collect();
+        assert_eq!(json[0], r#"{"event":"sa_up","peer":"west","sa":"7"}"#);
+        assert_eq!(json[1], r#"{"event":"phase1_dead","peer":"west"}"#);
+        assert_eq!(json[2], "null");
+        let levels: Vec<_> = lines.iter().map(|line| line.level).collect();
+        assert_eq!(levels, [Level::Info, Level::Warning, Level::Info]);
     }
 
     #[test]

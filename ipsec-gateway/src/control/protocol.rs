@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::Event;
+
 /// Path of the socket without a statement in gateway.conf.
 pub const DEFAULT_SOCKET: &str = "/run/ipsec-gateway.sock";
 /// Longest request in octets, with the end of its line.
@@ -85,7 +87,7 @@ pub enum Reply {
     /// Reply to [`Request::Setkey`].
     Setkey(SetkeyOutput),
     /// Event after [`Request::Watch`].
-    Event(EventEntry),
+    Event(Box<EventEntry>),
 }
 
 impl Reply {
@@ -267,6 +269,9 @@ pub struct EventEntry {
     pub level: String,
     /// Text of the line.
     pub text: String,
+    /// Kind of the event, and its peer and SA, if the line is about one.
+    #[serde(flatten)]
+    pub event: Option<Event>,
 }
 
 /// Parses the request of a line.

@@ -84,10 +84,18 @@ fn events_are_log_lines_after_the_request() {
     log::info("before");
     client.write_all(b"{\"verb\":\"watch\"}\n").unwrap();
     assert_eq!(control.poll(NOW), [(0, Request::Watch)]);
-    log::info("SA established");
+    log::info("the configuration is read again");
     control.send_events(NOW);
     let event = line(&client);
-    assert!(event.starts_with("{\"event\":{\"time\":\"20") && event.contains("\"text\":\"SA established\""), "{event}");
+    assert!(event.starts_with("{\"event\":{\"time\":\"20"), "{event}");
+    assert!(event.trim_end().ends_with("\"text\":\"the configuration is read again\"}}"), "{event}");
+    log::event(log::Event::of_sa(log::EventKind::SaUp, "west", "esp 192.0.2.1 0x1000 in"), "SA established");
+    control.send_events(NOW);
+    let event = line(&client).trim_end().to_owned();
+    let expected = r#""text":"SA established","event":"sa_up","peer":"west","sa":"esp 192.0.2.1 0x1000 in"}}"#;
+    assert!(event.ends_with(expected), "{event}");
+    let Reply::Event(parsed) = serde_json::from_str(&event).unwrap() else { panic!("{event}") };
+    assert_eq!(parsed.event.map(|own| own.event), Some(log::EventKind::SaUp));
     assert_eq!(control.due(), None);
     // A client that does not read is disconnected, and the event loop goes on.
     for _ in 0..200 {

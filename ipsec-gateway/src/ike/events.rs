@@ -11,7 +11,7 @@ use ipsec_packet::Instant;
 use super::{FAILURE_INTERVAL, Ike, InstalledSa};
 use crate::databases::Databases;
 use crate::host::show;
-use crate::log::{self, Level};
+use crate::log::{self, EventKind, Level};
 use crate::plane::{PacketSink, Plane};
 
 impl Ike {
@@ -64,7 +64,7 @@ impl Ike {
                     self.note_sent(now);
                 }
             }
-            Event::IpsecSaGone { sa, direction, protocol, why, .. } => {
+            Event::IpsecSaGone { sa, peer, direction, protocol, why, .. } => {
                 let is_it = |(id, installed): (&SaId, &InstalledSa)| {
                     let is_it = installed.pair == sa && (id.direction, id.protocol) == (direction, protocol);
                     is_it.then_some((*id, installed.source))
@@ -73,15 +73,17 @@ impl Ike {
                     self.installed.remove(&id);
                     self.shown_keys.remove(&id);
                     plane.engine.remove(&id, source);
-                    log::info(format_args!("SA {id} was removed: {why}"));
+                    let event = log::Event::of_sa(EventKind::SaDown, self.exchange.name(peer), id);
+                    log::event(event, format_args!("SA {id} was removed: {why}"));
                 }
                 self.remove_generated(now, plane);
             }
             Event::LoggedIn { peer, sa } => {
                 let name = self.exchange.name(peer);
+                let event = log::Event::of_sa(EventKind::LoggedIn, name, sa);
                 match self.access.user(sa) {
-                    Some(user) => log::info(format_args!("{name} is user `{}` ({sa})", user.escape_ascii())),
-                    None => log::info(format_args!("{name} has accepted the user of this host ({sa})")),
+                    Some(user) => log::event(event, format_args!("{name} is user `{}` ({sa})", user.escape_ascii())),
+                    None => log::event(event, format_args!("{name} has accepted the user of this host ({sa})")),
                 }
                 if let Some(peer) = self.exchange.peer(peer) {
                     self.hooks.logged_in(sa, peer);
@@ -96,11 +98,14 @@ impl Ike {
             Event::Phase1Gone { peer, sa, why } => {
                 self.access.release(sa);
                 self.hooks.removed(sa, self.exchange.peer(peer));
-                log::info(format_args!("phase 1 with {} has ended ({sa}): {why}", self.exchange.name(peer)));
+                let name = self.exchange.name(peer);
+                let event = log::Event::of_sa(EventKind::Phase1Down, name, sa);
+                log::event(event, format_args!("phase 1 with {name} has ended ({sa}): {why}"));
             }
             Event::PeerDead { peer, sa, path } => {
                 let (name, remote) = (self.exchange.name(peer), show(path.remote));
-                log::warning(format_args!("{name} ({remote}) has not answered dead peer detection in {sa}"));
+                let event = log::Event::of_sa(EventKind::Phase1Dead, name, sa);
+                log::event(event, format_args!("{name} ({remote}) has not answered dead peer detection in {sa}"));
                 if let Some(peer) = self.exchange.peer(peer) {
                     self.hooks.dead(sa, peer);
                 }
@@ -113,7 +118,8 @@ impl Ike {
             Event::Failed(failure) => {
                 let name = failure.peer.map_or("unknown", |peer| self.exchange.name(peer));
                 let limiter = self.limiters.of(&self.exchange, failure.path.remote.ip());
-                limiter.write(now, Level::Error, format_args!("peer {name}: {failure}"));
+                let event = log::Event::of_peer(EventKind::Failed, name);
+                limiter.write_event(now, Level::Error, format_args!("peer {name}: {failure}"), Some(event));
                 if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
                     // An SA that is still in use is to be renewed before its end.
                     let is_in_use = |(id, sa): (&SaId, &InstalledSa)| {
@@ -143,7 +149,8 @@ impl Ike {
         engine: &mut Databases,
     ) {
         let (name, old, new) = (self.exchange.name(peer), show(from.remote), show(to.remote));
-        log::info(format_args!("address of {name} has changed from {old} to {new}"));
+        let event = log::Event::of_peer(EventKind::PeerMoved, name);
+        log::event(event, format_args!("address of {name} has changed from {old} to {new}"));
         let change = SaChange { lifetimes: None, peer: Some((to.remote.ip(), to.remote.port())) };
         let of_pair: Vec<_> =
             self.installed.iter().filter(|(_, sa)| sa.pair == pair).map(|(id, sa)| (*id, *sa)).collect();
@@ -176,9 +183,9 @@ impl Ike {
         let (cipher, bits) = (choice.cipher, choice.cipher_key * 8);
         let hash = hash_number(choice.hash).map(|hash| hash.to_string()).unwrap_or_default();
         let (group, method) = (choice.group, choice.auth_method);
-        log::info(format_args!(
-            "phase 1 with {name} ({remote}) is established as {role} ({sa}): {cipher} {bits}, {hash}, {group}, {method}"
-        ));
+        let suite = format_args!("{cipher} {bits}, {hash}, {group}, {method}");
+        let text = format_args!("phase 1 with {name} ({remote}) is established as {role} ({sa}): {suite}");
+        log::event(log::Event::of_sa(EventKind::Phase1Up, name, sa), text);
         if nat.in_udp().is_some() {
             let end = match (nat.detection.here, nat.detection.there) {
                 (true, true) => "both ends are",
@@ -201,7 +208,8 @@ impl Ike {
         let name = self.exchange.name(peer);
         let addresses = [config.address.map(IpAddr::V4), config.address_v6.map(IpAddr::V6)];
         for address in addresses.into_iter().flatten() {
-            log::info(format_args!("{name} has assigned the address {address} to this host ({sa})"));
+            let event = log::Event::of_sa(EventKind::Leased, name, sa);
+            log::event(event, format_args!("{name} has assigned the address {address} to this host ({sa})"));
             let mut policies = self.exchange.policies_with(peer);
             if !policies.any(|policy| policy.selector.source.contains(address)) {
                 log::warning(format_args!("no policy with {name} covers the assigned address {address}"));
