@@ -104,7 +104,7 @@ fn execute(cli: Cli) -> Result<ExitCode, String> {
         (Command::Unprotect, Backend::Pfkey) => {
             let mut databases = policy::databases_for(&config, open)?;
             policy::load(&config, &mut databases, clock::now())?;
-            policy::unload(&mut databases)?;
+            policy::unload(&mut databases);
         }
         (Command::Unprotect, _) => protection::remove(&config, firewall)?,
         _ => {

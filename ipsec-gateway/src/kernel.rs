@@ -2,6 +2,7 @@
 //! module gives them to the kernel, which processes the packets.
 
 mod socket;
+mod socket_options;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -10,23 +11,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ipsec_crypto::IntegrityAlgorithm;
-use ipsec_packet::{AddressRange, IpProto, PortRange, Selector, Upper};
 use ipsec_pfkey::{BackendError, Extension, LifetimeRole, Message, PfkeyBackend, Wire, event};
 use ipsec_sa::{
-    Acquire, Action, Bundle, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority,
-    Protocol, SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
+    Acquire, Action, Bundle, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Protocol,
+    SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
 };
 
-use crate::config::NAT_TRAVERSAL_PORT;
-
 pub use socket::{Channel, Connection, PfkeySocket};
+pub use socket_options::set_for_keying;
 
 /// Error number of Linux for an entry that does not exist.
 const NO_ENTRY: i32 = rustix::io::Errno::SRCH.raw_os_error();
 /// Largest request ID that a policy of level `unique` may name; the kernel gives larger ones itself.
 const MAX_REQID: u32 = 0x3fff;
-/// Priority of the policies for IKE, which the kernel searches before all others.
-const FIRST: Priority = Priority(1);
 /// Largest number of events that wait.
 const MAX_EVENTS: usize = 1024;
 
@@ -83,7 +80,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Registers for the events of the kernel of this machine, and lets IKE pass its policies.
+    /// Registers for the events of the kernel of this machine.
     ///
     /// # Errors
     /// The message of the kernel.
@@ -91,7 +88,7 @@ impl Kernel {
         Self::new(Box::new(socket), PfkeySocket::WIRE, locals)
     }
 
-    /// Registers for the events of a kernel, and lets IKE pass its policies.
+    /// Registers for the events of a kernel.
     ///
     /// # Errors
     /// The message of the kernel.
@@ -100,7 +97,7 @@ impl Kernel {
         let mut kernel = Self {
             backend: PfkeyBackend::new(connection, wire, std::process::id()),
             wire,
-            locals: Vec::new(),
+            locals: locals.iter().map(SocketAddr::ip).collect(),
             policies: HashMap::new(),
             reqids: HashMap::new(),
             events: VecDeque::new(),
@@ -108,30 +105,12 @@ impl Kernel {
         for protocol in [Protocol::Esp, Protocol::Ah, Protocol::Ipcomp] {
             kernel.backend.register(protocol).map_err(|e| format!("PF_KEY registration for {protocol}: {e}"))?;
         }
-        kernel.set_locals(locals)?;
         Ok(kernel)
     }
 
-    /// Lets the messages of IKE of these local addresses pass the policies, and those of former ones no longer.
-    ///
-    /// # Errors
-    /// The message of the kernel.
-    pub fn set_locals(&mut self, locals: &[SocketAddr]) -> Result<(), String> {
-        let former = std::mem::take(&mut self.locals);
-        for local in locals {
-            self.locals.push(local.ip());
-            for policy in bypasses(*local) {
-                let text = |e| format!("policy for IKE of {local}: {e}");
-                self.backend.update_policy(&policy).map_err(text)?;
-            }
-        }
-        for address in former.into_iter().filter(|former| !self.locals.contains(former)) {
-            for policy in bypasses(SocketAddr::new(address, crate::config::IKE_PORT)) {
-                // One that was removed by others is no longer needed either.
-                let _ = self.backend.delete_policy(policy.direction, &policy.selector);
-            }
-        }
-        Ok(())
+    /// Replaces the addresses of this host.
+    pub fn set_locals(&mut self, locals: &[SocketAddr]) {
+        self.locals = locals.iter().map(SocketAddr::ip).collect();
     }
 
     /// Installs an SA. Its request ID is the one that the kernel has given to its policy.
@@ -140,9 +119,6 @@ impl Kernel {
     /// [`KernelError`].
     pub fn add(&mut self, sa: &SaParams) -> Result<(), KernelError> {
         check_algorithms(sa)?;
-        if sa.encap.is_some() {
-            return Err(KernelError::Unsupported("ESP in UDP is not supported with the back end `pfkey`"));
-        }
         let reqid = self.reqids.get(&sa.reqid).copied().unwrap_or(sa.reqid);
         Ok(self.backend.add_with_reqid(sa, reqid)?)
     }
@@ -308,26 +284,6 @@ fn check_algorithms(sa: &SaParams) -> Result<(), KernelError> {
         TransformParams::Ipcomp { .. } => return Ok(()),
     };
     if is_truncated(integrity) { Err(KernelError::Unsupported(TRUNCATION)) } else { Ok(()) }
-}
-
-/// Returns the policies that let the messages of IKE of a local address pass.
-fn bypasses(local: SocketAddr) -> impl Iterator<Item = PolicyParams> {
-    let any: IpAddr = if local.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let (own, all) = (AddressRange::host(local.ip()), AddressRange::prefix(any, 0));
-    [local.port(), NAT_TRAVERSAL_PORT].into_iter().flat_map(move |port| {
-        let (own_port, any_port) = (PortRange { first: port, last: port }, PortRange::ANY);
-        let policy =
-            move |direction, selector| PolicyParams { selector, direction, priority: FIRST, action: Action::Bypass };
-        let outbound = all.map(|all| {
-            let upper = Upper::Ports(Some(IpProto::UDP), own_port, any_port);
-            policy(PolicyDirection::Out, Selector { source: own, destination: all, upper })
-        });
-        let inbound = all.map(|all| {
-            let upper = Upper::Ports(Some(IpProto::UDP), any_port, own_port);
-            policy(PolicyDirection::In, Selector { source: all, destination: own, upper })
-        });
-        [outbound, inbound].into_iter().flatten()
-    })
 }
 
 /// Returns the result of a removal; an entry that does not exist is removed.

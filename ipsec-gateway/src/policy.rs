@@ -121,14 +121,10 @@ pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec
     Ok(policies)
 }
 
-/// Removes all policies, and those for IKE of a kernel.
-///
-/// # Errors
-/// The message of the kernel.
-pub fn unload(databases: &mut Databases) -> Result<(), String> {
+/// Removes all policies.
+pub fn unload(databases: &mut Databases) {
     let policies: Vec<_> = databases.policies().map(|(id, _)| id).collect();
     policies.iter().for_each(|id| _ = databases.remove_policy(*id));
-    databases.kernel_mut().map_or(Ok(()), |kernel| kernel.set_locals(&[]))
 }
 
 /// Adds the SAs and policies of a configuration to an engine. Returns the policies whose SAs are negotiated, and

@@ -9,6 +9,9 @@ use ipsec_packet::{IpProto, Ipv4Header, Ipv6Header, Marker, PacketBuf, Ports, Ud
 use socket2::{Domain, Socket, Type};
 use zerocopy::IntoBytes;
 
+use crate::config::Backend;
+use crate::kernel;
+
 /// UDP socket of one local address and port. Datagrams therefore leave with the address that the peer has used.
 pub struct Udp {
     local: SocketAddr,
@@ -16,11 +19,12 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Opens the socket of a local address and port. Its datagrams have the firewall mark and may be fragmented.
+    /// Opens the socket of a local address and port. Its datagrams have the firewall mark and may be fragmented. Where
+    /// the kernel processes packets, they pass its policies, and the kernel takes ESP in UDP.
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open(local: SocketAddr, mark: u32) -> Result<OwnedFd, String> {
+    pub fn open(local: SocketAddr, mark: u32, backend: Backend) -> Result<OwnedFd, String> {
         let open = || -> io::Result<OwnedFd> {
             let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None)?;
             socket.set_mark(mark)?;
@@ -28,6 +32,9 @@ impl Udp {
                 socket.set_only_v6(true)?;
             } else {
                 rustix::net::sockopt::set_ip_mtu_discover(&socket, rustix::net::sockopt::Ipv4PathMtuDiscovery::DONT)?;
+            }
+            if backend == Backend::Pfkey {
+                kernel::set_for_keying(&socket, local)?;
             }
             socket.set_nonblocking(true)?;
             socket.bind(&local.into())?;

@@ -79,7 +79,7 @@ impl Daemon {
         replaced.extend(changed);
         replaced.iter().for_each(|policy| self.plane.drop_waiting(*policy));
         if let Some(kernel) = self.plane.engine.kernel_mut() {
-            problems.extend(kernel.set_locals(&next.config.locals).err());
+            kernel.set_locals(&next.config.locals);
         }
         sockets::replace(&next.config.locals, opened, (&mut self.udp, &mut self.raw));
         // Scripts of peers that no longer exist.

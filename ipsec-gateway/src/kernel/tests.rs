@@ -4,14 +4,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ipsec_crypto::{CipherAlgorithm, SuiteKeys};
+use ipsec_packet::{AddressRange, IpProto, Marker, Ports, Selector, Upper};
 use ipsec_pfkey::{Dialect, MessageKind, MessageWriter, Order, SaType, read_policy, read_sa};
-use ipsec_sa::{Direction, TunnelEndpoints};
+use ipsec_sa::{Direction, Priority, TunnelEndpoints, UdpEncap};
 
 use super::*;
 
 const LINUX: Wire = Dialect::Linux.with(Order::Little);
-/// Request ID that the kernel gives to the first policy of level `unique`.
+/// Request ID that the kernel gives to a policy of level `unique`, less the number of the policy.
 const FIRST_REQID: u32 = 0x4000;
+
+/// Number of the first policy: that of its message, which three registrations precede.
+const FIRST_POLICY: u32 = 4;
 
 /// Kernel that accepts every message and gives numbers to policies.
 pub(crate) struct Model {
@@ -123,26 +127,20 @@ fn kinds(model: &Model) -> Vec<MessageKind> {
 }
 
 #[test]
-fn messages_of_ike_pass_the_policies_of_the_kernel() {
+fn the_daemon_registers_for_its_protocols() {
+    let (_, model) = kernel();
+    assert_eq!(kinds(&model), [MessageKind::REGISTER; 3]);
+}
+
+#[test]
+fn an_sa_of_esp_in_udp_has_its_ports() {
     let (mut kernel, model) = kernel();
-    let expected = [[MessageKind::REGISTER; 3].as_slice(), &[MessageKind::SPDUPDATE; 4]].concat();
-    assert_eq!(kinds(&model), expected);
-    let read = |request: &Vec<u8>| {
-        let policy = read_policy(&Message::parse(request, LINUX).unwrap()).unwrap();
-        assert_eq!((policy.action, policy.priority), (Action::Bypass, Priority(1)));
-        (policy.direction, policy.selector.upper)
-    };
-    let bypassed: Vec<_> = model.requests.borrow()[3..].iter().map(read).collect();
-    let port = |port| PortRange { first: port, last: port };
-    let udp = |source, destination| Upper::Ports(Some(IpProto::UDP), source, destination);
-    let expected = [500, 4500].into_iter().flat_map(|own| {
-        let outbound = (PolicyDirection::Out, udp(port(own), PortRange::ANY));
-        [outbound, (PolicyDirection::In, udp(PortRange::ANY, port(own)))]
-    });
-    assert_eq!(bypassed, expected.collect::<Vec<_>>());
-    model.requests.borrow_mut().clear();
-    kernel.set_locals(&[]).unwrap();
-    assert_eq!(kinds(&model), [MessageKind::SPDDELETE; 4]);
+    let encap = UdpEncap { ports: Ports { source: 4500, destination: 34_500 }, marker: Marker::NonEsp };
+    let params = SaParams { encap: Some(encap), ..sa(IntegrityAlgorithm::HmacSha1_96, 20, 0) };
+    kernel.add(&params).unwrap();
+    let request = model.requests.borrow().last().unwrap().clone();
+    let added = read_sa(&Message::parse(&request, LINUX).unwrap(), Direction::Outbound).unwrap();
+    assert_eq!((added.encap, added.id.peer_port), (Some(encap), Some(34_500)));
 }
 
 #[test]
@@ -155,7 +153,7 @@ fn an_sa_has_the_request_id_that_the_kernel_has_given_to_its_policy() {
     kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, own)).unwrap();
     let request = model.requests.borrow().last().unwrap().clone();
     let added = read_sa(&Message::parse(&request, LINUX).unwrap(), Direction::Outbound).unwrap();
-    assert_eq!((added.reqid, added.id.spi), (FIRST_REQID + 8, 0x1234));
+    assert_eq!((added.reqid, added.id.spi), (FIRST_REQID + FIRST_POLICY, 0x1234));
     // A request ID of the configuration is the same in the kernel.
     kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, 77)).unwrap();
     let request = model.requests.borrow().last().unwrap().clone();
@@ -211,7 +209,6 @@ fn error_numbers_of_replies_are_errors_and_missing_entries_are_removed() {
 fn events_name_the_policies_of_the_engine() {
     let (mut kernel, model) = kernel();
     kernel.add_policy(PolicyId::new(5), &tunnel(PolicyDirection::Out, Level::Require)).unwrap();
-    // The eighth message of the connection.
     let acquire = |number| {
         let mut buffer = [0; 512];
         let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::ACQUIRE, SaType::Esp, 1, 0).unwrap();
@@ -225,7 +222,7 @@ fn events_name_the_policies_of_the_engine() {
         writer.push_policy(&Action::Discard, PolicyDirection::Out, number, Priority(0)).unwrap();
         writer.finish().unwrap().to_vec()
     };
-    model.replies.borrow_mut().extend([acquire(99), acquire(8)]);
+    model.replies.borrow_mut().extend([acquire(99), acquire(FIRST_POLICY)]);
     // A reply that arrives after the events finds them kept.
     kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, 0)).unwrap();
     match kernel.poll_event() {
@@ -297,13 +294,13 @@ fn an_sa_of_which_the_kernel_reports_the_end_no_longer_exists() {
 }
 
 #[test]
-fn policies_that_are_unloaded_are_removed_with_those_for_ike() {
+fn policies_that_are_unloaded_are_removed() {
     let (kernel, model) = kernel();
     let mut databases = crate::policy::new_engine();
     databases.attach(kernel);
     databases.add_policy(tunnel(PolicyDirection::Out, Level::Require)).unwrap();
     model.requests.borrow_mut().clear();
-    crate::policy::unload(&mut databases).unwrap();
-    assert_eq!(kinds(&model), [MessageKind::SPDDELETE; 5]);
+    crate::policy::unload(&mut databases);
+    assert_eq!(kinds(&model), [MessageKind::SPDDELETE]);
     assert_eq!(databases.policies().count(), 0);
 }

@@ -98,6 +98,7 @@ enum Permitted<'s> {
     Udp {
         local: SocketAddr,
         mark: u32,
+        backend: Backend,
     },
     Raw {
         local: IpAddr,
@@ -233,7 +234,7 @@ impl Server {
                 if !sockets::udp_addresses(&config.locals).contains(local) {
                     return Err(format!("UDP socket {local}: expected a `local` address of the configuration"));
                 }
-                Permitted::Udp { local: *local, mark: config.mark }
+                Permitted::Udp { local: *local, mark: config.mark, backend: config.backend }
             }
             Request::Raw(local) => {
                 let config = self.last()?;
@@ -291,7 +292,9 @@ impl Server {
                 Some(directory) => KeyTables::create(directory).map(|tables| with(tables.into_descriptors())),
                 None => Ok(Reply::Done.into()),
             },
-            Permitted::Udp { local, mark } => Udp::open(local, mark).map(|descriptor| with([descriptor])),
+            Permitted::Udp { local, mark, backend } => {
+                Udp::open(local, mark, backend).map(|descriptor| with([descriptor]))
+            }
             Permitted::Raw { local, mark } => RawSockets::open(local, mark).map(with),
             Permitted::AddAddress { config, address, policies } => {
                 routes::add_address(config, address, policies.iter()).map(|()| Reply::Done.into())
