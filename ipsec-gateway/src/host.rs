@@ -97,28 +97,24 @@ pub struct GatewayHost<'h> {
 }
 
 impl<'h> GatewayHost<'h> {
-    /// Returns the policies whose SAs may be negotiated.
-    fn policies(&self) -> &'h [KeyedPolicy] {
-        match self.admission {
-            Admission::Open => &self.exchange.policies,
-            Admission::Closed => &[],
-        }
+    /// Iterates over the policies with a peer whose SAs may be negotiated.
+    fn policies_of(&self, peer: PeerId) -> impl Iterator<Item = &'h KeyedPolicy> {
+        let exchange: &'h KeyExchange = self.exchange;
+        exchange.policies_with(peer).filter(|_| self.admission == Admission::Open)
     }
 }
 
 impl GatewayHost<'_> {
     /// Returns the policies with a peer for messages.
     fn policies_with(&self, peer: PeerId) -> String {
-        let index = self.exchange.index(peer);
-        let of_peer = self.policies().iter().filter(|policy| Some(policy.peer) == index);
-        let shown: Vec<_> = of_peer.map(|own| format!("{} ({})", own.id.get(), policy::show(&own.selector))).collect();
+        let shown: Vec<_> =
+            self.policies_of(peer).map(|own| format!("{} ({})", own.id.get(), policy::show(&own.selector))).collect();
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
     }
 
     /// Returns the policy with a peer that has or contains a selector.
     fn policy_for(&self, peer: PeerId, selector: &Selector) -> Option<&'_ KeyedPolicy> {
-        let index = self.exchange.index(peer);
-        let of_peer = || self.policies().iter().filter(|policy| Some(policy.peer) == index);
+        let of_peer = || self.policies_of(peer);
         let equal = of_peer().find(|policy| policy.selector == *selector);
         let within = || of_peer().find(|policy| policy.selector.contains(selector));
         // A peer whose policies have no protocol asks for all; the SAs are used for the packets of the policy only.
@@ -199,8 +195,7 @@ impl Host for GatewayHost<'_> {
         if hint.candidate.is_some() || self.admission == Admission::Closed {
             return hint.candidate;
         }
-        let (peer, _) = self.exchange.config.configuration.find_peer(Some(hint.path.remote.ip()))?;
-        let peer = self.exchange.id(peer)?;
+        let peer = self.exchange.find_peer(hint.path.remote.ip())?;
         // The SAs have the addresses of phase 1, and match the policies of this peer at one address only.
         let local = self.exchange.local(peer);
         local.is_none_or(|local| local.ip() == hint.path.local.ip()).then_some(peer)
@@ -218,9 +213,8 @@ impl Host for GatewayHost<'_> {
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
-        let configured = self.policies().iter().find(|own| own.id.get() == policy);
-        let generated = || self.generated.policy(policy).filter(|_| self.admission == Admission::Open);
-        let found = configured.or_else(generated)?;
+        let generated = || self.generated.policy(policy);
+        let found = self.exchange.policy(policy).or_else(generated).filter(|_| self.admission == Admission::Open)?;
         let peer = self.exchange.id(found.peer)?;
         as_ipsec_policy(found, self.access.own.narrow(peer, found.selector))
     }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ike_v1::{IpsecSaId, NegotiatedSa, Negotiator, Path, PeerId, Settings, Target, Transmit};
-use ipsec_config::{ConfiguredPeer, Timing};
+use ipsec_config::Timing;
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaId};
 use ipsec_packet::Instant;
 use rand::RngExt;
@@ -90,7 +90,7 @@ struct Limiters {
 impl Limiters {
     /// Returns the limit for log lines about messages of an address.
     fn of(&mut self, exchange: &KeyExchange, address: IpAddr) -> &mut Limiter {
-        if exchange.has_peer_at(address) { &mut self.peers } else { &mut self.others }
+        if exchange.peer_at(address).is_some() { &mut self.peers } else { &mut self.others }
     }
 }
 
@@ -270,11 +270,10 @@ impl Ike {
         if self.admission == Admission::Closed {
             return;
         }
-        let is_it = |peer: &ConfiguredPeer| {
-            peer.config.initiates && peer.config.address.is_some_and(|address| address.ip() == source)
-        };
-        let Some(index) = self.exchange.config.peers().iter().position(is_it) else { return };
-        let Some(peer) = self.exchange.id(index) else { return };
+        let Some(peer) = self.exchange.peer_at(source) else { return };
+        if self.exchange.path(peer).is_none() {
+            return;
+        }
         let last = self.unknown_spi.get(&peer);
         if last.is_some_and(|last| now.saturating_duration_since(*last) < UNKNOWN_SPI_INTERVAL) {
             return;
@@ -285,7 +284,7 @@ impl Ike {
                 |(id, sa): (&SaId, &InstalledSa)| id.direction == Direction::Outbound && sa.policy == policy.get();
             self.installed.iter().any(is_it)
         };
-        let policies = self.exchange.policies.iter().filter(|policy| policy.peer == index).map(|policy| policy.id);
+        let policies = self.exchange.policies_with(peer).map(|policy| policy.id);
         let missing: Vec<_> = policies.filter(|policy| !has_sa(*policy)).collect();
         for policy in missing {
             log::info(format_args!(

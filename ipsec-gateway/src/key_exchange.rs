@@ -8,18 +8,20 @@ use ipsec_config::{ConfiguredPeer, Files};
 
 use crate::config::Config;
 use crate::credentials::Credentials;
-use crate::policy::KeyedPolicy;
+use crate::policy::{KeyedPolicy, PolicyTable};
 
 /// Configuration of key exchange. It is replaced as a whole.
 pub struct KeyExchange {
     /// Configuration of the gateway.
     pub config: Config,
     /// Policies whose SAs are negotiated.
-    pub policies: Vec<KeyedPolicy>,
+    pub policies: PolicyTable,
     /// Identifiers of the peers in the negotiator, in the order of the configuration.
     ids: Vec<PeerId>,
     /// Places of the peers in the configuration, by their identifiers.
     indexes: HashMap<PeerId, usize>,
+    /// Places of the peers in the configuration, by their addresses.
+    by_address: HashMap<IpAddr, usize>,
     /// Number of the next identifier.
     next_id: u16,
     /// Address and port of this host for each peer; `None` for a peer at any address whose policies name none.
@@ -37,11 +39,12 @@ impl KeyExchange {
     /// # Errors
     /// The message about a peer for whose address family this host has no address, or about a file of certificates.
     pub fn new(files: &dyn Files, config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
+        let policies: PolicyTable = policies.into_iter().collect();
         let mut locals = Vec::new();
         let (mut identities, mut credentials) = (Vec::new(), Vec::new());
         for (index, configured) in config.peers().iter().enumerate() {
             let peer = &configured.config;
-            let named = policies.iter().filter(|policy| policy.peer == index).find_map(|policy| policy.local);
+            let named = policies.with_peer(index).find_map(|policy| policy.local);
             let of_policies = named.and_then(|named| config.locals.iter().copied().find(|own| own.ip() == named));
             let local = of_policies.or_else(|| config.local_for(peer.address?.ip()));
             let missing = || format!("peer {}: no `local` address has the address family of the peer", peer.name);
@@ -66,7 +69,13 @@ impl KeyExchange {
         let count = count.map_err(|_| format!("got {} peers, expected at most 65535", config.peers().len()))?;
         let ids: Vec<_> = (0..count).map(PeerId).collect();
         let indexes = ids.iter().copied().zip(0..).collect();
-        Ok(Self { config, policies, ids, indexes, next_id: count, locals, identities, credentials })
+        let mut by_address = HashMap::new();
+        for (index, peer) in config.peers().iter().enumerate() {
+            if let Some(address) = peer.config.address {
+                by_address.entry(address.ip()).or_insert(index);
+            }
+        }
+        Ok(Self { config, policies, ids, indexes, by_address, next_id: count, locals, identities, credentials })
     }
 
     /// Gives the peers that a former configuration has as well, with the same statements, address of this host and
@@ -130,8 +139,7 @@ impl KeyExchange {
 
     /// Iterates over the policies with a peer.
     pub fn policies_with(&self, peer: PeerId) -> impl Iterator<Item = &KeyedPolicy> {
-        let index = self.index(peer);
-        self.policies.iter().filter(move |policy| Some(policy.peer) == index)
+        self.index(peer).into_iter().flat_map(|index| self.policies.with_peer(index))
     }
 
     /// Returns the configuration of a peer.
@@ -144,14 +152,20 @@ impl KeyExchange {
         self.peer(peer).map_or("unknown", |peer| peer.config.name.as_str())
     }
 
-    /// Returns whether a peer is configured with this address.
-    pub fn has_peer_at(&self, address: IpAddr) -> bool {
-        self.config.peers().iter().any(|peer| peer.config.address.is_some_and(|own| own.ip() == address))
+    /// Returns the peer with an address.
+    pub fn peer_at(&self, address: IpAddr) -> Option<PeerId> {
+        self.id(*self.by_address.get(&address)?)
+    }
+
+    /// Returns the peer with an address, or else the first one at any address.
+    pub fn find_peer(&self, address: IpAddr) -> Option<PeerId> {
+        let any = || self.id(self.config.peers().iter().position(|peer| peer.config.address.is_none())?);
+        self.peer_at(address).or_else(any)
     }
 
     /// Returns the policy with this number in the SPD.
     pub fn policy(&self, number: u32) -> Option<&KeyedPolicy> {
-        self.policies.iter().find(|policy| policy.id.get() == number)
+        self.policies.get(number)
     }
 
     /// Returns addresses and ports for phase 1 as initiator.

@@ -1,12 +1,15 @@
 //! Policies and manual SAs of setkey.conf, and the peers with which the SAs of a policy are negotiated.
 
+mod table;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_codec::ProtocolId;
 use ike_v1::{Phase2Choice, Phase2Suite};
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_config::{ConfiguredPeer, ConfiguredSa, Negotiation};
+use ipsec_config::{ConfiguredSa, Negotiation};
 use ipsec_engine::{
     Action, Bundle, Capacity, HeapEngine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Settings, Template,
 };
@@ -18,6 +21,8 @@ use crate::config::{Backend, Config, Limits};
 use crate::databases::Databases;
 use crate::kernel::{self, Kernel, PfkeySocket};
 use crate::log;
+
+pub use table::PolicyTable;
 
 /// Largest numbers of SAs, policies and cached flows. Their memory grows with use; that of the flows is half a
 /// megabyte.
@@ -195,11 +200,17 @@ pub struct KeyedPolicies {
 /// Returns the policies of a configuration whose SAs are negotiated, with their numbers in an engine that has them.
 pub fn keyed_policies(config: &Config, engine: &Databases) -> KeyedPolicies {
     let mut keyed = KeyedPolicies::default();
+    // Policies for received packets, by their addresses.
+    let mut inbound: HashMap<_, Vec<_>> = HashMap::new();
+    for (id, policy) in engine.policies().filter(|(_, policy)| policy.direction != PolicyDirection::Out) {
+        inbound.entry((policy.selector.source, policy.selector.destination)).or_default().push((id, policy));
+    }
     for negotiation in config.configuration.negotiations() {
         let policy = bound(negotiation.policy);
         let Some(id) = engine.find_policy(policy.direction, &policy.selector) else { continue };
         let Action::Protect(bundle) = policy.action else { continue };
-        let counterparts: Vec<_> = engine.policies().filter(|(_, other)| is_counterpart(other, &policy)).collect();
+        let reversed = (policy.selector.destination, policy.selector.source);
+        let counterparts = inbound.get(&reversed).map_or(&[][..], Vec::as_slice);
         let inbound_reqid =
             |protocol| counterparts.iter().find_map(|(id, policy)| reqid(*id, policy, protocol)).unwrap_or_default();
         match keyed_policy(config, id, &negotiation, &bundle, inbound_reqid) {
@@ -244,23 +255,18 @@ fn is_wan_missing(config: &Config, engine: &Databases) -> bool {
 /// # Errors
 /// The message with the peer, the policies and the addresses.
 pub fn check_local_addresses(config: &Config, policies: &[KeyedPolicy]) -> Result<(), String> {
-    for (peer, ConfiguredPeer { config: ike_v1::PeerConfig { name, .. }, .. }) in config.peers().iter().enumerate() {
-        let mut named =
-            policies.iter().filter(|policy| policy.peer == peer).filter_map(|row| Some((row.id, row.local?)));
-        let Some((first, expected)) = named.next() else { continue };
-        if let Some((id, got)) = named.find(|(_, local)| *local != expected) {
+    let mut named: HashMap<usize, (PolicyId, IpAddr)> = HashMap::new();
+    for (policy, got) in policies.iter().filter_map(|policy| Some((policy, policy.local?))) {
+        let (first, expected) = *named.entry(policy.peer).or_insert((policy.id, got));
+        if got != expected {
+            let (id, peer) = (policy.id, config.peers().get(policy.peer));
+            let name = peer.map_or("unknown", |peer| peer.config.name.as_str());
             return Err(format!(
                 "policy {id}: local address mismatch: got {got}, expected {expected} as in policy {first} of peer {name}"
             ));
         }
     }
     Ok(())
-}
-
-/// Returns whether a policy is for received packets with the addresses of an outbound policy.
-fn is_counterpart(policy: &PolicyParams, outbound: &PolicyParams) -> bool {
-    let ends = (policy.selector.source, policy.selector.destination);
-    policy.direction != PolicyDirection::Out && ends == (outbound.selector.destination, outbound.selector.source)
 }
 
 /// Returns the request ID that a policy requires for SAs of a protocol, if any.

@@ -15,7 +15,7 @@ use crate::databases::Databases;
 use crate::gif::Gifs;
 use crate::host::missing_keys;
 use crate::key_exchange::KeyExchange;
-use crate::policy::KeyedPolicy;
+use crate::policy::{KeyedPolicy, PolicyTable};
 use crate::privileged::message::Which;
 use crate::psk::PskFile;
 use crate::spd::SpdChange;
@@ -72,7 +72,7 @@ impl Daemon {
         let sas = ManualSas::between(self.ike.config(), &next.config, &self.plane.engine);
         sas.apply(now, &next.config, &mut self.databases(now), &mut problems);
         // The warnings are those of the trial.
-        next.policies = policy::keyed_policies(&next.config, &self.plane.engine).policies;
+        next.policies = policy::keyed_policies(&next.config, &self.plane.engine).policies.into_iter().collect();
         let changed = changed_policies(self.ike.exchange(), (&next.policies, &next));
         self.ike.delete_replaced(now, (&[], &changed), &mut self.plane.engine);
         self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
@@ -108,13 +108,12 @@ impl Daemon {
 /// Returns the policies of a configuration that the next one negotiates otherwise, or not at all.
 pub(super) fn changed_policies(
     running: &KeyExchange,
-    (policies, next): (&[KeyedPolicy], &KeyExchange),
+    (policies, next): (&PolicyTable, &KeyExchange),
 ) -> HashSet<PolicyId> {
-    let by_id: HashMap<PolicyId, &KeyedPolicy> = policies.iter().map(|policy| (policy.id, policy)).collect();
     let is_same = |own: &&KeyedPolicy| {
-        by_id.get(&own.id).is_some_and(|other| {
+        policies.get(own.id.get()).is_some_and(|other| {
             let with_peer = KeyedPolicy { peer: other.peer, ..(*own).clone() };
-            with_peer == **other && running.id(own.peer) == next.id(other.peer)
+            with_peer == *other && running.id(own.peer) == next.id(other.peer)
         })
     };
     running.policies.iter().filter(|own| !is_same(own)).map(|own| own.id).collect()

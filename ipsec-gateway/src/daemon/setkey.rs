@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::Daemon;
 use super::requests::start_of_clock;
 use crate::control::protocol::SetkeyOutput;
+use crate::policy::PolicyTable;
 use crate::state::backend::WithState;
 use crate::{log, policy};
 
@@ -72,10 +73,10 @@ impl Daemon {
         self.ike.config_mut().configuration.policies = policies;
         let keyed = policy::keyed_policies(self.ike.config(), engine);
         warnings.extend(keyed.warnings.into_iter().chain(keyed.errors));
-        let keyed = keyed.policies;
-        if let Err(e) = policy::check_local_addresses(self.ike.config(), &keyed) {
+        if let Err(e) = policy::check_local_addresses(self.ike.config(), &keyed.policies) {
             warnings.push(e);
         }
+        let keyed: PolicyTable = keyed.policies.into_iter().collect();
         let gone = super::reload::changed_policies(self.ike.exchange(), (&keyed, self.ike.exchange()));
         self.ike.delete_replaced(now, (&[], &gone), &mut self.plane.engine);
         gone.iter().for_each(|policy| self.plane.drop_waiting(*policy));

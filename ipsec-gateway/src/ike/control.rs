@@ -17,7 +17,7 @@ use crate::host::show;
 use crate::key_exchange::KeyExchange;
 use crate::key_tables::isakmp_row;
 use crate::log;
-use crate::policy::KeyedPolicy;
+use crate::policy::PolicyTable;
 use crate::psk::PskFile;
 use crate::shown_keys::ShownKeys;
 
@@ -257,7 +257,7 @@ impl Ike {
     }
 
     /// Replaces the policies whose SAs are negotiated, after a change of the SPD.
-    pub fn set_policies(&mut self, policies: Vec<KeyedPolicy>) {
+    pub fn set_policies(&mut self, policies: PolicyTable) {
         self.exchange.policies = policies;
     }
 
