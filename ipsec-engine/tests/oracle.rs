@@ -73,6 +73,7 @@ const INTERESTING: &[(&str, &str)] = &[
                  AhTooOld",
     ),
     ("malformed", "hop-by-hop options after another header"),
+    ("batch", "sent, received"),
     ("event", "acquire, soft expired, hard expired, sequence numbers low"),
     ("seen", "compressed, uncompressed packet of an IPComp tunnel, nested tunnels of two policies"),
     ("seen", "sent by a dying SA, sent by the newer of two SAs, sent without an optional template"),

@@ -454,14 +454,54 @@ impl<'t> Case<'t> {
         (packet, octets)
     }
 
-    fn exchange(&mut self) {
-        let from = self.random.below(2);
+    /// Returns a packet, as a rule one that a policy protects.
+    fn protected_packet(&mut self, from: usize) -> Packet {
         let mut packet = self.packet(from);
         for _ in 0..self.random.below(12) {
             if !self.hosts[from].protects(&packet.flow()) {
                 packet = self.packet(from);
             }
         }
+        packet
+    }
+
+    /// Sends packets of several flows, and several of one flow, as one batch. The peer receives them as one.
+    fn burst(&mut self) {
+        let from = self.random.below(2);
+        let count = self.random.of(&[2, 3, 5, 16, 17, 33, 40]);
+        let mut packets: Vec<(Packet, Vec<u8>)> = Vec::new();
+        while packets.len() < count {
+            let packet = match packets.last() {
+                Some((last, _)) if self.random.percent(70) => last.clone(),
+                _ => self.protected_packet(from),
+            };
+            let octets = octets_of(&packet);
+            packets.push((packet, octets));
+        }
+        let results = self.hosts[from].send_batch(self.now, &packets, &mut self.random);
+        let mut sent = Vec::new();
+        for ((outcome, wire), (_, octets)) in results.into_iter().zip(&packets) {
+            self.count("out", &outcome);
+            let is_safe = self.hosts[from].is_safe(octets, &outcome, &wire, self.encrypting);
+            assert!(is_safe, "protected packet was sent in clear: {outcome:?}");
+            if let Outcome::Send(packet) = outcome {
+                sent.push((packet, wire));
+            }
+        }
+        *self.tally.entry(("batch", "sent".into())).or_default() += sent.len() as u64;
+        // Packets of other steps are received again, as replays.
+        let replayed = self.wires.iter().filter(|(to, ..)| *to != from).take(self.random.below(4));
+        sent.extend(replayed.map(|(_, packet, wire)| (packet.clone(), wire.clone())));
+        for outcome in self.hosts[1 - from].receive_batch(self.now, &sent) {
+            self.count("in", &outcome);
+        }
+        *self.tally.entry(("batch", "received".into())).or_default() += sent.len() as u64;
+        self.wires.extend(sent.into_iter().map(|(packet, wire)| (1 - from, packet, wire)));
+    }
+
+    fn exchange(&mut self) {
+        let from = self.random.below(2);
+        let packet = self.protected_packet(from);
         let octets = octets_of(&packet);
         let (outcome, mut wire) = self.hosts[from].send(self.now, &packet, &octets, &mut self.random);
         self.count("out", &outcome);
@@ -718,6 +758,7 @@ impl<'t> Case<'t> {
                 let (to, packet, wire) = self.wires[at].clone();
                 self.receive(to, &packet, &wire);
             }
+            30..33 => self.burst(),
             _ => self.exchange(),
         }
     }

@@ -7,9 +7,9 @@ use ah_core::Profile;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::{
-    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Engine, Expiry, InboundAction, IpcompOut, Level, Mode,
-    OutboundAction, PolicyDirection, PolicyError, PolicyParams, Protocol, Sa, SaEvent, Settings, Template, Transform,
-    Unmatched,
+    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Engine, Expiry, InboundAction, InboundSlot, IpcompOut,
+    Level, Mode, OutboundAction, OutboundSlot, PolicyDirection, PolicyError, PolicyParams, Protocol, Sa, SaEvent,
+    Settings, Template, Transform, Unmatched,
 };
 use ipsec_packet::{
     Cpi, Flow, Instant, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
@@ -150,14 +150,47 @@ impl Host {
 
     /// Sends a packet; returns the expected outcome and the octets on the wire.
     pub fn send(&mut self, now: Instant, packet: &Packet, octets: &[u8], random: &mut Random) -> (Outcome, Vec<u8>) {
-        let mut bytes = vec![0xee; ROOM + octets.len() + ROOM];
-        bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
+        let mut bytes = with_room(octets);
         let mut buffer = PacketBuf::with_headroom(&mut bytes, ROOM, octets.len()).unwrap();
         let mut iv = |_: Seq, iv: &mut [u8]| iv.fill_with(|| random.noise() as u8);
         let action = self.engine.outbound(&mut buffer, now, &mut iv);
-        let wire = buffer.data();
+        let sent = self.check_sent(now, (packet, octets), &action, buffer.data());
+        self.compare_sas(now, false);
+        sent
+    }
+
+    /// Sends packets as one batch; returns the expected outcome of each, and its octets on the wire.
+    pub fn send_batch(
+        &mut self,
+        now: Instant,
+        packets: &[(Packet, Vec<u8>)],
+        random: &mut Random,
+    ) -> Vec<(Outcome, Vec<u8>)> {
+        let mut buffers: Vec<_> = packets.iter().map(|(_, octets)| with_room(octets)).collect();
+        let slots = buffers.iter_mut().zip(packets).map(|(bytes, (_, octets))| {
+            OutboundSlot::new(PacketBuf::with_headroom(bytes, ROOM, octets.len()).unwrap())
+        });
+        let mut slots: Vec<_> = slots.collect();
+        let mut iv = |_: Seq, iv: &mut [u8]| iv.fill_with(|| random.noise() as u8);
+        self.engine.outbound_batch(&mut slots, now, &mut iv);
+        let sent = slots.iter().zip(packets).map(|(slot, (packet, octets))| {
+            self.check_sent(now, (packet, octets), slot.action.as_ref().unwrap(), slot.packet.data())
+        });
+        let sent = sent.collect();
+        self.compare_sas(now, false);
+        sent
+    }
+
+    /// Compares the result for a packet with that of the oracle, which processes it now.
+    fn check_sent(
+        &mut self,
+        now: Instant,
+        (packet, octets): (&Packet, &[u8]),
+        action: &OutboundAction,
+        wire: &[u8],
+    ) -> (Outcome, Vec<u8>) {
         let mut outcome = self.oracle.outbound(now, packet, octets, wire);
-        assert!(is_sent_like(&action, &outcome), "sent: {action:?}, expected {outcome:?}");
+        assert!(is_sent_like(action, &outcome), "sent: {action:?}, expected {outcome:?}");
         match &mut outcome {
             Outcome::Send(sent) => {
                 assert_eq!(Flow::read(wire), Ok(sent.flow()));
@@ -173,9 +206,7 @@ impl Host {
             }
             _ => assert_eq!(wire, octets, "packet that is not sent was modified"),
         }
-        let wire = wire.to_vec();
-        self.compare_sas(now, false);
-        (outcome, wire)
+        (outcome, wire.to_vec())
     }
 
     pub fn protects(&self, flow: &Flow) -> bool {
@@ -204,11 +235,41 @@ impl Host {
 
     pub fn receive(&mut self, now: Instant, packet: &Packet, wire: &[u8]) -> Outcome {
         let (action, left) = self.receive_octets(now, wire);
+        let outcome = self.check_received(now, (packet, wire), &action, &left);
+        self.compare_sas(now, false);
+        outcome
+    }
+
+    /// Receives packets as one batch; returns the expected outcome of each.
+    pub fn receive_batch(&mut self, now: Instant, packets: &[(Packet, Vec<u8>)]) -> Vec<Outcome> {
+        let mut buffers: Vec<_> = packets.iter().map(|(_, wire)| [wire, &[0xee; ROOM][..]].concat()).collect();
+        let slots = buffers
+            .iter_mut()
+            .zip(packets)
+            .map(|(bytes, (_, wire))| InboundSlot::new(PacketBuf::with_headroom(bytes, 0, wire.len()).unwrap()));
+        let mut slots: Vec<_> = slots.collect();
+        self.engine.inbound_batch(&mut slots, now);
+        let received = slots.iter().zip(packets).map(|(slot, (packet, wire))| {
+            self.check_received(now, (packet, wire), slot.action.as_ref().unwrap(), slot.packet.data())
+        });
+        let received = received.collect();
+        self.compare_sas(now, false);
+        received
+    }
+
+    /// Compares the result for a packet with that of the oracle, which processes it now.
+    fn check_received(
+        &mut self,
+        now: Instant,
+        (packet, wire): (&Packet, &[u8]),
+        action: &InboundAction,
+        left: &[u8],
+    ) -> Outcome {
         let outcome = self.oracle.inbound(now, packet);
-        assert!(is_received_like(&action, &outcome), "received: {action:?}, expected {outcome:?} of {packet:?}");
+        assert!(is_received_like(action, &outcome), "received: {action:?}, expected {outcome:?} of {packet:?}");
         match &outcome {
             Outcome::Deliver(packet) => {
-                assert_eq!(Flow::read(&left), Ok(packet.flow()));
+                assert_eq!(Flow::read(left), Ok(packet.flow()));
                 if let Body::Upper(..) = packet.body {
                     assert_eq!(left, octets_of(packet), "delivered packet differs from the sent one");
                 }
@@ -216,7 +277,6 @@ impl Host {
             Outcome::Discard(_, true) => assert!(left.iter().all(|octet| *octet == 0), "decrypted packet is not wiped"),
             _ => assert_eq!(left, wire, "packet that was not decapsulated was modified"),
         }
-        self.compare_sas(now, false);
         outcome
     }
 
@@ -226,6 +286,13 @@ impl Host {
         let action = self.engine.inbound(&mut buffer, now);
         (action, buffer.data().to_vec())
     }
+}
+
+/// Returns a packet with headroom and tailroom.
+fn with_room(octets: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xee; ROOM + octets.len() + ROOM];
+    bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
+    bytes
 }
 
 fn is_sent_like(action: &OutboundAction, outcome: &Outcome) -> bool {
