@@ -14,6 +14,7 @@ pub mod databases;
 pub mod demo;
 pub mod files;
 pub mod firewall;
+pub mod fragments;
 pub mod generated;
 pub mod gif;
 pub mod hooks;
