@@ -89,6 +89,7 @@ where
             .with_tunnel(|tunnel| tunnel.with_rules(params.tunnel))
             .with_reqid(params.reqid)
             .with_lifetimes(params.lifetimes)
+            .with_max_packet(params.max_packet)
             .with_algorithms(params.algorithms());
         if params.managed_spi() != params.id.spi {
             sa = sa.with_managed_spi(params.managed_spi());

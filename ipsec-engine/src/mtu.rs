@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use ipsec_packet::{Instant, ParsedIp, TooBig};
+use ipsec_packet::{Detail, Flow, Instant, ParsedIp, TooBig};
 
 use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
@@ -13,7 +13,7 @@ use crate::sa::Sa;
 use crate::sad_index::Wanted;
 use crate::spd::{Chosen, Lookup};
 use crate::table::SlotNumber;
-use ipsec_sa::{Action, Direction, PolicyDirection, Protocol, SaId};
+use ipsec_sa::{Action, Direction, Mode, PolicyDirection, Protocol, SaId};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Refuses a packet that exceeds the MTU of the tunnel and must not be fragmented. Returns whether the packet of
@@ -67,8 +67,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Returns the path MTU of the SAs, if it is known.
     fn mtu(&self, now: Instant, chosen: &Chosen) -> Option<u16> {
         let life = self.settings.path_mtu_lifetime;
-        let paths = self.through(chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
-        paths.chain(self.settings.link_mtu).min()
+        let paths = self.through(chosen).flat_map(|(sa, _)| [sa.path_mtu(now, life), sa.max_packet]);
+        paths.flatten().chain(self.settings.link_mtu).min()
     }
 
     /// Returns the length of the largest packet whose protected form has at most `mtu` octets. Padding makes the
@@ -126,6 +126,33 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let of_route = ends.and_then(|(source, destination)| route_mtu(source, destination));
         let mtu = self.mtu(now, &chosen).into_iter().chain(of_route).min()?;
         Some(self.largest_inner(&chosen, mtu, Inner { ip: &ip, packet: like }))
+    }
+
+    /// Returns the length in octets of the fragments in which an IPv4 packet is to be sent into a tunnel, because an SA
+    /// limits the size of its packets ([`Sa::with_max_packet`]): what a NAT receives is no fragment then.
+    ///
+    /// `None` if no SA has a limit, the packet fits or must not be fragmented, is a fragment itself, or is protected in
+    /// transport mode, or if its fragments, which have no ports, are not those of its policy.
+    pub fn fragment_size(&mut self, packet: &[u8], now: Instant) -> Option<u16> {
+        let ip = ParsedIp::read(packet).ok()?;
+        if ip.version() != 4 || ip.dont_fragment() || ip.is_fragment() {
+            return None;
+        }
+        let flow = ip.flow().ok()?;
+        let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(None, PolicyDirection::Out, &flow)
+        else {
+            return None;
+        };
+        let &Rule { id, policy, .. } = self.spd.policies().rule(at)?;
+        let Action::Protect(bundle) = policy.action else { return None };
+        let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
+        let limit = self.through(&chosen).filter_map(|(sa, _)| sa.max_packet).min()?;
+        let is_tunnel = self.through(&chosen).any(|(_, mode)| mode == Mode::Tunnel);
+        let size = self.largest_inner(&chosen, limit, Inner { ip: &ip, packet });
+        let later = Flow { detail: Detail::Opaque, ..flow };
+        let of_later = self.spd.lookup(None, PolicyDirection::Out, &later).verdict;
+        let is_same = matches!(of_later, Verdict::Rule(other) if other == at);
+        (is_tunnel && is_same && ip.len() > size.into()).then_some(size)
     }
 
     /// Applies an ICMP report that a packet of an SA was too big. Returns whether it lowered the path MTU of an SA.

@@ -28,6 +28,8 @@ pub struct Sa<A: Algorithms> {
     pub(crate) lifetimes: Lifetimes,
     /// MTU that a router reported, and the time until which it is valid.
     pub(crate) path_mtu: Option<(u16, Instant)>,
+    /// Largest size of its packets by configuration.
+    pub(crate) max_packet: Option<u16>,
     pub(crate) algorithms: SaAlgorithms,
     /// SPI by which the SA is managed, where it is not that of the SA.
     pub(crate) managed_spi: Option<u32>,
@@ -112,6 +114,7 @@ impl<A: Algorithms> Sa<A> {
             reqid: 0,
             lifetimes: Lifetimes::default(),
             path_mtu: None,
+            max_packet: None,
             algorithms: SaAlgorithms::default(),
             managed_spi: None,
         })
@@ -121,6 +124,13 @@ impl<A: Algorithms> Sa<A> {
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
+    }
+
+    /// Sets the largest size in octets of the IP packets that the SA sends. Larger ones are treated as those that exceed
+    /// the path MTU (RFC 4301 section 8.2).
+    #[must_use]
+    pub fn with_max_packet(self, max_packet: Option<u16>) -> Self {
+        Self { max_packet, ..self }
     }
 
     /// Sets BEET mode with these inner addresses.

@@ -112,6 +112,32 @@ fn policy_mtu_is_that_of_the_route_of_the_outermost_header() {
 }
 
 #[test]
+fn an_sa_with_a_packet_limit_names_the_size_of_fragments() {
+    let sas = one_sa(SUITES[5], "esp", A, B, "-m tunnel -esp_frag 552");
+    let action = format!("ipsec esp/tunnel/{A}-{B}/require");
+    let gateway = |from: &str, upper: &str| {
+        Gateway::new(&format!("{sas}{}", policy(from, "0.0.0.0/0", upper, "out", &action)), "0.0.0.0")
+    };
+    let size = |a: &mut Gateway, packet: &[u8]| a.engine.fragment_size(packet, a.now);
+    let mut long = of_length("10.1.2.3", "10.2.3.4", 1400);
+    let mut a = gateway("0.0.0.0/0", "any");
+    let mtu = a.engine.policy_mtu(&long, a.now).unwrap();
+    assert_eq!(size(&mut a, &long), None, "the packet must not be fragmented");
+    assert_eq!(a.send(&long), Err(not_sent(DiscardReason::TooBig { mtu })));
+    // UDP with the ports 0x0707.
+    (long[6], long[9]) = (0, 17);
+    assert_eq!(size(&mut a, &long), Some(mtu));
+    let fits = of_length("10.1.2.3", "10.2.3.4", mtu.into());
+    assert_eq!(size(&mut a, &[&fits[..6], &[0], &fits[7..]].concat()), None);
+    assert!((545..=552).contains(&a.send(&fits).unwrap().len()));
+    assert_eq!(size(&mut gateway("0.0.0.0/0", "udp"), &long), Some(mtu));
+    assert_eq!(size(&mut gateway("0.0.0.0/0[1799]", "udp"), &long), None, "later fragments have no ports");
+    assert_eq!(size(&mut gateway("10.9.0.0/16", "any"), &long), None, "no policy matches");
+    (long[6], long[7]) = (0x20, 0);
+    assert_eq!(size(&mut a, &long), None, "it is a fragment");
+}
+
+#[test]
 fn policy_mtu_is_none_without_limit_policy_or_sa() {
     let (mut a, _) = esp_tunnel();
     assert_eq!(a.engine.policy_mtu(&inner(), a.now), None, "no link MTU");

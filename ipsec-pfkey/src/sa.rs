@@ -166,6 +166,10 @@ pub(crate) fn write_sa_with<'b>(
     push_keys(&mut writer, &sa.transform)?;
     if let Some(encap) = sa.encap {
         push_encap(&mut writer, wire.dialect, encap, sa.repair)?;
+        let has_fragments = matches!(wire.dialect, Dialect::FreeBsd | Dialect::Kame);
+        if let Some(size) = sa.max_packet.filter(|_| has_fragments) {
+            writer.push(&Extension::NatFragment(size))?;
+        }
     }
     if matches!(wire.dialect, Dialect::FreeBsd) && sa.window.in_packets() > 32 {
         writer.push(&Extension::ReplayWindow(sa.window.in_packets()))?;
@@ -354,6 +358,7 @@ pub fn read_sa(message: &Message<'_>, direction: Direction) -> Result<SaParams, 
             PaddingCheck::Sequence
         },
         encap,
+        max_packet: found.max_packet,
         repair: found.original.map_or(ChecksumRepair::Recompute, |source| {
             ChecksumRepair::Incremental(OriginalAddresses { source, destination })
         }),
@@ -383,6 +388,7 @@ struct Found<'m> {
     nat_type: Option<u8>,
     ports: (u16, u16),
     udp_port: Option<u16>,
+    max_packet: Option<u16>,
     window: Option<u32>,
 }
 
@@ -408,6 +414,7 @@ impl<'m> Found<'m> {
                 Extension::NatPort(Side::Source, port) => found.ports.0 = port,
                 Extension::NatPort(Side::Destination, port) => found.ports.1 = port,
                 Extension::UdpEncap(port) => found.udp_port = Some(port),
+                Extension::NatFragment(size) => found.max_packet = Some(size).filter(|size| *size > 0),
                 Extension::ReplayWindow(packets) => found.window = Some(packets),
                 _ => {}
             }

@@ -137,6 +137,10 @@ fn lifetimes_encapsulation_and_request_id_are_read_back() {
             ..plain
         };
         passes(&params, dialect.with(Order::NATIVE));
+        // The size of its packets has an extension of FreeBSD and NetBSD only.
+        if matches!(dialect, Dialect::Kame | Dialect::FreeBsd) {
+            passes(&SaParams { max_packet: Some(552), ..params }, dialect.with(Order::NATIVE));
+        }
     }
 }
 

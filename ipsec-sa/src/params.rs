@@ -32,6 +32,9 @@ pub struct SaParams {
     pub encap: Option<UdpEncap>,
     /// Repair of checksums in transport mode behind a NAT (RFC 3948 section 3.1.2).
     pub repair: ChecksumRepair,
+    /// Largest size in octets of the IP packets that an outbound SA sends, as an MTU of the path that does not expire:
+    /// `-natt_mtu` of FreeBSD and `-esp_frag` of NetBSD. `None` for no limit.
+    pub max_packet: Option<u16>,
     /// Soft and hard limits.
     pub lifetimes: Lifetimes,
     /// Request ID, `unique:` in setkey(8); 0 for none.
@@ -56,6 +59,7 @@ impl SaParams {
             padding: PaddingCheck::Sequence,
             encap: None,
             repair: ChecksumRepair::Recompute,
+            max_packet: None,
             lifetimes: Lifetimes::default(),
             reqid: 0,
             tunnel: TunnelRules::DEFAULT,

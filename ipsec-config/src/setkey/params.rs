@@ -183,6 +183,7 @@ impl Add<'_> {
             },
             encap,
             repair: self.repair(),
+            max_packet: Some(self.natt_mtu).filter(|size| *size > 0 && direction == Direction::Outbound),
             lifetimes: self.limits(),
             reqid: self.reqid,
             beet: if mode == Mode::Beet { Some(beet(direction, inner)?) } else { None },

@@ -49,7 +49,7 @@ pub struct Add<'a> {
     /// Original addresses of both peers, and the ports of UDP encapsulation, option `-natt` of FreeBSD.
     pub natt: Option<(End, End)>,
     /// Largest size of a packet in UDP, options `-natt_mtu` of FreeBSD and `-esp_frag` of NetBSD.
-    pub natt_mtu: u32,
+    pub natt_mtu: u16,
     /// Mode of the SA, option `-m`.
     pub mode: Mode,
     /// Request ID of the SA, option `-u`.
