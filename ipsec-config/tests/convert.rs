@@ -138,7 +138,7 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
     let handbook = include_str!("../../ipsec-gateway/examples/1-handbook/racoon.conf");
     let switched = handbook.replacen(
         "exchange_mode main,aggressive;",
-        "exchange_mode main; passive on; rekey off; ike_frag on; send_cert off; send_cr off;",
+        "exchange_mode main; passive on; rekey off; ike_frag on; esp_frag 552; send_cert off; send_cr off;",
         1,
     );
     let switched = switched.replacen("initial_contact on;", "initial_contact off;", 1);
@@ -158,7 +158,7 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
             let config = &peer.config;
             let identities = (&config.local_identity, &config.remote_identity);
             let switches = [config.initiates, config.renews, config.initial_contact, config.fragment_size > 0];
-            let certificates = [peer.sends_certificates, peer.requests_certificates];
+            let certificates = (peer.sends_certificates, peer.requests_certificates, peer.esp_fragment_size);
             let (address, proposals) = (config.address, &config.proposals);
             format!("{address:?} {proposals:?} {identities:?} {switches:?} {certificates:?} {:?}", own.templates)
         });

@@ -27,7 +27,7 @@ peer east address 198.51.100.1[501] {
     identity fqdn west.example.net;
     peers_identity address 198.51.100.1;
     check obey; defaults racoon; nat_traversal force; exchange_mode main aggressive;
-    dpd_delay 30; dpd_retry 3; dpd_maxfail 4; start on;
+    dpd_delay 30; dpd_retry 3; dpd_maxfail 4; start on; esp_frag 552;
 }
 peer road address any {
     proposal aes256 sha256 ecp256; esp null-sha1; rekey off; initial_contact off; ike_frag off; send_cert off; send_cr off;
@@ -85,6 +85,7 @@ fn every_statement_is_parsed() {
         DeadPeerDetection { delay: Duration::from_secs(30), retry: Duration::from_secs(3), max_failures: 4 };
     assert_eq!(config.dead_peer_detection, Some(detection));
     assert!(configuration.peers[0].starts && !configuration.peers[1].starts);
+    assert_eq!((east.esp_fragment_size, road.esp_fragment_size), (Some(552), None));
     for (peer, is_on) in [(east, true), (road, false)] {
         let own = &peer.config;
         assert_eq!([own.renews, own.initial_contact, own.fragment_size > 0], [is_on; 3]);

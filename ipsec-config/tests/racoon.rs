@@ -227,7 +227,7 @@ fn scripts_are_files_in_their_directory() {
 
 #[test]
 fn statements_without_effect_are_accepted_with_a_warning() {
-    let of_remotes = ["verify_cert off;", "nonce_size 16;", "esp_frag 552;", "script \"/etc/up.sh\" phase1_up;"];
+    let of_remotes = ["verify_cert off;", "nonce_size 16;", "script \"/etc/up.sh\" phase1_up;"];
     let of_files = [
         "privsep { user \"racoon\"; chroot \"/var/empty\"; }",
         "complex_bundle off;",

@@ -104,7 +104,7 @@ impl Daemon {
         let control = Control::new(privileges.open_control()?);
         let addresses = addresses_of(&config).collect();
         let gifs = Gifs::new(&config.configuration);
-        let clamped_to = clamped_to(&config);
+        let (clamped_to, has_limits) = (clamped_to(&config), limits_packets(&config));
         let exchange = KeyExchange::new(&*files, config, policies)?;
         let access = Access::read(&files, &exchange)?;
         let ike = Ike::new(exchange, keys, access, tables);
@@ -117,7 +117,8 @@ impl Daemon {
                 .with_addresses(addresses)
                 .with_gifs(gifs)
                 .with_state(state)
-                .with_mss_clamping(clamped_to),
+                .with_mss_clamping(clamped_to)
+                .with_packet_limits(has_limits),
             ike,
             tun,
             raw,
@@ -417,6 +418,12 @@ impl PacketSink for Host<'_> {
 /// Returns the MTU of the TUN interface, if the MSS of TCP connections is lowered.
 fn clamped_to(config: &Config) -> Option<u16> {
     config.clamps_mss.then_some(config.tun.mtu)
+}
+
+/// Returns whether SAs may limit the size of their packets: `esp_frag` of peers and `-esp_frag` of manual SAs.
+fn limits_packets(config: &Config) -> bool {
+    config.peers().iter().any(|peer| peer.esp_fragment_size.is_some())
+        || config.configuration.sas.iter().any(|sa| sa.params.max_packet.is_some())
 }
 
 /// Returns the addresses of this host in the protected network.

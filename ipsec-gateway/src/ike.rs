@@ -366,6 +366,12 @@ impl Ike {
         self.access.own.all()
     }
 
+    /// Returns the largest size of the packets of an outbound SA in UDP, `esp_frag` of racoon.conf(5).
+    fn max_packet(&self, negotiated: &NegotiatedSa) -> Option<u16> {
+        negotiated.params.encap?;
+        self.exchange.peer(negotiated.peer)?.esp_fragment_size
+    }
+
     /// Installs an SA. Returns whether the engine has accepted it.
     fn install(&mut self, now: Instant, negotiated: &NegotiatedSa, engine: &mut Databases) -> bool {
         let NegotiatedSa { sa: pair, peer, policy, selector, params } = negotiated;

@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use crate::buffer::Buffer;
 use crate::clock;
 use crate::databases::Databases;
+use crate::fragments::fragments;
 use crate::gif::{Encapsulation, Gifs};
 use crate::mss;
 use crate::state::{ManualState, verified};
@@ -75,6 +76,8 @@ pub struct Plane {
     pub state: Option<ManualState>,
     /// MTU of the TUN interface, if the MSS of TCP connections is lowered.
     pub clamped_to: Option<u16>,
+    /// Set if SAs may limit the size of their packets.
+    pub limits_packets: bool,
     rng: StdRng,
     buffer: Buffer,
 }
@@ -92,6 +95,7 @@ impl Plane {
             gifs: Gifs::default(),
             state: None,
             clamped_to: None,
+            limits_packets: false,
             rng,
             buffer: Buffer::new(),
         }
@@ -119,6 +123,12 @@ impl Plane {
     #[must_use]
     pub fn with_mss_clamping(self, clamped_to: Option<u16>) -> Self {
         Self { clamped_to, ..self }
+    }
+
+    /// Divides packets for SAs that limit the size of their packets.
+    #[must_use]
+    pub fn with_packet_limits(self, limits_packets: bool) -> Self {
+        Self { limits_packets, ..self }
     }
 
     /// Replaces the addresses of this host in the protected network. Those in front are preferred.
@@ -155,7 +165,18 @@ impl Plane {
         }
     }
 
+    /// Protects and sends a packet, in fragments if the packets of its SA are limited (`esp_frag`).
     fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
+        let size = if self.limits_packets { self.engine.engine_mut().fragment_size(packet.data(), now) } else { None };
+        let fragments = size.map_or_else(Vec::new, |size| fragments(packet.data(), size));
+        if fragments.is_empty() {
+            return self.protect_one(now, packet, wire);
+        }
+        let mut buffer = Buffer::new();
+        fragments.iter().try_for_each(|fragment| self.protect_one(now, &mut buffer.copy(fragment)?, wire))
+    }
+
+    fn protect_one(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         if let Some(tun_mtu) = self.clamped_to {
             let path = mss::Path { tun_mtu, route_mtu: |source, destination| wire.route_mtu(source, destination) };
             mss::clamp_outbound(self.engine.engine_mut(), packet.data_mut(), now, path);

@@ -57,6 +57,7 @@ const STATEMENTS: &[&str] = &[
     "ike_frag",
     "send_cert",
     "send_cr",
+    "esp_frag",
 ];
 pub(super) const SCOPE: Scope<'_> = Scope { name: "peer", statements: STATEMENTS, outer: Some(&TOP), elsewhere: &[] };
 
@@ -238,6 +239,10 @@ impl Reader<'_> {
             "ike_frag" => {
                 let size = PeerConfig::new("", None).fragment_size;
                 config.fragment_size = if parser.boolean()? { size } else { 0 };
+            }
+            "esp_frag" => {
+                let size = parser.number("a number of octets", 128..=65_535)?;
+                draft.peer.esp_fragment_size = u16::try_from(size).ok();
             }
             "send_cert" => draft.peer.sends_certificates = parser.boolean()?,
             "send_cr" => draft.peer.requests_certificates = parser.boolean()?,

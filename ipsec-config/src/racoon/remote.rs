@@ -207,7 +207,6 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
 /// Returns what is done in the place of a statement that was just read, if it is not what the statement says.
 fn instead_of(word: &str, values: &RemoteValues) -> Option<&'static str> {
     match word {
-        "esp_frag" => Some("packets are fragmented by the MTU of the TUN interface"),
         "nonce_size" if values.nonce_size != Some(32) => Some("nonces have 32 octets"),
         "verify_cert" if values.verify_cert == Some(false) => Some("certificates are verified"),
         _ => None,

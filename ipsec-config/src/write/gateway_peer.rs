@@ -80,6 +80,7 @@ pub(super) fn write(
         line(format!("dpd_retry {}", detection.retry.as_secs()));
         line(format!("dpd_maxfail {}", detection.max_failures));
     }
+    peer.esp_fragment_size.iter().for_each(|size| line(format!("esp_frag {size}")));
     if peer.starts {
         line("start on".to_string());
     }
@@ -111,7 +112,6 @@ fn note_rest(peer: &ConfiguredPeer, lost: &mut Lost) {
             "`verify_identifier off`: the identity of the peer is compared",
         ),
         (!peer.verifies_certificate, "`verify_cert off`: certificates are verified"),
-        (peer.esp_fragment_size.is_some(), "`esp_frag`"),
         (peer.files.directory.is_some(), "directories of CAs: name the files with `ca`"),
         (
             peer.files.public_key_directory.is_some(),

@@ -8,7 +8,7 @@ use ipsec_engine::{PolicyId, SaBackend};
 use ipsec_packet::Instant;
 use ipsec_sa::{SaId, SaParams, TransformParams};
 
-use super::{Daemon, addresses_of, clamped_to};
+use super::{Daemon, addresses_of, clamped_to, limits_packets};
 use crate::access::Access;
 use crate::config::Config;
 use crate::databases::Databases;
@@ -90,6 +90,7 @@ impl Daemon {
         self.plane.set_addresses(addresses);
         self.plane.set_gifs(Gifs::new(&self.ike.config().configuration));
         self.plane.clamped_to = clamped_to(self.ike.config());
+        self.plane.limits_packets = limits_packets(self.ike.config());
         self.change_addresses();
         // The numbers in the comments of the rules are those of the running engine.
         problems.extend(self.privileges.update(&self.plane.engine).err());
@@ -179,6 +180,7 @@ fn is_same(a: &SaParams, b: &SaParams) -> bool {
         && (a.id, a.source, a.mode, a.reqid) == (b.id, b.source, b.mode, b.reqid)
         && (a.sequence, a.last_sequence, a.window, a.padding) == (b.sequence, b.last_sequence, b.window, b.padding)
         && (a.encap, a.repair, a.lifetimes) == (b.encap, b.repair, b.lifetimes)
+        && a.max_packet == b.max_packet
         && (a.tunnel, a.beet) == (b.tunnel, b.beet)
 }
 

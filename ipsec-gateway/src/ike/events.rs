@@ -45,7 +45,8 @@ impl Ike {
                     self.remove_generated(now, plane);
                 }
             }
-            Event::OutboundReady(negotiated) => {
+            Event::OutboundReady(mut negotiated) => {
+                negotiated.params.max_packet = self.max_packet(&negotiated);
                 let policy = PolicyId::new(negotiated.policy);
                 if !self.install(now, &negotiated, &mut plane.engine) {
                     // The negotiation is complete: the peer has its SAs, and receives a delete payload for them.

@@ -47,6 +47,35 @@ fn outbound(plane: &mut Plane, packet: &[u8], wire: &Kept) {
 }
 
 #[test]
+fn packets_above_the_limit_of_an_sa_are_divided_before_esp() {
+    let limited = SA.replace("-r 8", "-r 8 -esp_frag 552");
+    let mut sender = plane(&format!("{limited}{}", POLICIES[0]), "192.0.2.1").with_packet_limits(true);
+    let mut receiver = plane(&format!("{SA}{}", POLICIES[1]), "198.51.100.1");
+    let (wire, host) = (Kept::default(), Kept::default());
+    let mut long = packet(7);
+    long.extend((0..1400u16).map(|at| at.to_le_bytes()[0]));
+    let length = u16::try_from(long.len()).unwrap();
+    long[2..4].copy_from_slice(&length.to_be_bytes());
+    long[10..12].fill(0);
+    let sum = ipsec_packet::Checksum::new().over(&long[..20]).finish();
+    long[10..12].copy_from_slice(&sum.to_be_bytes());
+    outbound(&mut sender, &long, &wire);
+    let sent = wire.take();
+    assert!(sent.len() == 3 && sent.iter().all(|packet| packet.len() <= 552 && packet[6] & 0x20 == 0));
+    for packet in &sent {
+        receiver.inbound(Instant::ZERO, &mut Buffer::new().copy(packet).unwrap(), &host).unwrap();
+    }
+    let payload: Vec<u8> = host.take().iter().flat_map(|fragment| fragment[20..].to_vec()).collect();
+    assert_eq!(payload, long[20..]);
+    // The sender of a packet that must not be divided receives a report.
+    long[6] = 0x40;
+    let mut sender = sender.with_addresses(vec!["10.1.0.254".parse().unwrap()]);
+    outbound(&mut sender, &long, &wire);
+    let reports = wire.take();
+    assert!(reports.len() == 1 && reports[0][9] == 1 && reports[0][20] == 3, "{reports:?}");
+}
+
+#[test]
 fn packets_pass_from_one_protected_side_to_the_other() {
     let mut sender = plane(&format!("{SA}{}", POLICIES[0]), "192.0.2.1");
     let mut receiver = plane(&format!("{SA}{}", POLICIES[1]), "198.51.100.1");
