@@ -25,7 +25,8 @@ impl Buffer {
     /// # Errors
     /// The error of `read`.
     pub fn receive(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<PacketBuf<'_>> {
-        let length = read(&mut self.0[HEADROOM..HEADROOM + MAX_PACKET])?;
+        let space = self.0.get_mut(HEADROOM..HEADROOM + MAX_PACKET).ok_or(io::ErrorKind::InvalidInput)?;
+        let length = read(space)?;
         PacketBuf::with_headroom(&mut self.0, HEADROOM, length).map_err(io::Error::other)
     }
 
@@ -42,8 +43,9 @@ impl Buffer {
     }
 }
 
+/// Buffer without memory, which remains where a buffer was taken. It receives no packet.
 impl Default for Buffer {
     fn default() -> Self {
-        Self::new()
+        Self(Vec::new())
     }
 }

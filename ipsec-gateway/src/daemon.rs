@@ -40,6 +40,8 @@ use crate::{clock, policy, sockets};
 
 /// Number of packets that are read from one socket before the next one.
 const BATCH: usize = 64;
+/// Number of packets from the TUN interface whose ciphers and hashes run together.
+const TUN_BATCH: usize = 32;
 /// Longest time for sending delete payloads after the stop signal.
 const STOP_TIME: Duration = Duration::from_secs(3);
 
@@ -72,6 +74,8 @@ struct Daemon {
     udp: Vec<Udp>,
     signals: Signals,
     buffer: Buffer,
+    /// Buffers for packets from the TUN interface.
+    tun_buffers: Vec<Buffer>,
     errors: Limiter,
     /// Time at which the daemon ends at the latest; `None` before the signal.
     stop: Option<Instant>,
@@ -125,6 +129,7 @@ impl Daemon {
             udp,
             signals,
             buffer: Buffer::new(),
+            tun_buffers: std::iter::repeat_with(Buffer::new).take(if is_userspace { TUN_BATCH } else { 0 }).collect(),
             errors: Limiter::default(),
             stop: None,
         })
@@ -376,26 +381,25 @@ impl Daemon {
 
     fn read_tun(&mut self, now: Instant) -> Result<(), String> {
         let Some(tun) = &self.tun else { return Ok(()) };
-        for _ in 0..BATCH {
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let sent = match buffer.receive(|buffer| tun.receive(buffer)) {
-                Ok(mut packet) => {
-                    self.ike.note_sent(now);
-                    self.plane.outbound(now, &mut packet, &self.raw)
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.buffer = buffer;
-                    return Ok(());
-                }
+        let (mut packets, mut ended) = (Vec::with_capacity(TUN_BATCH), Ok(()));
+        for buffer in &mut self.tun_buffers {
+            match buffer.receive(|buffer| tun.receive(buffer)) {
+                Ok(packet) => packets.push(packet),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 // The interface was removed; this process cannot attach to it again.
-                Err(e) => return Err(format!("TUN interface: {e}")),
-            };
-            self.buffer = buffer;
-            if let Err(e) = sent {
-                self.errors.write(now, Level::Warning, problem("packet from the TUN interface", "", &e));
+                Err(e) => {
+                    ended = Err(format!("TUN interface: {e}"));
+                    break;
+                }
             }
         }
-        Ok(())
+        if !packets.is_empty() {
+            self.ike.note_sent(now);
+            let (errors, from) = (&mut self.errors, "packet from the TUN interface");
+            let mut failed = |e| errors.write(now, Level::Warning, problem(from, "", &e));
+            self.plane.outbound_batch(now, packets, &self.raw, &mut failed);
+        }
+        ended
     }
 }
 

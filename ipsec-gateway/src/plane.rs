@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 
 use esp_core::RngIv;
-use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, PolicyId, SaId};
+use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, OutboundSlot, PolicyId, SaId};
 use ipsec_packet::{AddressRange, Instant, Ip, PacketBuf, TooBig, too_big_reply};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -167,8 +167,7 @@ impl Plane {
 
     /// Protects and sends a packet, in fragments if the packets of its SA are limited (`esp_frag`).
     fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
-        let size = if self.limits_packets { self.engine.engine_mut().fragment_size(packet.data(), now) } else { None };
-        let fragments = size.map_or_else(Vec::new, |size| fragments(packet.data(), size));
+        let fragments = self.divided(now, packet.data());
         if fragments.is_empty() {
             return self.protect_one(now, packet, wire);
         }
@@ -176,26 +175,95 @@ impl Plane {
         fragments.iter().try_for_each(|fragment| self.protect_one(now, &mut buffer.copy(fragment)?, wire))
     }
 
+    /// Returns the fragments of a packet that is divided before ESP, none if it is not.
+    fn divided(&mut self, now: Instant, packet: &[u8]) -> Vec<Vec<u8>> {
+        let size = if self.limits_packets { self.engine.engine_mut().fragment_size(packet, now) } else { None };
+        size.map_or_else(Vec::new, |size| fragments(packet, size))
+    }
+
     fn protect_one(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
+        self.clamp_mss(now, packet, wire);
+        let action = self.engine.engine_mut().outbound(packet, now, &mut RngIv(&mut self.rng));
+        self.finish(now, &action, packet.data(), wire)
+    }
+
+    fn clamp_mss(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) {
         if let Some(tun_mtu) = self.clamped_to {
             let path = mss::Path { tun_mtu, route_mtu: |source, destination| wire.route_mtu(source, destination) };
             mss::clamp_outbound(self.engine.engine_mut(), packet.data_mut(), now, path);
         }
-        match self.engine.engine_mut().outbound(packet, now, &mut RngIv(&mut self.rng)) {
-            OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
-                Err(e) if is_too_big(&e) => match self.lower_path_mtu(now, packet.data(), wire) {
+    }
+
+    /// Sends what the engine has made of a packet, or keeps the packet until its SA exists.
+    fn finish(
+        &mut self,
+        now: Instant,
+        action: &OutboundAction,
+        packet: &[u8],
+        wire: &impl PacketSink,
+    ) -> io::Result<()> {
+        match action {
+            OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet) {
+                Err(e) if is_too_big(&e) => match self.lower_path_mtu(now, packet, wire) {
                     Some(()) => Ok(()),
                     // The engine knows the path MTU: its sender need not make the packet smaller.
-                    None => wire.send_in_fragments(packet.data()),
+                    None => wire.send_in_fragments(packet),
                 },
                 sent => sent,
             },
             OutboundAction::Acquire(Acquire { policy, .. }) => {
-                self.waiting.insert(policy, packet.data().to_vec());
+                self.waiting.insert(*policy, packet.to_vec());
                 Ok(())
             }
-            OutboundAction::Discard(DiscardReason::TooBig { mtu }) => self.report_too_big(packet.data(), mtu, wire),
+            OutboundAction::Discard(DiscardReason::TooBig { mtu }) => self.report_too_big(packet, *mtu, wire),
             OutboundAction::Discard(_) => Ok(()),
+        }
+    }
+
+    /// Processes packets of the protected side in their order as [`outbound`](Self::outbound) does, whose ciphers and
+    /// hashes run together. `failed` receives the errors of `wire`.
+    pub fn outbound_batch(
+        &mut self,
+        now: Instant,
+        packets: Vec<PacketBuf<'_>>,
+        wire: &impl PacketSink,
+        failed: &mut dyn FnMut(io::Error),
+    ) {
+        let mut slots = Vec::with_capacity(packets.len());
+        for mut packet in packets {
+            // The engine counts a malformed packet.
+            if let Ok(Encapsulation::TooBig { mtu }) = self.gifs.encapsulate(&mut packet, self.rng.random()) {
+                self.report_too_big(packet.data(), mtu, wire).unwrap_or_else(&mut *failed);
+                continue;
+            }
+            let fragments = self.divided(now, packet.data());
+            if fragments.is_empty() {
+                self.clamp_mss(now, &mut packet, wire);
+                slots.push(OutboundSlot::new(packet));
+                continue;
+            }
+            self.send_slots(now, &mut slots, wire, failed);
+            let mut buffer = Buffer::new();
+            for fragment in &fragments {
+                let sent = buffer.copy(fragment).and_then(|mut packet| self.protect_one(now, &mut packet, wire));
+                sent.unwrap_or_else(&mut *failed);
+            }
+        }
+        self.send_slots(now, &mut slots, wire, failed);
+    }
+
+    fn send_slots(
+        &mut self,
+        now: Instant,
+        slots: &mut Vec<OutboundSlot<'_>>,
+        wire: &impl PacketSink,
+        failed: &mut dyn FnMut(io::Error),
+    ) {
+        self.engine.engine_mut().outbound_batch(slots, now, &mut RngIv(&mut self.rng));
+        for slot in slots.drain(..) {
+            if let Some(action) = &slot.action {
+                self.finish(now, action, slot.packet.data(), wire).unwrap_or_else(&mut *failed);
+            }
         }
     }
 

@@ -47,6 +47,66 @@ fn outbound(plane: &mut Plane, packet: &[u8], wire: &Kept) {
 }
 
 #[test]
+fn batches_send_what_a_loop_sends() {
+    let manual = SA.replace("0x1001 -m", "0x1001 -esp_frag 552 -m");
+    let policies = format!(
+        "{manual}{}spdadd 10.1.0.0/16 10.3.0.0/16 any -P out none;\
+         spdadd 10.1.0.0/16 10.4.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.4/require;",
+        POLICIES[0]
+    );
+    let new =
+        || plane(&policies, "192.0.2.1").with_packet_limits(true).with_addresses(vec!["10.1.0.254".parse().unwrap()]);
+    // Packets that are protected, divided, reported, passed, kept and malformed.
+    let packets: Vec<Vec<u8>> = (0..40u8)
+        .map(|at| {
+            let mut packet = packet(at);
+            match at % 8 {
+                1 | 2 => packet[17] = 3,
+                3 => packet[17] = 4,
+                4 | 5 => {
+                    packet.extend([at; 900]);
+                    packet[2..4].copy_from_slice(&924u16.to_be_bytes());
+                    packet[6] = if at % 8 == 5 { 0x40 } else { 0 };
+                }
+                6 => packet.truncate(10),
+                _ => {}
+            }
+            packet
+        })
+        .collect();
+    let (single, together) = (Kept::default(), Kept::default());
+    let (mut one, mut batch) = (new(), new());
+    packets.iter().for_each(|packet| outbound(&mut one, packet, &single));
+    let mut buffers: Vec<_> = packets.iter().map(|_| Buffer::new()).collect();
+    let slots = buffers.iter_mut().zip(&packets).map(|(buffer, packet)| buffer.copy(packet).unwrap());
+    batch.outbound_batch(Instant::ZERO, slots.collect(), &together, &mut |e| panic!("{e}"));
+    // IVs are random, and a batch may report a packet before it sends others.
+    let shape = |kept: &Kept| {
+        let sent = kept.take();
+        let of_kind = |esp: bool| -> Vec<_> {
+            let own = sent.iter().filter(|packet| (packet[9] == 50) == esp);
+            own.map(|packet| (packet.len(), packet[..if esp { 28 } else { packet.len() }].to_vec())).collect()
+        };
+        [of_kind(true), of_kind(false)]
+    };
+    let (expected, found) = (shape(&single), shape(&together));
+    assert!(expected[0].len() >= 15 && expected[1].len() >= 15, "{} {}", expected[0].len(), expected[1].len());
+    let without_identification = |(length, mut octets): (usize, Vec<u8>)| {
+        octets[4..6].fill(0);
+        octets[10..12].fill(0);
+        (length, octets)
+    };
+    for (expected, found) in expected.into_iter().zip(found) {
+        let [expected, found] =
+            [expected, found].map(|all| all.into_iter().map(without_identification).collect::<Vec<_>>());
+        assert_eq!(expected, found);
+    }
+    let counters = |plane: &Plane| plane.engine.counters().clone();
+    assert_eq!(format!("{:?}", counters(&one)), format!("{:?}", counters(&batch)));
+    assert_eq!(one.waiting, batch.waiting);
+}
+
+#[test]
 fn packets_above_the_limit_of_an_sa_are_divided_before_esp() {
     let limited = SA.replace("-r 8", "-r 8 -esp_frag 552");
     let mut sender = plane(&format!("{limited}{}", POLICIES[0]), "192.0.2.1").with_packet_limits(true);
