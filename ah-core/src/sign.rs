@@ -162,7 +162,7 @@ pub(crate) fn icv<I: AhIntegrity>(
 
 /// Parts of a packet with AH that the ICV covers after the headers in front (RFC 4302 section 3.3.3).
 struct Fields<'p> {
-    /// Header and IV.
+    /// Octets of the header and of the IV.
     fixed: &'p [u8],
     /// IV, or zeros for an algorithm without one.
     iv: [u8; 8],

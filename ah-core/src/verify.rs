@@ -135,7 +135,7 @@ pub enum VerifyError {
     },
     /// The sequence number was refused by the anti-replay window.
     Replayed(ReplayError),
-    /// ICV verification failed.
+    /// The ICV of the packet differs from the computed one.
     IcvMismatch,
     /// The options or the routing header are malformed.
     Mutable(MutableError),

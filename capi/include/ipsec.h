@@ -147,7 +147,7 @@
  */
 enum ipsec_status {
   /*
-   The call succeeded.
+   The call has succeeded.
    */
   IPSEC_STATUS_OK = 0,
   /*
@@ -191,7 +191,7 @@ enum ipsec_status {
    */
   IPSEC_STATUS_REPLAYED = 10,
   /*
-   ICV verification failed.
+   The ICV of the packet differs from the computed one.
    */
   IPSEC_STATUS_ICV_MISMATCH = 11,
   /*

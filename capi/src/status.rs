@@ -10,7 +10,7 @@ use ipsec_crypto::KeyError;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpsecStatus {
-    /// The call succeeded.
+    /// The call has succeeded.
     Ok = 0,
     /// A required pointer is null.
     Null = 1,
@@ -32,7 +32,7 @@ pub enum IpsecStatus {
     SpiMismatch = 9,
     /// The sequence number was received before, or is below the anti-replay window.
     Replayed = 10,
-    /// ICV verification failed.
+    /// The ICV of the packet differs from the computed one.
     IcvMismatch = 11,
     /// The ESP padding of an authentic packet is invalid. Its plaintext is wiped.
     Padding = 12,

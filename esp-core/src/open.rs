@@ -135,7 +135,7 @@ pub enum OpenError {
     },
     /// The sequence number was refused by the anti-replay window.
     Replayed(ReplayError),
-    /// ICV verification failed.
+    /// The ICV of the packet differs from the computed one.
     IcvMismatch,
     /// The pad length exceeds the decrypted octets. If the suite has an ICV, it was verified.
     InvalidPadLength {

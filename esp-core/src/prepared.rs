@@ -27,7 +27,7 @@ pub struct Prepared {
 pub struct Unsealed<'p, S> {
     /// Suite of the SA that has prepared the packet.
     pub suite: &'p S,
-    /// Result of [`Outbound::prepare`].
+    /// Packet that [`Outbound::prepare`] has prepared.
     pub prepared: Prepared,
     /// Packet, whose last [`Prepared::length`] octets are the ESP packet.
     pub packet: &'p mut [u8],

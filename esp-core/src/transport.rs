@@ -24,11 +24,11 @@ use crate::seal::SealError;
 pub enum SealTransportError {
     /// The IP header is malformed, or the packet is a fragment.
     Ip(IpError),
-    /// ESP processing failed.
+    /// The packet cannot be sealed.
     Seal(SealError),
 }
 
-/// Error of [`Inbound::open_transport`].
+/// Reason why [`Inbound::open_transport`] refuses a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenTransportError {

@@ -32,7 +32,7 @@ pub struct Credential {
 pub enum SignError {
     /// The length of the hash is not one of HASH_I and HASH_R.
     HashLength {
-        /// Length in octets.
+        /// Length of the hash in octets.
         octets: usize,
     },
     /// The signature was not computed, or an error was found in it: no signature is returned, because a wrong one can

@@ -37,7 +37,7 @@ pub enum LoadError {
     NoPublicKey,
     /// Limit of public keys for any identity is exceeded: all of them may be tried for one signature.
     TooManyKeys {
-        /// Largest number.
+        /// Largest number of such keys.
         limit: usize,
     },
     /// Addresses before a key in the text of racoon(8) limit its use, which is not supported.

@@ -52,7 +52,7 @@ pub enum CertificateRefusal {
     SignatureHasDigestInfo,
     /// The length of the hash is not valid for HASH_I and HASH_R, which is an error of the caller.
     HashLength {
-        /// Length in octets.
+        /// Length of the hash in octets.
         octets: usize,
     },
     /// A certificate has expired.

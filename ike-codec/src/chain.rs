@@ -181,7 +181,7 @@ pub struct Payloads<'a> {
 }
 
 impl Payloads<'_> {
-    /// No payloads.
+    /// Chain of a message without payloads.
     pub const NONE: Self = Self { kind: PayloadKind::NONE, rest: &[], end: 0 };
 }
 

@@ -38,7 +38,7 @@ pub struct Follower<const EXCHANGES: usize, const BUFFER: usize> {
 pub enum Verdict {
     /// Messages of this kind contain no hash.
     Absent,
-    /// The hash verifies.
+    /// The hash equals the computed one.
     Good,
     /// The hash does not verify: the message or a secret is wrong.
     Bad,

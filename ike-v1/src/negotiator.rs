@@ -149,7 +149,7 @@ pub enum Target {
     IsakmpSa(IsakmpSaId),
     /// All SAs with a peer.
     Peer(PeerId),
-    /// All SAs.
+    /// All SAs of the negotiator.
     All,
 }
 
@@ -404,7 +404,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.failures.iter_mut().find_map(Option::take).map(Event::Failed)
     }
 
-    /// Returns the counters.
+    /// Returns the counters of the negotiator.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -129,7 +129,7 @@ pub enum LocalIdentity {
 pub struct Identity {
     /// Type of the identity.
     pub kind: IdKind,
-    /// Identification data.
+    /// Identification data in the format of its type.
     pub data: Vec<u8>,
 }
 

@@ -204,7 +204,7 @@ impl Phase1Choice {
         Self { cipher_key: octets, ..self }
     }
 
-    /// Sets the lifetimes.
+    /// Sets the lifetimes of the SA.
     #[must_use]
     pub const fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
         Self { lifetimes, ..self }
@@ -371,7 +371,7 @@ impl Phase2Choice {
         Self { extended_sequence: true, ..self }
     }
 
-    /// Sets the lifetimes.
+    /// Sets the lifetimes of the SA.
     #[must_use]
     pub const fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
         Self { lifetimes, ..self }

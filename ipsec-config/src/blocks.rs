@@ -27,7 +27,7 @@ pub(crate) struct Scope<'s> {
     pub name: &'s str,
     /// Names of its statements.
     pub statements: &'s [&'s str],
-    /// Scope around it.
+    /// Scope of the block that contains it.
     pub outer: Option<&'s Scope<'s>>,
     /// Statements of the other blocks, with the names of the blocks.
     pub elsewhere: &'s [(&'s str, &'s [&'s str])],
@@ -55,7 +55,7 @@ struct Suspect {
 pub(crate) struct Parser<'t, 'd> {
     lexer: Lexer<'t>,
     file: FileId,
-    /// Next token.
+    /// Token that is consumed next.
     pub next: Token<'t>,
     /// Offset after the last token that was consumed.
     after: usize,
@@ -178,7 +178,7 @@ impl<'t, 'd> Parser<'t, 'd> {
         is_next
     }
 
-    /// Consumes a word.
+    /// Consumes a word, which messages call `expected`.
     pub fn word(&mut self, expected: &str) -> Parsed<(&'t str, Span)> {
         match self.next.kind {
             TokenKind::Word(word) => {

@@ -40,7 +40,7 @@ pub struct Configuration {
     pub timing: Timing,
     /// Tunnel interfaces of IP in IP.
     pub gifs: Vec<Gif>,
-    /// Static routes.
+    /// Static routes of the host.
     pub routes: Vec<Route>,
     /// Daemons and files that the system starts with.
     pub startup: Startup,
@@ -51,7 +51,7 @@ pub struct Configuration {
 /// User and group of a process, each as a name or a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessUser {
-    /// User.
+    /// Name or number of the user.
     pub user: String,
     /// Group; `None` for that of the user.
     pub group: Option<String>,
@@ -115,7 +115,7 @@ pub struct ConfiguredPeer {
     pub config: PeerConfig,
     /// Address of this host for the peer.
     pub local: Option<IpAddr>,
-    /// Certificates and keys.
+    /// Files of certificates and keys for the peer.
     pub files: CredentialFiles,
     /// Further identities that the peer may have, besides the one of `config`.
     pub other_identities: Vec<Identity>,
@@ -191,9 +191,9 @@ pub enum GeneratedPolicies {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pool {
-    /// First address.
+    /// First address of the pool.
     pub first: Option<Ipv4Addr>,
-    /// Number of addresses.
+    /// Number of addresses of the pool.
     pub size: u16,
     /// Values for all clients, without an address.
     pub values: ClientConfig,
@@ -361,11 +361,11 @@ pub struct Gif {
 }
 
 impl Gif {
-    /// MTU of gif(4).
+    /// Default MTU of gif(4) in octets.
     pub const DEFAULT_MTU: u16 = 1280;
 }
 
-/// Static route.
+/// Static route of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {

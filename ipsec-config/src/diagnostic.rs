@@ -180,7 +180,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Adds an error.
+    /// Adds an error about a span.
     pub fn error(&mut self, span: Span, message: impl Into<String>) {
         self.add(Severity::Error, span, message.into(), None);
     }
@@ -190,7 +190,7 @@ impl Diagnostics {
         self.add(Severity::Error, span, message.into(), Some(help.into()));
     }
 
-    /// Adds a warning.
+    /// Adds a warning about a span.
     pub fn warning(&mut self, span: Span, message: impl Into<String>) {
         self.add(Severity::Warning, span, message.into(), None);
     }

@@ -9,7 +9,7 @@ use std::{fs, io};
 
 /// Access to files and names. A test, or a program that has the texts in memory, provides its own.
 pub trait Files {
-    /// Reads a file.
+    /// Reads the contents of a file.
     ///
     /// # Errors
     /// The error of the file system.

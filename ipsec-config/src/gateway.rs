@@ -186,7 +186,7 @@ pub fn read(
     Ok(statements(file, path, sources, configuration, diagnostics))
 }
 
-/// Parses a text.
+/// Parses the text of a gateway.conf.
 pub fn parse(name: &str, text: &str) -> (GatewayConf, Configuration, Sources, Diagnostics) {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::default());
     let mut configuration = Configuration::default();
@@ -235,7 +235,6 @@ struct Reader<'r> {
     names: BTreeSet<String>,
     /// Names of the peers by their addresses.
     addresses: BTreeMap<Option<SocketAddr>, String>,
-    /// Local addresses.
     locals: BTreeSet<SocketAddr>,
 }
 

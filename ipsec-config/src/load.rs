@@ -21,21 +21,21 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Language {
-    /// Language of setkey(8).
+    /// Statements in the language of setkey(8).
     Setkey,
-    /// Language of racoon.conf(5).
+    /// Statements and blocks of racoon.conf(5).
     Racoon,
     /// Pre-shared keys of racoon(8).
     Psk,
-    /// Language of ipsec.conf(5) of OpenBSD.
+    /// Rules of ipsec.conf(5) of OpenBSD.
     OpenBsd,
-    /// Language of isakmpd.conf(5).
+    /// Sections and tags of isakmpd.conf(5).
     Isakmpd,
     /// Lines of rc.conf(5) and rc.conf.local(8).
     Rc,
     /// Output of `ip xfrm state` and `ip xfrm policy`.
     Xfrm,
-    /// Language of gateway.conf.
+    /// Statements and blocks of gateway.conf.
     Gateway,
 }
 
@@ -104,11 +104,11 @@ fn by_first_word(text: &[u8]) -> Option<Language> {
 pub struct Loaded {
     /// Texts of the files.
     pub sources: Sources,
-    /// Errors and warnings.
+    /// Errors and warnings about all files.
     pub diagnostics: Diagnostics,
     /// Configuration of all files together.
     pub configuration: Configuration,
-    /// Pre-shared keys.
+    /// Pre-shared keys of the file that the configuration names.
     pub keys: Option<PskFile>,
     /// Statements about the host in the last gateway.conf.
     pub gateway: Option<gateway::GatewayConf>,

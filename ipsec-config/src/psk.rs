@@ -25,7 +25,7 @@ const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 /// Keys of a file in their order.
 #[derive(Debug, Default)]
 pub struct PskFile {
-    /// Lines with keys.
+    /// Lines of the file with a key.
     pub entries: Vec<PskEntry>,
 }
 

@@ -36,7 +36,7 @@ pub enum Target {
     Rc,
     /// Rules of ipsec.conf(5) for OpenBSD.
     OpenBsd,
-    /// Sections of isakmpd.conf(5).
+    /// Sections and tags of isakmpd.conf(5).
     Isakmpd,
     /// Statements and peers of gateway.conf.
     Gateway,

@@ -10,7 +10,6 @@ mod cbc;
 mod cbc_multi_buffer;
 mod ctr;
 
-/// Block of AES.
 type Block = [u8; 16];
 
 /// Number of blocks in a register.

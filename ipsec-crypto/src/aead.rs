@@ -90,7 +90,7 @@ suite!(
     Gcm, "Gcm", 4, "aes-gcm"
 );
 suite!(
-    /// ChaCha20-Poly1305 (RFC 7634).
+    /// ChaCha20-Poly1305 in ESP (RFC 7634).
     ChaCha, "ChaCha", 4, "chacha20-poly1305"
 );
 

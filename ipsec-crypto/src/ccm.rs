@@ -1,4 +1,4 @@
-//! AES-CCM (RFC 4309).
+//! AES-CCM in ESP (RFC 4309).
 //!
 //! CCM authenticates the plaintext, so a receiver has to decrypt before it can verify the ICV. If verification fails,
 //! the packet is encrypted again: it is unchanged, and its plaintext never leaves this file.

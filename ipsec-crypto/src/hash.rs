@@ -7,7 +7,7 @@ use crate::{Icv, IcvInput, IcvLen};
 /// Hash function of HMAC, the parameter of [`HmacIntegrity`](crate::HmacIntegrity) (RFC 2104 section 2). Only types
 /// of this crate implement it.
 pub trait Hash: sealed::Sealed {
-    /// State between blocks.
+    /// State of the hash between two blocks.
     #[doc(hidden)]
     type State: Copy + Zeroize;
 

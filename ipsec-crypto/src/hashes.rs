@@ -68,29 +68,41 @@ macro_rules! hash {
 }
 
 #[cfg(feature = "hmac-md5")]
-hash!(#[doc = "MD5 (RFC 1321)."] Md5: u32, 4 words, 64 in, 16 out, to_le_bytes, md5::block_api::compress, [
+hash!(
+    /// MD5 hash function (RFC 1321).
+    Md5: u32, 4 words, 64 in, 16 out, to_le_bytes, md5::block_api::compress, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476,
 ], hmac_batch);
 #[cfg(feature = "hmac-sha1")]
-hash!(#[doc = "SHA-1 (RFC 3174)."] Sha1: u32, 5 words, 64 in, 20 out, to_be_bytes, sha1, [
+hash!(
+    /// SHA-1 hash function (RFC 3174).
+    Sha1: u32, 5 words, 64 in, 20 out, to_be_bytes, sha1, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ], hmac_batch, sha1);
 #[cfg(feature = "hmac-sha2-256")]
-hash!(#[doc = "SHA2-256 (RFC 6234)."] Sha256: u32, 8 words, 64 in, 32 out, to_be_bytes, sha2::block_api::compress256, [
+hash!(
+    /// SHA2-256 hash function (RFC 6234).
+    Sha256: u32, 8 words, 64 in, 32 out, to_be_bytes, sha2::block_api::compress256, [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
 ], hmac_batch, sha256);
 #[cfg(feature = "hmac-sha2-384")]
-hash!(#[doc = "SHA2-384 (RFC 6234)."] Sha384: u64, 8 words, 128 in, 48 out, to_be_bytes, sha2::block_api::compress512, [
+hash!(
+    /// SHA2-384 hash function (RFC 6234).
+    Sha384: u64, 8 words, 128 in, 48 out, to_be_bytes, sha2::block_api::compress512, [
     0xcbbb_9d5d_c105_9ed8, 0x629a_292a_367c_d507, 0x9159_015a_3070_dd17, 0x152f_ecd8_f70e_5939,
     0x6733_2667_ffc0_0b31, 0x8eb4_4a87_6858_1511, 0xdb0c_2e0d_64f9_8fa7, 0x47b5_481d_befa_4fa4,
 ]);
 #[cfg(feature = "hmac-sha2-512")]
-hash!(#[doc = "SHA2-512 (RFC 6234)."] Sha512: u64, 8 words, 128 in, 64 out, to_be_bytes, sha2::block_api::compress512, [
+hash!(
+    /// SHA2-512 hash function (RFC 6234).
+    Sha512: u64, 8 words, 128 in, 64 out, to_be_bytes, sha2::block_api::compress512, [
     0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1,
     0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f, 0x1f83_d9ab_fb41_bd6b, 0x5be0_cd19_137e_2179,
 ]);
 #[cfg(feature = "hmac-ripemd160")]
-hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, to_le_bytes, ripemd160, [
+hash!(
+    /// RIPEMD-160 hash function (RFC 2857).
+    Ripemd160: u32, 5 words, 64 in, 20 out, to_le_bytes, ripemd160, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ]);
 

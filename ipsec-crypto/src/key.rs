@@ -12,7 +12,7 @@ pub struct Secret<const N: usize> {
 }
 
 impl<const N: usize> Secret<N> {
-    /// Copies a key.
+    /// Copies a key, which the caller wipes.
     ///
     /// # Errors
     /// [`KeyError::Length`] if it is longer than `N`.

@@ -28,7 +28,7 @@ pub trait Suite {
         false
     }
 
-    /// Implements [`batch::seal`](crate::batch::seal).
+    /// Seals a batch, as [`batch::seal`](crate::batch::seal) does.
     #[doc(hidden)]
     fn seal_all(batch: &mut [(&Self, &mut EspParts<'_>)], _: Internal)
     where

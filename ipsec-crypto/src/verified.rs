@@ -74,7 +74,7 @@ impl<'a, 'p> Verified<'a, 'p> {
     }
 }
 
-/// Prints lengths only.
+/// Prints lengths, and no octets of the packet.
 impl fmt::Debug for Verified<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Verified({:?})", self.0)
@@ -167,7 +167,7 @@ impl<'s, 'p, S: Suite> Received<'s, 'p, S> {
         }
     }
 
-    /// Returns the packet.
+    /// Returns the parts of the packet.
     pub const fn parts(&self) -> &EspParts<'p> {
         &self.parts
     }
@@ -179,7 +179,7 @@ impl<'s, 'p, S: Suite> Received<'s, 'p, S> {
     }
 }
 
-/// Prints lengths only.
+/// Prints lengths, and no octets of the packet.
 impl<S> fmt::Debug for Received<'_, '_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Received({:?})", self.parts)

@@ -80,7 +80,7 @@ impl<const F: usize> FlowCache<F> {
         self.clear();
     }
 
-    /// Voids all entries.
+    /// Voids all entries of the cache.
     pub(crate) fn clear(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         if self.generation == 0 {

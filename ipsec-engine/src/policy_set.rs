@@ -45,7 +45,7 @@ pub(crate) struct Rule {
 pub(crate) enum Verdict {
     /// The policy in this slot matches.
     Rule(SlotNumber),
-    /// No policy matches.
+    /// No policy matches the packet.
     NoPolicy,
     /// A policy that discards or protects may match, but the flow has no ports.
     Opaque,

@@ -59,7 +59,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.flows.set_limit(flows);
     }
 
-    /// Returns the policies.
+    /// Returns the policies of the SPD.
     pub(crate) fn policies(&self) -> &PolicySet<P> {
         self.policies.get()
     }
@@ -88,7 +88,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         Some(policy)
     }
 
-    /// Replaces the policies.
+    /// Replaces the policies of the SPD.
     #[cfg(all(feature = "shards", target_has_atomic = "64"))]
     pub(crate) fn replace_policies(&mut self, policies: Held<P>) {
         self.policies = policies;

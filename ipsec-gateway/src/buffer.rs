@@ -15,7 +15,7 @@ const TAILROOM: usize = MAX_PACKET + 512;
 pub struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// Allocates a buffer.
+    /// Allocates the memory of a buffer.
     pub fn new() -> Self {
         Self(vec![0; HEADROOM + MAX_PACKET + TAILROOM])
     }

@@ -66,7 +66,7 @@ enum Command {
     Worker,
 }
 
-/// Runs the command.
+/// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     match execute(Cli::parse()) {
         Ok(status) => status,

@@ -15,7 +15,6 @@ pub use ipsec_config::gateway::{Backend, ControlSocket, Limits, TunInterface};
 pub const IKE_PORT: u16 = 500;
 /// UDP port of IKE and ESP with NAT traversal (RFC 3947 section 4).
 pub const NAT_TRAVERSAL_PORT: u16 = 4500;
-/// Loopback interface.
 const LOOPBACK: &str = "lo";
 
 /// Configuration of the gateway.
@@ -127,7 +126,7 @@ impl Config {
         Err(format!("statement {} has changed, which requires a restart of the daemon", changed.join(", ")))
     }
 
-    /// Returns the peers.
+    /// Returns the peers of the configuration.
     pub fn peers(&self) -> &[ConfiguredPeer] {
         &self.configuration.peers
     }

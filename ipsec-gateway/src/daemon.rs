@@ -438,9 +438,9 @@ fn addresses_of(config: &Config) -> impl Iterator<Item = IpAddr> {
 
 /// Signals as octets on sockets.
 struct Signals {
-    /// SIGTERM and SIGINT.
+    /// Socket for SIGTERM and SIGINT.
     stop: UnixStream,
-    /// SIGHUP.
+    /// Socket for the signal SIGHUP.
     reload: UnixStream,
 }
 

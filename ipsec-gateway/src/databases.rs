@@ -165,7 +165,7 @@ impl Databases {
         })
     }
 
-    /// Removes a policy.
+    /// Removes a policy from the SPD.
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<PolicyParams> {
         let removed = self.engine.remove_policy(id)?;
         if let Some(kernel) = &mut self.kernel

@@ -76,7 +76,7 @@ fn say(text: &str) {
 /// Namespaces and daemons, which are removed on drop.
 struct Demo {
     folder: PathBuf,
-    /// Namespaces that exist.
+    /// Namespaces that were created.
     namespaces: Vec<String>,
     daemons: Vec<Child>,
 }

@@ -78,7 +78,7 @@ pub enum Admission {
 pub struct GatewayHost<'h> {
     /// Configuration of key exchange.
     pub exchange: &'h KeyExchange,
-    /// Pre-shared keys.
+    /// Pre-shared keys of all peers.
     pub keys: &'h mut PskFile,
     /// Users and addresses of clients.
     pub access: &'h mut Access,
@@ -88,11 +88,10 @@ pub struct GatewayHost<'h> {
     pub generated: &'h mut Generated,
     /// Scripts for events of phase 1.
     pub hooks: &'h mut Hooks,
-    /// Admission of negotiations.
     pub admission: Admission,
     /// Limit for log lines about peers.
     pub limiter: &'h mut Limiter,
-    /// Current time.
+    /// Current time of the daemon's clock.
     pub now: Instant,
 }
 

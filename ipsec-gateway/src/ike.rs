@@ -112,7 +112,7 @@ struct InstalledSa {
 }
 
 impl Ike {
-    /// Creates the negotiator.
+    /// Creates the negotiator of a configuration.
     pub fn new(exchange: KeyExchange, keys: PskFile, access: Access, tables: Option<KeyTables>) -> Self {
         let start_due = start::first_check(&exchange);
         Self {

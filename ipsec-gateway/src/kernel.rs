@@ -161,7 +161,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Removes a policy.
+    /// Removes a policy from the SPD of the kernel.
     ///
     /// # Errors
     /// [`KernelError`].

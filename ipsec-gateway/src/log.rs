@@ -88,7 +88,7 @@ thread_local! {
     static LOG: RefCell<Log> = RefCell::default();
 }
 
-/// Opens the log.
+/// Opens the log with these options.
 ///
 /// # Errors
 /// The message of the system with the name of the file.
@@ -161,7 +161,7 @@ pub fn keep_lines(keeps: Keep) {
 pub enum Keep {
     /// All lines, up to 1,024 between two calls of [`take_lines`].
     Lines,
-    /// No lines.
+    /// No lines, as no client reads them.
     Nothing,
 }
 

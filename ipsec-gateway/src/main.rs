@@ -1,4 +1,4 @@
-//! Security gateway `ipsec-gatewayd`.
+//! Program `ipsec-gatewayd`, the security gateway.
 
 use std::process::ExitCode;
 

@@ -147,7 +147,7 @@ impl Plane {
         self.addresses.insert(0, address);
     }
 
-    /// Removes an address.
+    /// Removes an address of this host in the protected network.
     pub fn remove_address(&mut self, address: IpAddr) {
         self.addresses.retain(|other| *other != address);
     }

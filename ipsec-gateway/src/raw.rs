@@ -95,7 +95,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Opens both sockets.
+    /// Opens the sending socket and the one with its route.
     fn open(local: IpAddr, mark: u32) -> io::Result<[Socket; 2]> {
         let socket = Socket::new(domain(local), Type::RAW, Some(Protocol::from(RAW)))?;
         socket.set_nonblocking(true)?;

@@ -104,7 +104,7 @@ struct Ahead {
 #[derive(Clone, Copy)]
 struct Moment {
     now: Instant,
-    /// Seconds since 1970.
+    /// Time in seconds since 1970.
     wall: u64,
     is_last: bool,
 }
@@ -263,7 +263,7 @@ impl ManualState {
         Some(self.retry.map_or(due, |retry| due.max(retry)))
     }
 
-    /// Returns the counters.
+    /// Returns the counters of the state file.
     pub const fn counters(&self) -> StateCounters {
         self.counters
     }

@@ -61,7 +61,7 @@ impl Udp {
         self.socket.recv_from(buffer)
     }
 
-    /// Sends a datagram.
+    /// Sends a datagram to a remote address and port.
     ///
     /// # Errors
     /// The error of the system.

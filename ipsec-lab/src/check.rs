@@ -88,7 +88,7 @@ pub fn report(loaded: &Loaded) -> bool {
     loaded.diagnostics.errors() > 0
 }
 
-/// Runs the command.
+/// Runs the command `check`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let loaded = args.input.load()?;
     let has_errors = report(&loaded);

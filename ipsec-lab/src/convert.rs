@@ -30,7 +30,7 @@ fn targets() -> Vec<&'static str> {
     Target::NAMES.iter().map(|row| row.0).collect()
 }
 
-/// Runs the command.
+/// Runs the command `convert`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let loaded = args.input.load()?;
     if check::report(&loaded) {

@@ -11,7 +11,7 @@ pub enum Stack {
     Kame,
     /// `ipsecstat`, `espstat`, `ahstat` and `ipcompstat` of FreeBSD
     Freebsd,
-    /// `/proc/net/xfrm_stat` of Linux
+    /// Counters in `/proc/net/xfrm_stat` of Linux
     Linux,
     /// Error counters of the ESP and AH nodes of VPP
     Vpp,

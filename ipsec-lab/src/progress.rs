@@ -30,7 +30,7 @@ impl Progress {
         Self { bar, count: 0, is_allowed }
     }
 
-    /// Counts an item.
+    /// Counts an item that was processed.
     pub fn advance(&mut self) {
         self.count += 1;
         if self.count == LONG && self.is_allowed {
@@ -46,7 +46,7 @@ impl Progress {
         self.bar.suspend(print);
     }
 
-    /// Removes the indicator.
+    /// Removes the indicator from the terminal.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

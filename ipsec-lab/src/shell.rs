@@ -18,7 +18,7 @@ const NAME: &str = "ipsec-lab";
 /// Example: `ipsec-lab completions bash > /etc/bash_completion.d/ipsec-lab`
 #[derive(clap::Args)]
 pub struct CompletionsArgs {
-    /// Shell that completes.
+    /// Shell for which completions are printed.
     shell: Shell,
 }
 

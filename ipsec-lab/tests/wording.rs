@@ -142,6 +142,13 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Returns the first paragraph of the doc comment that begins at a line, without its marks.
+fn summary(lines: &[&str], at: usize) -> String {
+    let mark = lines[at].get(..3).unwrap_or_default();
+    let paragraph = lines[at..].iter().map_while(|line| line.strip_prefix(mark)).map(str::trim);
+    paragraph.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 /// Returns the string literals of a line with a space in them.
 fn literals(line: &str) -> impl Iterator<Item = &str> {
     line.split('"').skip(1).step_by(2).filter(|text| text.trim().contains(' '))
@@ -168,7 +175,8 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
         let text = fs::read_to_string(file).unwrap();
         let is_library = file.components().any(|part| part.as_os_str() == "src");
         let (mut was_doc, mut is_code) = (false, false);
-        for (number, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line.trim())) {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate().map(|(n, line)| (n + 1, *line)) {
             let mut reject = |why: &str| wrong.push(format!("{}:{number}: {why}: {line}", file.display()));
             let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).map(str::trim);
             if doc.is_some_and(|doc| doc.starts_with("```")) {
@@ -179,6 +187,9 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
                 let first = words(doc).next().unwrap_or_default().to_lowercase();
                 if NOT_FIRST.contains(&first.as_str()) && !doc.starts_with('`') {
                     reject("the summary begins with a pronoun, a preposition, a conjunction or a question word");
+                }
+                if summary(&lines, number - 1).split_whitespace().count() <= 3 {
+                    reject("the summary has three words or fewer: a sentence, or no comment where the name says it");
                 }
             }
             was_doc = doc.is_some();

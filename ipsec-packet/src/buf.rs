@@ -30,7 +30,7 @@ impl<'a> PacketBuf<'a> {
         }
     }
 
-    /// Returns the packet.
+    /// Returns the octets of the packet.
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }

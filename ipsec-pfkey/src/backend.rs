@@ -25,7 +25,7 @@ pub trait Socket {
     /// Error of the socket.
     type Error: core::error::Error + 'static;
 
-    /// Sends one message.
+    /// Sends one message to the kernel.
     ///
     /// # Errors
     /// [`Self::Error`].
@@ -40,7 +40,7 @@ impl<E: core::error::Error + 'static, F: FnMut(&[u8]) -> Result<(), E>> Socket f
     }
 }
 
-/// Error of [`PfkeyBackend`].
+/// Error of a command of [`PfkeyBackend`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendError<E> {
@@ -107,12 +107,12 @@ impl<S: Socket> PfkeyBackend<S> {
         self.sequence
     }
 
-    /// Returns the socket.
+    /// Returns the socket of the back end.
     pub const fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// Returns the socket.
+    /// Returns the socket of the back end, to receive messages.
     pub const fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
     }

@@ -98,7 +98,7 @@ pub enum LifetimeRole {
 pub struct Lifetime {
     /// Number of packets, or of connections.
     pub allocations: u32,
-    /// Number of octets.
+    /// Number of octets of payload.
     pub octets: u64,
     /// Seconds since the SA was added; for the current lifetime, the time at which it was added.
     pub added: u64,

@@ -52,9 +52,9 @@ kinds! {
     SPDGET = 16;
     /// Requests a policy for a socket.
     SPDACQUIRE = 17;
-    /// Requests all policies.
+    /// Requests all policies of the SPD.
     SPDDUMP = 18;
-    /// Removes all policies.
+    /// Removes all policies from the SPD.
     SPDFLUSH = 19;
     /// Adds the selector of a policy.
     SPDSETIDX = 20;
@@ -95,13 +95,13 @@ impl fmt::Debug for MessageKind {
 pub enum SaType {
     /// Unspecified type, which means SAs of all types.
     Unspecified,
-    /// Authentication Header SAs.
+    /// SAs of the Authentication Header.
     Ah,
-    /// Encapsulating Security Payload SAs.
+    /// SAs of the Encapsulating Security Payload.
     Esp,
-    /// IP Payload Compression SAs.
+    /// SAs of IP Payload Compression.
     Ipcomp,
-    /// TCP-MD5 signature SAs.
+    /// SAs of TCP-MD5 signatures.
     TcpSignature,
     /// Other type with this number.
     Other(u8),

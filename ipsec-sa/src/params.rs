@@ -130,9 +130,9 @@ impl TransformParams {
 pub enum CompressionAlgorithm {
     /// IPCOMP_OUI, a vendor's own algorithm.
     Oui,
-    /// DEFLATE (RFC 2394).
+    /// DEFLATE in IPComp (RFC 2394).
     Deflate,
-    /// LZS (RFC 2395).
+    /// LZS in IPComp (RFC 2395).
     Lzs,
 }
 

@@ -69,7 +69,7 @@ pub struct IsakmpFragmentsRecord {
     pub fragments: Vec<Hex>,
     /// Fragment ID of all fragments.
     pub fragment_id: u16,
-    /// Reassembled message.
+    /// Message that was reassembled.
     pub reassembled: Hex,
     /// Result expected from a receiver.
     pub expected: Expected,

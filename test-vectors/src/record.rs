@@ -23,9 +23,9 @@ pub enum Expected {
 /// UDP ports of UDP-encapsulated ESP (RFC 3948).
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct UdpPorts {
-    /// UDP source port.
+    /// UDP source port of the packet.
     pub sport: u16,
-    /// UDP destination port.
+    /// UDP destination port of the packet.
     pub dport: u16,
 }
 
@@ -54,7 +54,7 @@ pub struct SaRecord {
     /// Length of the ICV in octets; 0 if the algorithm has one length only.
     #[serde(default)]
     pub icv_len: usize,
-    /// Security Parameters Index.
+    /// Security Parameters Index of the SA.
     pub spi: u32,
     /// Extended (64-bit) sequence numbers are used.
     #[serde(default)]
@@ -79,7 +79,7 @@ pub struct PacketRecord {
     pub seq: Option<u64>,
     /// High-order half of the sequence number in the receiver's state.
     pub seq_high: Option<u32>,
-    /// IV as transmitted.
+    /// IV as it is transmitted.
     #[serde(default)]
     pub iv: Hex,
     /// IP packet before IPsec processing.
@@ -151,21 +151,21 @@ pub enum Record {
     Packet(Box<PacketRecord>),
     /// Sequence of packets for one receiver.
     Replay(Box<ReplayRecord>),
-    /// IPComp packet.
+    /// Record of an IPComp packet.
     Ipcomp(Box<IpcompRecord>),
-    /// IKEv1 message.
+    /// Record of an IKEv1 message.
     Isakmp(Box<IsakmpRecord>),
     /// Hostile or unusual IKEv1 message.
     IsakmpBytes(Box<IsakmpBytesRecord>),
-    /// IKEv1 message in fragments.
+    /// Record of an IKEv1 message in fragments.
     IsakmpFragments(Box<IsakmpFragmentsRecord>),
     /// Key derivation of phase 1.
     Phase1(Box<Phase1Record>),
     /// Key derivation of phase 2.
     Keymat(Box<KeymatRecord>),
-    /// Complete IKEv1 exchange.
+    /// Record of a complete IKEv1 exchange.
     Flow(Box<FlowRecord>),
-    /// Recorded IKEv1 conversation.
+    /// Conversation of two IKEv1 peers, as recorded.
     Conversation(Box<ConversationRecord>),
     /// Record of an unknown type, or malformed record.
     Unknown {

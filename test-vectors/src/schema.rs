@@ -18,18 +18,18 @@ pub(crate) struct Field {
     doc: &'static str,
 }
 
-/// Kind of value.
+/// Kind of a value.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// Octets in hexadecimal.
+    /// Octets in hexadecimal digits.
     Hex,
-    /// Text.
+    /// Text of any characters.
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
     /// Number from 0 to this one.
     Number(u64),
-    /// `true` or `false`.
+    /// Truth value, `true` or `false`.
     Bool,
     /// Result that is expected.
     Expected,
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     List(&'static Kind),
     /// Payloads as nested lists of type, offset, length and children.
     Payloads,
-    /// Pair of values.
+    /// Pair of two values.
     Pair(&'static Kind, &'static Kind),
     /// Any value: the field is information and not read.
     Any,

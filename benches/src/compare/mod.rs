@@ -26,7 +26,7 @@ pub struct Contender {
     pub name: &'static str,
     /// Mode of processing: `packet`, `batch8`, ..
     pub mode: &'static str,
-    /// Performs one call.
+    /// Processes the packets of one call.
     pub run: Box<dyn FnMut()>,
 }
 

@@ -16,7 +16,7 @@ use zerocopy::IntoBytes;
 
 use super::traffic::{Flow, PACKET, Random};
 
-/// Engine under test.
+/// Engine whose speed is measured.
 pub type Databases = HeapEngine<AnyAlgorithms>;
 
 /// Largest number of tunnels.
@@ -52,9 +52,9 @@ fn engine(tunnels: usize) -> Box<Databases> {
 pub struct Gateway {
     /// Direction of the SAs.
     pub direction: Direction,
-    /// Number of tunnels.
+    /// Number of tunnels of the hub.
     pub tunnels: usize,
-    /// SPD and SAD.
+    /// SPD and SAD of the hub.
     pub databases: Box<Databases>,
     /// Time in which all SAs and policies were added: the median of several times, or the only one of a slow engine.
     pub loading: Duration,

@@ -36,7 +36,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Starts the process.
+    /// Starts valgrind with this program.
     pub fn start() -> Result<Self, Box<dyn Error>> {
         let scratch = Scratch::new()?;
         let mut child = Command::new("valgrind")

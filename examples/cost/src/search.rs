@@ -75,7 +75,7 @@ fn mutated(genome: &[u8], random: &mut Random) -> Vec<u8> {
     genome
 }
 
-/// Pseudo-random numbers (xorshift64*).
+/// Source of pseudo-random numbers (xorshift64*).
 struct Random(u64);
 
 impl Random {

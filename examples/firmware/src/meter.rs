@@ -11,7 +11,7 @@ pub struct Cost {
     pub right: bool,
     /// Stack use in bytes.
     pub stack: usize,
-    /// Number of instructions.
+    /// Number of executed instructions.
     pub instructions: u32,
 }
 

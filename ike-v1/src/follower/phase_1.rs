@@ -21,7 +21,7 @@ use crate::{
 /// the hashes of aggressive and base mode. `encryption_key` alone decrypts without verifying a hash.
 #[derive(Clone, Copy, Default)]
 pub struct Secrets<'s> {
-    /// Pre-shared key.
+    /// Pre-shared key of both peers.
     pub pre_shared_key: Option<&'s [u8]>,
     /// Diffie-Hellman shared secret g^xy of phase 1.
     pub shared: Option<&'s [u8]>,
@@ -234,7 +234,7 @@ impl<const BUFFER: usize> Phase1<BUFFER> {
         Ok(Nonces { initiator: nonce(Role::Initiator)?, responder: nonce(Role::Responder)? })
     }
 
-    /// Derives SKEYID.
+    /// Derives SKEYID from the secrets that are known (RFC 2409 section 5).
     pub fn skeyid(&self, secrets: &Secrets<'_>) -> Result<Skeyid, NotVerified> {
         let Some(Ok(choice)) = self.choice else { return Err(NotVerified::NoSa) };
         let prf = choice.hash.prf();

@@ -20,7 +20,7 @@ impl<const N: usize> ShortText<N> {
         Self { octets, len: text.len().min(N) }
     }
 
-    /// Returns the octets.
+    /// Returns the octets of the text.
     pub fn octets(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }

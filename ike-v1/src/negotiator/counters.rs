@@ -30,19 +30,19 @@ counters! {
     AnsweredAgain = "duplicates answered",
     /// Steps that had to wait for the host.
     Suspended = "steps suspended",
-    /// NAT keep-alives received.
+    /// NAT keep-alives that were received.
     KeepAlive = "NAT keep-alives received",
-    /// NAT keep-alives sent.
+    /// NAT keep-alives that were sent.
     KeepAliveSent = "NAT keep-alives sent",
     /// Changes of the address or port of a peer behind a NAT.
     PeerMoved = "peer address changes",
-    /// ISAKMP SAs established.
+    /// ISAKMP SAs that were established.
     Phase1Up = "ISAKMP SAs established",
     /// Pairs of IPsec SAs established.
     Phase2Up = "IPsec SAs established",
     /// Datagrams that are not IKE messages, or ESP.
     Framing = "not an IKE message",
-    /// Malformed messages.
+    /// Messages that are malformed.
     Malformed = "malformed message",
     /// Messages with an invalid cookie.
     Cookie = "invalid cookie",
@@ -156,11 +156,10 @@ counters! {
     NotInstalled = "installation failed",
     /// Failures that were not reported as events because more than eight were pending.
     FailuresLost = "failure events lost",
-    /// Internal errors.
+    /// Errors that only a fault of this crate can cause.
     Internal = "internal error",
 }
 
-/// Number of counters.
 const COUNT: usize = Counter::ALL.len();
 
 /// Counters of a negotiator, which begin at zero and saturate.

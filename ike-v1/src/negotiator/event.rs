@@ -174,7 +174,7 @@ pub enum Event {
         /// Addresses and ports of the message.
         path: Path,
     },
-    /// A negotiation failed.
+    /// A negotiation has failed, for the reason in [`Failure`].
     Failed(Failure),
 }
 
@@ -202,7 +202,7 @@ pub struct Failure {
     pub path: Path,
     /// Negotiation that the caller has initiated.
     pub sa: Option<IpsecSaId>,
-    /// Phase that failed.
+    /// Phase in which the negotiation failed.
     pub phase: Phase,
     /// Role of this host in the exchange.
     pub role: Role,

@@ -43,7 +43,7 @@ const PREFIX: usize = 3;
 pub(crate) struct Fragments {
     /// Position of the first stored fragment in the buffer.
     start: u16,
-    /// Fragment ID.
+    /// Fragment ID of the message.
     id: u16,
     /// Bitmap of the fragment numbers that were received.
     received: u64,
@@ -59,7 +59,7 @@ impl Fragments {
         self.received == 0
     }
 
-    /// Wipes the fragments.
+    /// Wipes all fragments that are stored.
     pub fn drop_from(&mut self, scratch: &mut Scratch<'_>) {
         if !self.is_empty() {
             scratch.truncate(self.start);

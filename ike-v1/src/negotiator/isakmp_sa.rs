@@ -202,12 +202,12 @@ impl<const N: usize> MessageIds<N> {
 pub struct IsakmpSaView<'a>(pub(crate) &'a IsakmpSa);
 
 impl<'a> IsakmpSaView<'a> {
-    /// Returns the identifier.
+    /// Returns the identifier of the SA.
     pub const fn id(&self) -> IsakmpSaId {
         IsakmpSaId(self.0.id)
     }
 
-    /// Returns the peer.
+    /// Returns the peer of the SA.
     pub const fn peer(&self) -> PeerId {
         self.0.peer
     }
@@ -222,7 +222,7 @@ impl<'a> IsakmpSaView<'a> {
         self.0.path
     }
 
-    /// Returns the cookies.
+    /// Returns the cookies of both peers.
     pub const fn cookies(&self) -> Cookies {
         self.0.cookies
     }

@@ -17,7 +17,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// No addresses.
+    /// Lease without an assigned address.
     pub const NONE: Self = Self { v4: None, v6: None };
 
     /// Adds the addresses of a message to the client, which take the place of earlier ones.

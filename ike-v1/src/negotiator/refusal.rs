@@ -179,11 +179,11 @@ pub enum Difference {
     },
     /// The number of this parameter differs.
     Value {
-        /// Parameter that differs.
+        /// Parameter that differs from the configured one.
         parameter: Parameter,
         /// Value of the peer; the highest one represents all above it.
         theirs: u32,
-        /// Configured value.
+        /// Value that this host has configured.
         ours: u32,
     },
 }
@@ -206,13 +206,13 @@ pub enum Parameter {
     Method,
     /// Diffie-Hellman group, 0 for none.
     Group,
-    /// Encapsulation mode.
+    /// Encapsulation mode of phase 2.
     Encapsulation,
-    /// Extended sequence numbers.
+    /// Extended sequence numbers of phase 2.
     ExtendedSequence,
-    /// Lifetime in seconds.
+    /// Lifetime of an SA in seconds.
     Seconds,
-    /// Lifetime in kilobytes.
+    /// Lifetime of an SA in kilobytes.
     Kilobytes,
 }
 

@@ -46,7 +46,7 @@ impl Spi {
         if is_valid { Ok(Self { value, octets, len }) } else { Err(Refusal::Spi) }
     }
 
-    /// Returns the number.
+    /// Returns the SPI or CPI as a number.
     pub const fn value(&self) -> u32 {
         self.value
     }

@@ -53,11 +53,11 @@ pub(crate) enum Stage {
 pub(crate) enum HashForm {
     /// HASH_I or HASH_R, which covers the identity in the same message.
     Phase1,
-    /// HASH(1).
+    /// HASH(1) of quick mode, and of other exchanges after phase 1.
     One,
-    /// HASH(2).
+    /// HASH(2) of quick mode, in message 2.
     Two,
-    /// HASH(3).
+    /// HASH(3) of quick mode, in message 3.
     Three,
 }
 

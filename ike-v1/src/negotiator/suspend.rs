@@ -65,7 +65,7 @@ pub(crate) struct Start {
 /// Message of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken<'m> {
-    /// Message in cleartext.
+    /// Octets of the message in cleartext.
     pub message: &'m [u8],
     /// IV of the message after it.
     pub next: Option<NextIv>,

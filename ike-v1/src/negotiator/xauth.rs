@@ -156,7 +156,7 @@ pub(crate) enum Access {
     HasConfig,
     /// IPsec SAs may be negotiated.
     Open,
-    /// The SA ends.
+    /// The SA is deleted for this reason.
     Denied(Denied),
 }
 

@@ -1,4 +1,4 @@
-//! Block `peer`.
+//! Block `peer` of gateway.conf.
 
 use std::borrow::ToOwned;
 use std::collections::btree_map::Entry;

@@ -41,7 +41,7 @@ pub(super) struct Token {
     pub span: Span,
 }
 
-/// Reader of files.
+/// Reader of a file and of the files that it includes.
 pub(super) struct Reader<'r> {
     pub files: &'r dyn Files,
     sources: &'r mut Sources,

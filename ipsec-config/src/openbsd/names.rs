@@ -15,7 +15,7 @@ pub enum Release {
     V4_6,
     /// OpenBSD 5.8 of 2015.
     V5_8,
-    /// Newest release.
+    /// Defaults of the newest release.
     #[default]
     Newest,
 }

@@ -1,4 +1,4 @@
-//! Rules of ipsec.conf(5).
+//! Parsed rules of ipsec.conf(5).
 
 use std::net::IpAddr;
 use std::string::String;
@@ -25,7 +25,7 @@ pub(super) enum RuleKind {
     Sa(ManualSa),
 }
 
-/// Rule `ike`.
+/// Rule `ike`: SAs that isakmpd(8) negotiates.
 #[derive(Debug)]
 pub(super) struct Ike {
     pub mode: IkeMode,
@@ -109,7 +109,7 @@ pub(super) struct Phase {
     pub lifetime: Option<u64>,
 }
 
-/// Rule `flow`.
+/// Rule `flow`: policies without negotiated SAs.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub protocol: SaType,

@@ -1,4 +1,4 @@
-//! Block `mode_cfg`.
+//! Block `mode_cfg` of racoon.conf(5).
 
 use std::borrow::ToOwned;
 use std::format;

@@ -6,7 +6,7 @@ use ipsec_crypto::{CipherAlgorithm as C, HashFunction, IntegrityAlgorithm as I};
 
 use super::syntax::{GeneratePolicy, LogLevel, ScriptEvent, Switch};
 
-/// Words of switches.
+/// Words of a switch with their values.
 pub(super) const BOOLEANS: &[(&str, bool)] = &[("on", true), ("off", false), ("yes", true), ("no", false)];
 pub(super) const SWITCHES: &[(&str, Switch)] = &[("on", Switch::On), ("off", Switch::Off), ("force", Switch::Force)];
 
@@ -218,7 +218,7 @@ pub(super) const TIME_UNITS: &[(&str, u64)] = &[
     ("hours", 3600),
 ];
 
-/// Units of octets.
+/// Units of octets with their factors.
 pub(super) const BYTE_UNITS: &[(&str, u64)] =
     &[("B", 1), ("byte", 1), ("bytes", 1), ("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("TB", 1 << 40)];
 

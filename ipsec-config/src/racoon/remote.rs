@@ -1,4 +1,4 @@
-//! Statement `remote`.
+//! Statement `remote` of racoon.conf(5).
 
 use std::collections::HashMap;
 use std::format;

@@ -1,4 +1,4 @@
-//! Statement `sainfo`.
+//! Statement `sainfo` of racoon.conf(5).
 
 use std::collections::HashSet;
 use std::format;
@@ -23,7 +23,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     "remoteid",
     "my_identifier",
 ];
-/// Protocols without ports.
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const SCOPE: Scope<'_> = Scope { name: "sainfo", statements: STATEMENTS, outer: Some(&TOP), elsewhere: BLOCKS };

@@ -24,7 +24,7 @@ pub struct RacoonConf {
     pub paths: Paths,
     /// User, group and root directory of the process.
     pub privsep: Option<Privsep>,
-    /// Level of messages.
+    /// Level of the messages in the log.
     pub log: Option<LogLevel>,
     /// Padding of IKE messages. It has no effect: the padding of RFC 2409 is always sent, and any is accepted.
     pub padding: Option<Padding>,
@@ -32,7 +32,7 @@ pub struct RacoonConf {
     pub listen: Option<Listen>,
     /// Retransmission and time limits.
     pub timer: Timer,
-    /// Statement `complex_bundle`.
+    /// Set for `complex_bundle on`, unset for `off`.
     pub complex_bundle: Option<bool>,
     /// Configuration of clients of Mode Config.
     pub mode_cfg: Option<ModeCfg>,
@@ -42,7 +42,7 @@ pub struct RacoonConf {
     pub sainfos: Vec<Sainfo>,
 }
 
-/// Statements `path`.
+/// Directories and files of the statements `path`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Paths {
@@ -52,7 +52,7 @@ pub struct Paths {
     pub pre_shared_key: Option<String>,
     /// Directory of certificates and keys.
     pub certificate: Option<String>,
-    /// Directory of scripts.
+    /// Directory that contains the scripts.
     pub script: Option<String>,
     /// File for the SAs when the process ends.
     pub backupsa: Option<String>,
@@ -62,7 +62,7 @@ pub struct Paths {
     pub xauth: Option<String>,
 }
 
-/// Block `privsep`.
+/// Block `privsep`: user, group and root directory of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Privsep {
@@ -74,7 +74,7 @@ pub struct Privsep {
     pub chroot: Option<String>,
 }
 
-/// Level of messages.
+/// Level of the messages in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)] // the names of racoon.conf(5)
 pub enum LogLevel {
@@ -86,7 +86,7 @@ pub enum LogLevel {
     Debug2,
 }
 
-/// Block `padding`.
+/// Block `padding`: padding of IKE messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // the names of racoon.conf(5)
 #[non_exhaustive]
@@ -98,7 +98,7 @@ pub struct Padding {
     pub exclusive_tail: Option<bool>,
 }
 
-/// Block `listen`.
+/// Block `listen`: local addresses and sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listen {
@@ -141,7 +141,7 @@ pub struct Timer {
     pub natt_keepalive: Option<u64>,
 }
 
-/// Block `mode_cfg`.
+/// Block `mode_cfg`: configuration of the clients of Mode Config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // the names of racoon.conf(5)
 #[non_exhaustive]
@@ -169,7 +169,7 @@ pub struct ModeCfg {
 /// Identities of the clients of a statement `sainfo` (RFC 2407 section 4.6.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SainfoId {
-    /// Any identity.
+    /// Any identity: the word `anonymous`.
     Anonymous,
     /// Address that Mode Config has assigned.
     ClientAddress,
@@ -177,7 +177,7 @@ pub enum SainfoId {
     Network {
         /// Set for `subnet`: a host address with it is an identity of type subnet.
         is_subnet: bool,
-        /// First address.
+        /// Address, or the first one of a range.
         address: IpAddr,
         /// Length of the prefix, or the last address.
         extent: Extent,
@@ -211,17 +211,17 @@ pub struct Sainfo {
     pub remote: SainfoId,
     /// Identity that the peer has in phase 1.
     pub from: Option<Identifier>,
-    /// Group of users.
+    /// Group of users, statement `group`.
     pub group: Option<String>,
     /// Group of perfect forward secrecy.
     pub pfs_group: Option<Group>,
-    /// Lifetime in seconds.
+    /// Lifetime of the SAs in seconds.
     pub lifetime_time: Option<u64>,
-    /// Lifetime in kilobytes.
+    /// Lifetime of the SAs in kilobytes.
     pub lifetime_byte: Option<u64>,
     /// Ciphers with the lengths of their keys in bits.
     pub ciphers: Vec<(CipherAlgorithm, Option<u16>)>,
-    /// Integrity algorithms.
+    /// Integrity algorithms of ESP and AH.
     pub integrity: Vec<IntegrityAlgorithm>,
     /// Set if DEFLATE is permitted.
     pub has_deflate: bool,

@@ -54,7 +54,7 @@ impl Display for RacoonConf {
     }
 }
 
-/// Writes a block.
+/// Writes a block with its statements.
 fn block(f: &mut Formatter<'_>, name: &str, statements: &[String]) -> fmt::Result {
     writeln!(f, "{name} {{")?;
     for statement in statements {

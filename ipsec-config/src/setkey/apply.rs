@@ -124,7 +124,7 @@ impl Environment for LocalAddresses<'_> {
     }
 }
 
-/// Result of [`apply`].
+/// Result of [`apply`]: SAs that were added, and warnings.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Loaded {
     /// Number of SAs that were added.
@@ -215,7 +215,7 @@ impl<S, P> From<StatementError> for ApplyErrorKind<S, P> {
 
 /// Error of the commands of a back end.
 type Refused<B> = ApplyErrorKind<<B as SaBackend>::Error, <B as PolicyBackend>::Error>;
-/// Result of [`apply_with`].
+/// Result of [`apply_with`] for a back end.
 type Applied<B> = Result<(), ApplyError<<B as SaBackend>::Error, <B as PolicyBackend>::Error>>;
 
 /// Applies a text to a back end, with the properties of the RFCs ([`LoadOptions::RFC`]). SAs to one of the `local`

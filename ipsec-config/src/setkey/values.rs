@@ -108,7 +108,7 @@ pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a 
     }
 }
 
-/// Reads the semicolon.
+/// Reads the semicolon at the end of a statement.
 pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), Fault<'a>> {
     match lexer.next()? {
         Token::Semicolon => Ok(()),

@@ -1,4 +1,4 @@
-//! Statements of gateway.conf.
+//! Writer of the statements of gateway.conf.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Write};

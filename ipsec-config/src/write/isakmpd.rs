@@ -1,4 +1,4 @@
-//! Sections of isakmpd.conf(5).
+//! Writer of the sections of isakmpd.conf(5).
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;

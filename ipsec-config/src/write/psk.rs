@@ -1,4 +1,4 @@
-//! Lines of psk.txt.
+//! Writer of the lines of psk.txt.
 
 use std::fmt::Write;
 use std::string::String;

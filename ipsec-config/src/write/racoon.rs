@@ -1,4 +1,4 @@
-//! Statements of racoon.conf(5).
+//! Writer of the statements of racoon.conf(5).
 
 use std::borrow::ToOwned;
 use std::collections::HashMap;

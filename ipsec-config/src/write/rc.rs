@@ -1,4 +1,4 @@
-//! Lines of rc.conf(5).
+//! Writer of the lines of rc.conf(5).
 
 use std::fmt::Write;
 use std::format;

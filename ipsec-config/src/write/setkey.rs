@@ -1,4 +1,4 @@
-//! Statements of setkey(8).
+//! Writer of the statements of setkey(8).
 
 use std::fmt::Write;
 use std::format;

@@ -1,4 +1,4 @@
-//! Connections of swanctl.conf(5).
+//! Writer of the connections of swanctl.conf(5).
 
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Commands of ip-xfrm(8).
+//! Writer of the commands of ip-xfrm(8).
 
 use std::fmt::Write;
 use std::format;

@@ -4,7 +4,7 @@ use fearless_simd::{Avx512, SimdBase};
 
 use super::{MultiBufferHash, Words};
 
-/// MD5 (RFC 1321).
+/// MD5 of sixteen texts (RFC 1321).
 #[derive(Clone, Copy, Debug)]
 pub enum Md5 {}
 

@@ -4,7 +4,7 @@ use fearless_simd::{Avx512, SimdBase};
 
 use super::{MultiBufferHash, Words};
 
-/// SHA-1 (RFC 3174).
+/// SHA-1 of sixteen texts (RFC 3174).
 #[derive(Clone, Copy, Debug)]
 pub enum Sha1 {}
 

@@ -5,7 +5,7 @@ use fearless_simd::{Avx512, SimdBase};
 use super::{MultiBufferHash, Words};
 use crate::sha_ni::sha256::K;
 
-/// SHA-256 (RFC 6234).
+/// SHA-256 of sixteen texts (RFC 6234).
 #[derive(Clone, Copy, Debug)]
 pub enum Sha256 {}
 

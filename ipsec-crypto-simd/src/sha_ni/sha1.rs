@@ -32,7 +32,7 @@ kernel! {
 }
 
 kernel! {
-    /// Compresses consecutive blocks.
+    /// Compresses consecutive blocks of one text.
     #[inline]
     pub fn compress_all(simd: Avx512, state: &mut [u32; 5], blocks: &[[u8; 64]]) {
         let places = u8x16::load_array(simd, PLACES).into();

@@ -97,7 +97,7 @@ fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, 
     texts.last().copied().unwrap_or(before)
 }
 
-/// Decrypts consecutive blocks.
+/// Decrypts consecutive blocks of one packet.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
 fn decrypt_chained<const N: usize>(keys: &Schedule, mut before: __m512i, texts: [__m512i; N]) -> [__m512i; N] {

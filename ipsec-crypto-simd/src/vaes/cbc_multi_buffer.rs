@@ -182,7 +182,7 @@ fn columns(rows: [[__m512i; BLOCKS_PER_REGISTER]; REGISTERS]) -> [Lanes; BLOCKS_
     [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]]
 }
 
-/// Reverses [`columns`].
+/// Reverses the transposition of [`columns`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn rows(columns: [Lanes; BLOCKS_PER_REGISTER]) -> [[__m512i; BLOCKS_PER_REGISTER]; REGISTERS] {

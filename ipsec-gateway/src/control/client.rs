@@ -56,7 +56,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// Returns the stream.
+    /// Returns the stream of the client.
     pub const fn stream(&self) -> &S {
         &self.stream
     }

@@ -61,7 +61,7 @@ pub enum Request {
     Watch,
     /// Statements in the language of setkey(8).
     Setkey {
-        /// Statements.
+        /// Text of the statements.
         text: String,
     },
 }
@@ -74,19 +74,19 @@ pub enum Reply {
     Done(Vec<String>),
     /// The request was refused. Each line is an error.
     Error(Vec<String>),
-    /// Reply to [`Request::Status`].
+    /// Reply to [`Request::Status`]: the peers.
     Status(Status),
-    /// Reply to [`Request::Sas`].
+    /// Reply to [`Request::Sas`]: a part of the SAD.
     Sas(Page<SaEntry>),
-    /// Reply to [`Request::Policies`].
+    /// Reply to [`Request::Policies`]: a part of the SPD.
     Policies(Page<PolicyEntry>),
-    /// Reply to [`Request::Counters`].
+    /// Reply to [`Request::Counters`]: counters with their values.
     Counters(Vec<CounterEntry>),
-    /// Reply to [`Request::ExportKeys`].
+    /// Reply to [`Request::ExportKeys`]: rows with keys.
     Keys(KeyRows),
-    /// Reply to [`Request::Setkey`].
+    /// Reply to [`Request::Setkey`]: output of the statements.
     Setkey(SetkeyOutput),
-    /// Event after [`Request::Watch`].
+    /// Event after [`Request::Watch`]: a log line.
     Event(Box<EventEntry>),
 }
 
@@ -153,7 +153,7 @@ pub struct IsakmpEntry {
 /// Part of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// Entries in order.
+    /// Entries in the order of the list.
     pub entries: Vec<T>,
     /// Number of the next entry; `None` if there is none.
     pub next: Option<usize>,
@@ -164,13 +164,13 @@ pub struct Page<T> {
 pub struct SaEntry {
     /// `esp`, `ah` or `ipcomp`.
     pub protocol: String,
-    /// `in` or `out`.
+    /// Direction of the SA: `in` or `out`.
     pub direction: String,
-    /// Source address.
+    /// Source address of the SA.
     pub source: String,
-    /// Destination address.
+    /// Destination address of the SA.
     pub destination: String,
-    /// SPI.
+    /// SPI of the SA, or CPI of IPComp.
     pub spi: u32,
     /// Mode of the SA.
     pub mode: String,
@@ -178,11 +178,11 @@ pub struct SaEntry {
     pub state: String,
     /// Request ID; 0 for none.
     pub reqid: u32,
-    /// Cipher of ESP.
+    /// Cipher of an ESP SA.
     pub cipher: Option<String>,
-    /// Integrity algorithm.
+    /// Integrity algorithm of the SA.
     pub integrity: Option<String>,
-    /// Compression algorithm.
+    /// Compression algorithm of an IPComp SA.
     pub compression: Option<String>,
     /// UDP ports of source and destination, if ESP is in UDP.
     pub udp: Option<(u16, u16)>,
@@ -214,9 +214,9 @@ pub struct PolicyEntry {
     pub number: u32,
     /// `in`, `out` or `fwd`.
     pub direction: String,
-    /// Source addresses.
+    /// Source addresses of the selector.
     pub source: String,
-    /// Destination addresses.
+    /// Destination addresses of the selector.
     pub destination: String,
     /// `ipsec`, `none` or `discard`.
     pub action: String,
@@ -232,7 +232,7 @@ pub struct PolicyEntry {
 /// Value of a counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterEntry {
-    /// `engine` or `ike`.
+    /// Part of the gateway: `engine` or `ike`.
     pub part: String,
     /// `in` or `out` for a counter of the engine.
     pub direction: Option<String>,
@@ -245,9 +245,9 @@ pub struct CounterEntry {
 /// Rows of the key tables of Wireshark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRows {
-    /// Rows of `ikev1_decryption_table`.
+    /// Rows of the table `ikev1_decryption_table`.
     pub ikev1_decryption_table: Vec<String>,
-    /// Rows of `esp_sa`.
+    /// Rows of the table `esp_sa`.
     pub esp_sa: Vec<String>,
 }
 

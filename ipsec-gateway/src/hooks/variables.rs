@@ -60,9 +60,9 @@ impl fmt::Display for Variable {
 
 /// Kind of a value.
 enum Kind {
-    /// IP address.
+    /// IPv4 address or IPv6 address.
     Address,
-    /// UDP port.
+    /// UDP port in decimal digits.
     Port,
     /// IPv4 addresses, separated by blanks; possibly none.
     Addresses4,
@@ -70,7 +70,7 @@ enum Kind {
     Length,
     /// IPv4 networks with masks or lengths, separated by blanks; possibly none.
     Networks,
-    /// Printable ASCII.
+    /// Text of printable ASCII characters.
     Text,
 }
 

@@ -25,7 +25,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Transport of PF_KEY messages: a socket, or a substitute for a kernel.
 pub trait Channel: AsFd {
-    /// Sends one message.
+    /// Sends one message to the kernel.
     ///
     /// # Errors
     /// Those of the system.
@@ -45,7 +45,7 @@ impl PfkeySocket {
     /// Dialect and byte order of the kernel of this machine.
     pub const WIRE: Wire = Dialect::Linux.with(Order::NATIVE);
 
-    /// Opens the socket.
+    /// Opens the PF_KEY socket of this machine.
     ///
     /// # Errors
     /// Those of the system, for instance of a kernel without PF_KEY.
@@ -99,7 +99,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Creates a connection.
+    /// Creates a connection to the kernel over a channel.
     pub fn new(channel: Box<dyn Channel>, wire: Wire) -> Self {
         let buffer = Zeroizing::new(vec![0; LONGEST]);
         Self { channel, wire, buffer, reply: Zeroizing::default(), waiting: VecDeque::new() }

@@ -59,7 +59,7 @@ pub enum Request {
     Raw(IpAddr),
     /// An address that a server has assigned is set on the TUN interface.
     AddAddress {
-        /// Assigned address.
+        /// Address that a server has assigned.
         address: IpAddr,
         /// Policies whose routes have the address as source, where they cover it.
         policies: Vec<PolicyEntry>,
@@ -140,7 +140,7 @@ pub enum Reply {
     Done,
     /// The request was refused, or has failed.
     Error(String),
-    /// The worker starts.
+    /// The worker may start, with these options of the log.
     Started {
         /// Debug level of the log.
         debug: u8,
@@ -189,9 +189,9 @@ impl Reply {
 
 /// Reply with what is not written to logs: contents of files, and descriptors.
 pub struct Answer {
-    /// Reply.
+    /// Reply without contents and descriptors.
     pub reply: Reply,
-    /// Contents of files.
+    /// Contents of files, wiped on drop.
     pub secret: Zeroizing<Vec<u8>>,
     /// Descriptors of sockets and files.
     pub descriptors: Vec<OwnedFd>,

@@ -27,11 +27,11 @@ pub struct PolicyEntry {
 /// Condition for the upper-layer protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpperEntry {
-    /// Any protocol.
+    /// Packets of any protocol.
     Any,
     /// Protocol, or all with ports, and ranges of ports.
     Ports(Option<u8>, (u16, u16), (u16, u16)),
-    /// One protocol.
+    /// Packets of one protocol.
     Protocol(u8),
     /// Protocol, type and code of ICMP.
     Icmp(u8, u8, Option<u8>),

@@ -17,7 +17,7 @@ pub const MAX_SCRIPTS: usize = 32;
 /// Search path of commands in scripts.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Scripts that run.
+/// Scripts that have not ended yet.
 #[derive(Default)]
 pub struct Scripts(Vec<(PathBuf, Child)>);
 

@@ -63,13 +63,11 @@ pub struct Server {
     control: Option<ControlSocket>,
     /// Addresses that servers have assigned.
     assigned: BTreeSet<IpAddr>,
-    /// State file.
     state: Option<FileStore>,
-    /// Scripts that run.
     scripts: Scripts,
 }
 
-/// Configuration without keys.
+/// Configuration that was checked, without its keys.
 struct Checked {
     config: Config,
     /// Files of pre-shared keys and passwords.
@@ -125,7 +123,7 @@ enum Routes {
 }
 
 impl Server {
-    /// Reads the configuration.
+    /// Reads the configuration and checks it.
     ///
     /// # Errors
     /// All errors of the files. Warnings are logged in this case; the daemon logs them otherwise.
@@ -190,7 +188,7 @@ impl Server {
         }
     }
 
-    /// Checks a request.
+    /// Checks a request against the configuration.
     fn permit<'s>(&'s self, request: &'s Request) -> Result<Permitted<'s>, String> {
         Ok(match request {
             Request::Start | Request::ReadConfiguration => Permitted::Change,

@@ -62,7 +62,7 @@ pub struct SavedSa {
 pub struct Damage {
     /// Number of the line from 1.
     pub line: usize,
-    /// Expected contents.
+    /// Contents that the line should have.
     pub expected: &'static str,
 }
 

@@ -24,7 +24,7 @@ pub struct SaName {
     pub destination: IpAddr,
     /// UDP port of the peer, for an outbound SA in UDP.
     pub port: Option<u16>,
-    /// SPI.
+    /// SPI of the SA.
     pub spi: u32,
     /// Hash of algorithms and keys.
     pub key: KeyHash,

@@ -22,7 +22,7 @@ const RECEIVER: &str = "198.51.100.1";
 /// Seconds since 1970 at which the tests begin.
 const WALL: u64 = 1_790_000_000;
 
-/// File in memory.
+/// State file in memory.
 #[derive(Default)]
 struct Memory {
     contents: RefCell<Option<Vec<u8>>>,

@@ -3,7 +3,7 @@
 /// Kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// File without octets.
+    /// File that contains no octets.
     Empty,
     /// Capture that this tool reads: pcap or pcapng.
     Capture,
@@ -11,19 +11,19 @@ pub enum FileKind {
     OtherCapture(&'static str),
     /// Compressed file, with the name of the format.
     Compressed(&'static str),
-    /// Text in UTF-16.
+    /// Text in UTF-16, which is not read.
     Utf16,
     /// Table of Wireshark with the keys of IKEv1.
     IkeKeys,
     /// Table of Wireshark with the keys of ESP.
     EspKeys,
-    /// Statements of setkey(8).
+    /// Configuration in the language of setkey(8).
     Setkey,
-    /// Output of ip-xfrm(8).
+    /// Output of the command ip-xfrm(8).
     Xfrm,
-    /// Other text.
+    /// Text of another kind.
     Text,
-    /// Other octets.
+    /// Octets that are not text.
     Binary,
 }
 

@@ -35,7 +35,7 @@ pub struct Fragments {
 struct Partial {
     number: u64,
     since: Duration,
-    /// Payloads by offset.
+    /// Payloads of the fragments by offset.
     pieces: BTreeMap<usize, Vec<u8>>,
     octets: usize,
     /// Headers of the first fragment, without its fragment header.

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Header of an IP packet with its extension headers up to the payload, or up to a fragment header.
 #[derive(Clone, Copy, Debug)]
 pub struct IpHeader {
-    /// Source address.
+    /// Source address of the packet.
     pub source: IpAddr,
-    /// Destination address.
+    /// Destination address of the packet.
     pub destination: IpAddr,
     /// Protocol of the payload.
     pub protocol: u8,
@@ -22,7 +22,7 @@ pub struct IpHeader {
 /// Position of a fragment.
 #[derive(Clone, Copy, Debug)]
 pub struct Fragment {
-    /// Identification.
+    /// Identification of the fragmented packet.
     pub id: u32,
     /// Offset of the payload in that of the packet.
     pub offset: usize,

@@ -15,7 +15,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Reads 16 bits.
+    /// Reads 16 bits in this byte order.
     pub const fn u16(self, octets: [u8; 2]) -> u16 {
         match self {
             Self::Little => u16::from_le_bytes(octets),
@@ -23,7 +23,7 @@ impl Order {
         }
     }
 
-    /// Reads 32 bits.
+    /// Reads 32 bits in this byte order.
     pub const fn u32(self, octets: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(octets),
@@ -53,13 +53,13 @@ pub struct Record {
     pub cut: Option<u32>,
     /// Byte order of the section, in which some link headers are written.
     pub order: Order,
-    /// Captured octets.
+    /// Captured octets of the frame.
     pub octets: Vec<u8>,
 }
 
 /// Result of reading the next record.
 pub enum Next {
-    /// Frame.
+    /// Frame that was read.
     Record(Record),
     /// End of the file, after a complete record.
     End,

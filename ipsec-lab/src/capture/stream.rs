@@ -35,7 +35,7 @@ struct Stream {
     last_used: u64,
 }
 
-/// Delimitation of messages.
+/// Delimitation of the messages of a stream.
 #[derive(Clone, Copy, PartialEq)]
 enum Framing {
     /// Messages one after the other, each as long as its header declares.
@@ -46,7 +46,7 @@ enum Framing {
 
 /// Segment of a connection.
 pub struct Segment<'s> {
-    /// Source and destination.
+    /// Source and destination of the segment.
     pub ends: [SocketAddr; 2],
     sequence: u32,
     is_first: bool,

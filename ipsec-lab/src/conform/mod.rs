@@ -66,7 +66,7 @@ impl Failure {
     }
 }
 
-/// Runs the command.
+/// Runs the command `conform`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     if args.schema {
         sayln!("{}", serde_json::to_string_pretty(&json_schema())?);

@@ -18,15 +18,15 @@ use super::{ConfigArgs, Host};
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Show SAs only
+    /// Show the SAs without the policies.
     #[arg(short = 'D', conflicts_with = "policies")]
     sas: bool,
-    /// Show policies only
+    /// Show the policies without the SAs.
     #[arg(short = 'P')]
     policies: bool,
 }
 
-/// Runs the command.
+/// Runs the command `dump`.
 #[allow(clippy::disallowed_methods)] // the dump contains the current time
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut host = Host::with_entropy();

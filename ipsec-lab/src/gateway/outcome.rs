@@ -32,7 +32,7 @@ impl PacketResult {
 pub struct Outcome {
     /// Name of the result; of a discarded packet, that of its counter.
     pub name: &'static str,
-    /// Kind of result.
+    /// Kind of the result.
     pub result: PacketResult,
     /// Counter of a packet that the engine has discarded.
     pub counter: Option<Counter>,

@@ -18,11 +18,11 @@ const MAX_SPIS: usize = 16;
 /// Output for each packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// Totals only.
+    /// Totals of all packets only.
     Totals,
-    /// One line.
+    /// One line for each packet.
     Lines,
-    /// One JSON object.
+    /// One JSON object for each packet.
     Json,
 }
 
@@ -34,7 +34,7 @@ pub struct Processed<'p> {
     pub wire: Option<WireHeader>,
     /// Packet without protection, if it is known.
     pub inner: Option<&'p [u8]>,
-    /// Result.
+    /// Result of the packet.
     pub outcome: &'p Outcome,
 }
 

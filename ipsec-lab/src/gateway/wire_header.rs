@@ -16,9 +16,9 @@ const ESP_PORT: u16 = 4500;
 /// Addresses, SPI and sequence number of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireHeader {
-    /// Source address.
+    /// Source address of the packet.
     pub source: IpAddr,
-    /// Destination address.
+    /// Destination address of the packet.
     pub destination: IpAddr,
     /// Protocol of the header.
     pub protocol: Protocol,

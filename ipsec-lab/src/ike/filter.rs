@@ -18,11 +18,11 @@ pub enum Filter {
     Port(u16),
     /// Cookie of the initiator or of the responder.
     Cookie(Vec<u8>),
-    /// Numbers of frames.
+    /// Range of frame numbers.
     Frames(RangeInclusive<u64>),
-    /// Exchange type.
+    /// Exchange type of the message.
     Exchange(u8),
-    /// Message ID.
+    /// Message ID of the exchange.
     MessageId(u32),
 }
 

@@ -69,7 +69,7 @@ pub struct Args {
     write_ike_keys: Option<PathBuf>,
 }
 
-/// Runs the command.
+/// Runs the command `ike`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut sessions = Sessions::new(secrets(args)?);
     let (mut all_good, mut ended) = (true, Ok(()));

@@ -36,7 +36,7 @@ impl Summary {
         self.encrypted > 0 && self.decrypted == 0
     }
 
-    /// Counts a message.
+    /// Counts a message by its result.
     pub fn count(&mut self, found: &Found, opened: &Opened) {
         self.messages += 1;
         match Message::parse(&found.message) {

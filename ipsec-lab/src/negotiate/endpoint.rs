@@ -32,11 +32,11 @@ pub struct Configuration {
     pub path: Path,
     /// Identities of both gateways: their addresses.
     pub identities: [Vec<u8>; 2],
-    /// Pre-shared key.
+    /// Pre-shared key of the gateway.
     pub key: Zeroizing<Vec<u8>>,
     /// Algorithms of phase 1.
     pub ike: Vec<Phase1Choice>,
-    /// Algorithms of ESP.
+    /// Algorithms of the ESP SAs.
     pub esp: Vec<Phase2Choice>,
     /// Exchange of phase 1.
     pub exchange: ExchangeKind,

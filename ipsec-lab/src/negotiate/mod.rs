@@ -43,7 +43,7 @@ pub struct Args {
     /// Output directory for the capture and the key tables.
     #[arg(long, value_name = "DIR", default_value = "negotiate-out")]
     out: PathBuf,
-    /// Algorithms of ESP.
+    /// Algorithms of the ESP SAs.
     #[arg(long, value_name = "NAME", default_value = "aes128-sha1", long_help = suites::suite_help())]
     suite: SuiteName,
     /// Algorithms of phase 1: cipher, hash and group, as in 3des-md5-modp1024 or aes256-sha256-ecp256.
@@ -80,7 +80,7 @@ fn percentage(text: &str) -> Result<f64, String> {
 /// Time after which a negotiation is given up.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Runs the command.
+/// Runs the command `negotiate`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut rng = args.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;

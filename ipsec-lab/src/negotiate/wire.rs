@@ -18,7 +18,7 @@ pub struct Sent {
     pub time: Instant,
     /// Side that has sent it: 0 or 1.
     pub side: usize,
-    /// IP packet.
+    /// IP packet with its headers.
     pub packet: Vec<u8>,
     /// Set if the packet was lost.
     pub is_lost: bool,

@@ -56,7 +56,7 @@ fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "expected an IP address, as in 192.0.2.1 (host names are not resolved)".to_owned())
 }
 
-/// Runs the command.
+/// Runs the command `ping`.
 #[allow(clippy::disallowed_methods)] // see below
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let config = args.config.read()?;

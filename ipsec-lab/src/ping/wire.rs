@@ -43,11 +43,11 @@ struct Datagram {
 pub struct Arrival {
     /// Time at which the socket was read.
     pub time: Instant,
-    /// Packet.
+    /// Packet from its IP header on.
     pub packet: Vec<u8>,
 }
 
-/// Largest datagram.
+/// Largest datagram in octets.
 const MAX_DATAGRAM: usize = 65536;
 
 impl Wire {

@@ -90,7 +90,7 @@ pub fn ike_help() -> String {
     )
 }
 
-/// Runs the command.
+/// Runs the command `suites`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let row = |kind: &str, name: &str, setkey: Option<&str>, wireshark: Option<&str>| {
         if args.json {

@@ -33,7 +33,7 @@ pub struct Layout {
 /// Protocols that protect the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Proto {
-    /// ESP only
+    /// ESP with the suite, without AH.
     Esp,
     /// AH with the integrity algorithm of the suite, without encryption.
     Ah,

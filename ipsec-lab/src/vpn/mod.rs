@@ -103,7 +103,7 @@ const GIF_CONFIGS: [(&str, &str); 2] = [
     ("gateway-b.conf", include_str!("../../conf/gateway-b.conf")),
 ];
 
-/// Runs the command.
+/// Runs the command `vpn`.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let read = configurations_of_arguments(args)?;
     let networks = networks(args, read.as_ref().map(|[a, _]| a))?;

@@ -16,7 +16,7 @@ use crate::wireshark;
 pub struct Counters(BTreeMap<&'static str, u64>);
 
 impl Counters {
-    /// Counts one event.
+    /// Counts one event by its reason.
     pub fn count(&mut self, reason: &'static str) {
         *self.0.entry(reason).or_default() += 1;
     }
@@ -130,7 +130,7 @@ impl Report {
         }
     }
 
-    /// Prints the totals.
+    /// Prints the totals of the run.
     pub fn print_totals(&self, attacker: Option<&Attacker>, gateways: &[&Gateway], out: &Path) {
         let (packets, octets) = self.entered;
         let overhead = self.on_wire.1 as i64 - octets as i64;

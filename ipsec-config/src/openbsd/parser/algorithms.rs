@@ -1,4 +1,4 @@
-//! Transforms and lifetimes.
+//! Transforms and lifetimes of a rule.
 
 use std::format;
 use std::vec::Vec;

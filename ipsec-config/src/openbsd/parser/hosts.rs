@@ -12,7 +12,6 @@ use crate::blocks::{Failed, Parsed, number};
 use crate::diagnostic::{did_you_mean, shown_word};
 use crate::{Severity, setkey};
 
-/// Protocols with ports.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 

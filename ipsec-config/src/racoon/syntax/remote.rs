@@ -14,7 +14,7 @@ use crate::Span;
 /// Name of a statement `remote`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteName {
-    /// Any address.
+    /// Any address: the word `anonymous`.
     Anonymous,
     /// Address and port of the peer.
     Address(IpAddr, Option<u16>),
@@ -55,9 +55,9 @@ pub struct RemoteValues {
     pub send_cr: Option<bool>,
     pub verify_cert: Option<bool>,
     pub match_empty_cr: Option<bool>,
-    /// Time in seconds.
+    /// Lifetime of the ISAKMP SA in seconds.
     pub lifetime_time: Option<u64>,
-    /// Amount in kilobytes.
+    /// Lifetime of the ISAKMP SA in kilobytes.
     pub lifetime_byte: Option<u64>,
     pub proposals: Vec<Proposal>,
     pub proposal_check: Option<ProposalCheck>,
@@ -69,9 +69,9 @@ pub struct RemoteValues {
     pub ike_frag: Option<Switch>,
     pub esp_frag: Option<u64>,
     pub dpd: Option<bool>,
-    /// Time in seconds.
+    /// Time without proof of liveness before a DPD query, in seconds.
     pub dpd_delay: Option<u64>,
-    /// Time in seconds.
+    /// Interval of repeated DPD queries in seconds.
     pub dpd_retry: Option<u64>,
     pub dpd_maxfail: Option<u64>,
     pub rekey: Option<Switch>,
@@ -152,7 +152,7 @@ pub enum Identifier {
     Asn1Dn(Option<String>),
 }
 
-/// Statement `certificate_type`.
+/// Files of the statement `certificate_type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateFiles {
     /// X.509 certificate and its private key.
@@ -161,12 +161,12 @@ pub enum CertificateFiles {
     PlainRsa(String),
 }
 
-/// Statement `peers_certfile`.
+/// File of the statement `peers_certfile`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeersCertificate {
-    /// X.509 certificate.
+    /// X.509 certificate of the peer.
     X509(String),
-    /// Public key.
+    /// RSA public key of the peer.
     PlainRsa(String),
 }
 
@@ -179,7 +179,7 @@ pub enum Switch {
     Force,
 }
 
-/// Statement `generate_policy`.
+/// Value of the statement `generate_policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names of racoon.conf(5)
 pub enum GeneratePolicy {
@@ -205,14 +205,14 @@ pub struct Proposal {
     pub span: Span,
     /// Cipher, and the length of its key in bits.
     pub cipher: Option<(CipherAlgorithm, Option<u16>)>,
-    /// Hash algorithm.
+    /// Hash algorithm of phase 1.
     pub hash: Option<HashFunction>,
-    /// Authentication method.
+    /// Authentication method of phase 1.
     pub method: Option<&'static Method>,
-    /// Diffie-Hellman group.
+    /// Diffie-Hellman group of phase 1.
     pub group: Option<Group>,
-    /// Lifetime in seconds.
+    /// Lifetime of the ISAKMP SA in seconds.
     pub lifetime_time: Option<u64>,
-    /// Lifetime in kilobytes.
+    /// Lifetime of the ISAKMP SA in kilobytes.
     pub lifetime_byte: Option<u64>,
 }

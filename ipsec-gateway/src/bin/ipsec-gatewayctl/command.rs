@@ -67,10 +67,10 @@ enum Command {
 
 #[derive(Args)]
 struct Dump {
-    /// Show SAs only.
+    /// Show the SAs without the policies.
     #[arg(short = 'D', conflicts_with = "policies")]
     sas: bool,
-    /// Show policies only.
+    /// Show the policies without the SAs.
     #[arg(short = 'P')]
     policies: bool,
     /// Use the format of `ipsecctl -sa`.

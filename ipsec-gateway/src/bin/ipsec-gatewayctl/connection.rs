@@ -27,7 +27,7 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// Sends a request.
+    /// Sends a request to the daemon.
     pub fn send(&mut self, request: &Request) -> Result<(), Failure> {
         let line = protocol::write(request);
         if line.len() > MAX_REQUEST {
