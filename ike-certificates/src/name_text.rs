@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_name_cannot_disturb_a_log() {
+    fn special_characters_of_names_are_escaped() {
         let attribute = |tag: u8, value: &[u8]| {
             let value = [&[tag, u8::try_from(value.len()).unwrap()], value].concat();
             let row = [b"\x30\x00\x06\x03\x55\x04\x03", &value[..]].concat();

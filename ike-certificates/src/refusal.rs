@@ -335,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_dates() {
+    fn times_are_displayed_as_dates() {
         assert_eq!(time(1_800_000_000), "2027-01-15T08:00:00Z");
         assert_eq!(time(u64::MAX), format!("{} seconds after 1970", u64::MAX));
     }

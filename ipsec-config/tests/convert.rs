@@ -47,7 +47,7 @@ fn again(conf: &Configuration, target: Target, language: Language) -> Configurat
 }
 
 #[test]
-fn what_a_rule_negotiates_is_the_same_in_the_other_languages() {
+fn negotiated_parameters_are_the_same_in_every_language() {
     let psk = "psk \"change-this-secret\"\n";
     let rules = [
         "ike esp from 192.0.2.0/24 to 198.51.100.0/24 local 203.0.113.1 peer 203.0.113.2 ",
@@ -107,7 +107,7 @@ fn the_scenario_with_manual_keys_is_the_same_in_the_other_languages() {
 }
 
 #[test]
-fn the_text_of_a_racoon_conf_means_the_same() {
+fn the_written_racoon_conf_is_read_as_the_same_configuration() {
     for text in [
         include_str!("../../ipsec-gateway/examples/1-handbook/racoon.conf"),
         include_str!("../../ipsec-gateway/examples/2-windows/racoon.conf"),
@@ -185,7 +185,7 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
 }
 
 #[test]
-fn what_a_language_cannot_express_is_named() {
+fn values_that_a_language_cannot_express_are_named() {
     let manual = "add 192.0.2.1 192.0.2.2 esp 0x1000 -m tunnel -u 7 -E aes-ctr 0x0102030405060708090a0b0c0d0e0f1011121314 -A hmac-sha1 \"twenty octets it has\";";
     let table = [
         (Language::Setkey, manual, Target::OpenBsd, "does not permit with static keys"),

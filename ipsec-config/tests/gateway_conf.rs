@@ -327,7 +327,7 @@ fn peers(configuration: &Configuration) -> Vec<String> {
 }
 
 #[test]
-fn the_written_text_means_the_same() {
+fn the_written_text_is_read_as_the_same_configuration() {
     let access = r#"
 policies "setkey.conf"; isakmpd "isakmpd"; local 192.0.2.1; tun ipsec0; control "/run/own.sock"; export_keys on;
 state "own.state"; mss_clamping off;

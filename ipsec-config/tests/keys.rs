@@ -134,7 +134,7 @@ fn leaked(text: &str) -> Option<&str> {
 }
 
 #[test]
-fn good_texts_are_accepted_and_show_no_keys() {
+fn valid_texts_are_accepted_and_show_no_keys() {
     for (language, text) in GOOD {
         let loaded = loaded(text, *language);
         assert_eq!(loaded.diagnostics.errors(), 0, "{language:?}: {}", shown(&loaded));
@@ -143,7 +143,7 @@ fn good_texts_are_accepted_and_show_no_keys() {
 }
 
 #[test]
-fn a_quote_too_many_shows_no_key() {
+fn a_superfluous_quote_shows_no_key() {
     let table = [
         (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 9 -A h\"mac-sha1 \"QZQZQZQZQZQZQZQZQZQZ\";"),
         (Language::Racoon, "ldapcfg ind_pw \"QZQZQZQZQZQZ\"; }"),

@@ -303,7 +303,7 @@ fn files_of_every_language_are_read_once() {
 }
 
 #[test]
-fn statements_behind_exit_are_reported() {
+fn statements_after_exit_are_reported() {
     for (behind, expected) in [("\n# comment\n;\n", 0), ("flush;\n", 1), ("\n# c\nspdflush ;\n", 1)] {
         let text = format!("spdflush;\nexit;{behind}");
         let memory = texts::Texts::default().with("setkey.conf", &text);

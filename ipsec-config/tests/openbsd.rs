@@ -288,7 +288,7 @@ fn names_files_and_hosts_are_read() {
 }
 
 #[test]
-fn what_has_no_effect_is_accepted_with_a_warning() {
+fn rules_without_effect_are_accepted_with_a_warning() {
     let table = [
         ("tcpmd5 from 192.0.2.1 to 192.0.2.2 spi 0x1000 authkey 0x01\n", "`tcpmd5` has no effect"),
         ("ipip from 192.0.2.1 to 192.0.2.2 spi 0x1000\n", "`ipip` has no effect"),
@@ -301,7 +301,7 @@ fn what_has_no_effect_is_accepted_with_a_warning() {
 }
 
 #[test]
-fn errors_name_what_was_expected() {
+fn errors_name_the_expected_value() {
     let table = [
         ("ikes esp from any to any", "1:1: expected a rule: ", "did you mean `ike`?"),
         ("main auth hmac-sha1", "1:1: expected a rule: ", "a backslash at the end of each line"),

@@ -169,7 +169,7 @@ fn key_lengths_are_in_bits_and_have_the_defaults_of_racoon() {
 }
 
 #[test]
-fn lists_are_negotiated_in_their_order_without_what_is_not_implemented() {
+fn lists_are_negotiated_in_their_order_without_unimplemented_algorithms() {
     let text = "sainfo anonymous {\n encryption_algorithm rc5 240, 3des, twofish, aes 256;\n \
                 authentication_algorithm hmac_sha256, hmac_sha1;\n compression_algorithm lzs, deflate;\n}";
     let conf = configured(text);

@@ -69,7 +69,7 @@ fn a_misspelled_word_is_suggested() {
 }
 
 #[test]
-fn errors_name_what_was_expected() {
+fn errors_name_the_expected_value() {
     let remote = |text: &str| {
         format!(
             "remote 192.0.2.1 {{\nexchange_mode main;\nproposal {{ encryption_algorithm aes; hash_algorithm sha1; \

@@ -87,7 +87,7 @@ fn daemons_are_those_of_freebsd_netbsd_and_openbsd() {
 }
 
 #[test]
-fn errors_name_the_line_and_what_was_expected() {
+fn errors_name_the_line_and_the_expected_value() {
     let table = [
         ("gif_interfaces =\"gif0\"", "1:1: expected no blanks at the `=`"),
         ("gif_interfaces= \"gif0\"", "1:1: expected no blanks at the `=`"),

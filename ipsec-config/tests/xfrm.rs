@@ -88,7 +88,7 @@ fn algorithms_have_the_names_of_the_kernel() {
 }
 
 #[test]
-fn policies_are_read_and_tell_the_local_addresses() {
+fn policies_are_read_and_determine_the_local_addresses() {
     let text = format!(
         "src 192.0.2.0/24 dst 198.51.100.0/24 proto tcp sport 80 \n\tdir out priority 1761505 ptype main \n\
          \ttmpl src 203.0.113.1 dst 203.0.113.2\n\t\tproto esp spi 0x1000 reqid 16389 mode tunnel\n\

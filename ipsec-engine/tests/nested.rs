@@ -198,7 +198,7 @@ fn payload_of_later_ipv6_fragments_is_not_parsed() {
 }
 
 #[test]
-fn esp_of_other_hosts_is_tunnelled_whatever_its_spi() {
+fn esp_of_other_hosts_is_tunnelled_with_any_spi() {
     let (mut a, mut b) = esp_tunnel();
     let whole = ip("10.1.2.3", "10.2.3.4", IpProto::ESP, &[0, 0, 0x10, 1, 0, 0, 0, 1, 5, 5, 5, 5]);
     carries(&mut a, &mut b, &whole);

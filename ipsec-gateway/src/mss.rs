@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_and_changed_packets_are_no_fault() {
+    fn truncated_segments_are_unchanged_and_modified_ones_do_not_panic() {
         let mut engine = tunnel();
         let whole = in_ip([10, 1, 0, 1], [10, 2, 0, 1], 4, &syn(HOST, PEER, 1460));
         for packet in [&whole[..], &whole[20..]] {

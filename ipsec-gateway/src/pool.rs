@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_gets_the_former_address_and_others_the_oldest() {
+    fn a_user_is_assigned_its_former_address_and_others_the_longest_free() {
         let mut pool = pool(3);
         for (sa, user) in [(1, b"a"), (2, b"b"), (3, b"c")] {
             pool.assign(sa, user, None);

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_behind_the_names_of_the_algorithms() {
+    fn keys_follow_the_names_of_the_algorithms() {
         let keys =
             SuiteKeys::new(CipherAlgorithm::AesCbc, &[1; 16], IntegrityAlgorithm::HmacSha1_96, &[0xab; 20]).unwrap();
         let id = SaId::outbound("198.51.100.1".parse().unwrap(), Protocol::Esp, 0x1001);

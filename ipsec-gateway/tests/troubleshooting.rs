@@ -25,7 +25,7 @@ fn joined(text: &str) -> String {
 }
 
 #[test]
-fn each_line_is_one_of_the_sources() {
+fn each_message_of_the_guide_is_in_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     CRATES.iter().for_each(|name| sources(&root.join("..").join(name).join("src"), &mut files));

@@ -202,7 +202,7 @@ fn every_link_layer_is_read() {
 }
 
 #[test]
-fn captures_without_a_message_are_a_failure_that_says_what_they_contain() {
+fn captures_without_a_message_fail_with_a_description_of_their_contents() {
     let esp_in_udp = ipv4(17, &udp([4500, 4500], &[0, 0, 16, 1, 0, 0, 0, 1, 9, 9]));
     let packets = [ipv4(50, &[9; 40]), ipv4(50, &[9; 40]), esp_in_udp, ipv4(17, &udp([53, 53], &[]))];
     let cases = [
@@ -254,7 +254,7 @@ fn every_header_of_pcap_is_read() {
 }
 
 #[test]
-fn frames_longer_than_the_snap_length_are_cut_and_do_not_end_the_file() {
+fn frames_longer_than_the_snap_length_are_truncated_and_do_not_end_the_file() {
     let long = [ethernet(0x0800, &ipv4(6, &[0; 1400])), vec![0; 100]].concat();
     let mut file = pcap_header(Little, 0xa1b2_c3d4, 96, 1);
     file.extend(record(Little, [0, 0], long.len(), &long[..96]));
@@ -348,7 +348,7 @@ fn times_follow_the_resolution_and_the_offset_of_the_interface() {
 }
 
 #[test]
-fn files_cut_at_any_octet_give_the_complete_frames() {
+fn files_truncated_at_any_octet_give_the_complete_frames() {
     let classic = pcap(101, &[packet(1), packet(2)]);
     let each = (classic.len() - 24) / 2;
     for (name, file) in [("cut.pcap", classic), ("cut.pcapng", all_blocks(Little))] {
@@ -474,7 +474,7 @@ fn fragments_use_bounded_memory_and_expire() {
 }
 
 #[test]
-fn tunnels_are_followed() {
+fn inner_packets_of_tunnels_are_read() {
     let (v4, v6) = (packet(1), ipv6(17, &udp([500, 500], &message(1))));
     let cases = [
         ("IP in IP", ipv4(4, &v4)),
@@ -595,7 +595,7 @@ fn port_4500_has_precedence_over_port_500() {
 }
 
 #[test]
-fn cut_messages_are_shown_up_to_the_fault_with_the_rest_in_hexadecimal() {
+fn truncated_messages_are_shown_up_to_the_fault_with_the_rest_in_hexadecimal() {
     let whole = packet(1);
     for length in 28..whole.len() {
         let mut file = pcap_header(Little, 0xa1b2_c3d4, 96, 101);
@@ -692,7 +692,7 @@ fn every_altered_message_is_listed() {
 }
 
 #[test]
-fn open_reassembles_fragments_of_esp_and_reports_cut_packets() {
+fn open_reassembles_fragments_of_esp_and_reports_truncated_packets() {
     let config = scratch("fragments.conf");
     let text = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m transport -E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A \
                 hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;\nspdadd 192.0.2.1 198.51.100.1 any -P out ipsec \

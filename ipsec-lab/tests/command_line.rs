@@ -28,7 +28,7 @@ fn run(name: &str) -> impl Fn(&str) -> String {
 }
 
 #[test]
-fn errors_of_usual_mistakes_say_what_to_do() {
+fn errors_of_usual_mistakes_name_the_correction() {
     let path = run("mistakes");
     let key = "0x000102030405060708090a0b0c0d0e";
     let short = format!("add 192.0.2.1 192.0.2.2 esp 0x1001 -E aes-cbc {key} -A hmac-sha1 {key}0f10111213;\n");

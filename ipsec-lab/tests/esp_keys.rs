@@ -175,7 +175,7 @@ fn verbose_output_has_a_line_for_each_packet_and_json_an_object() {
 }
 
 #[test]
-fn what_is_sealed_with_keys_is_opened_with_them() {
+fn sealed_packets_are_opened_with_the_same_keys() {
     for (name, options) in VARIANTS {
         if options.contains(&"--ipcomp") {
             continue;
@@ -204,7 +204,7 @@ fn what_is_sealed_with_keys_is_opened_with_them() {
 
 /// With the sequence number in the nonce, a second run continues where the first has ended.
 #[test]
-fn nonces_are_not_used_twice() {
+fn sequence_numbers_are_not_reused_as_nonces() {
     let run = Run::new("nonces", &["--suite", "aes128gcm16"]);
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..3 {
@@ -254,7 +254,7 @@ fn keys_are_read_from_a_pipe() {
 }
 
 #[test]
-fn warnings_name_what_did_not_match() {
+fn warnings_name_policies_and_keys_without_a_matching_packet() {
     let run = Run::new("warnings", &["--mode", "tunnel"]);
     let out = run.path("out.pcap");
     // No packet of the other network is sent by gateway A in another direction.
@@ -296,7 +296,7 @@ fn keys_that_are_not_keys_are_refused_with_a_hint() {
 }
 
 #[test]
-fn wrong_keys_are_named_as_the_reason() {
+fn wrong_keys_are_reported_as_the_reason() {
     let run = Run::new("wrong-key", &["--suite", "aes128-sha1"]);
     let other = run.path("other");
     assert!(lab(&["vpn", "--seed", "4", "--suite", "aes128-sha1", "--out", &other]).status.success());

@@ -302,7 +302,7 @@ fn damaged_file_of_sequence_numbers_is_refused() {
 }
 
 #[test]
-fn sequence_numbers_of_cbc_are_not_kept() {
+fn sequence_numbers_of_cbc_are_not_stored() {
     let tunnel = Tunnel::new("cbc");
     tunnel.write("esp", &format!("-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 {KEY}"));
     assert!(tunnel.seal(&tunnel.config).status.success());

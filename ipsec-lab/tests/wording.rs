@@ -1,5 +1,5 @@
-//! Wording of doc comments and messages: the rules of CONTRIBUTING.md, "Style of text", as far as a program can check
-//! them.
+//! Wording of doc comments, messages and names of tests: the rules of CONTRIBUTING.md, "Style of text", as far as a
+//! program can check them.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -90,6 +90,9 @@ const NOT_FIRST: &[&str] = &[
     "your",
 ];
 
+/// Words that the name of a test does not contain: it is a sentence, not a question.
+const NOT_IN_TESTS: &[&str] = &["cut", "how", "what", "whatever", "who", "why"];
+
 /// Phrases that the terms of the RFCs replace, in doc comments, comments and messages.
 const NOT_ANYWHERE: &[&str] = &[
     "nobody",
@@ -158,8 +161,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '\'').filter(|word| !word.is_empty())
 }
 
-#[test]
-fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
+/// Returns the source files of all workspaces except for this one.
+fn source_files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
     for entry in fs::read_dir(root).unwrap() {
@@ -170,6 +173,31 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
     }
     files.retain(|file| !file.ends_with("wording.rs"));
     assert!(files.len() > 300, "{} source files", files.len());
+    files
+}
+
+#[test]
+fn test_names_are_sentences_without_question_words() {
+    let (mut wrong, mut tests) = (Vec::new(), 0);
+    for file in source_files() {
+        let text = fs::read_to_string(&file).unwrap();
+        for (_, rest) in text.match_indices("#[test]\n").map(|(at, mark)| text.split_at(at + mark.len())) {
+            let name = rest.split_once("fn ").and_then(|(_, name)| name.split(['(', '<']).next()).unwrap_or_default();
+            let mut words = name.split('_');
+            // A macro names its tests by its arguments.
+            if !name.starts_with('$') && (words.clone().count() < 3 || words.any(|word| NOT_IN_TESTS.contains(&word))) {
+                wrong.push(format!("{}: {name}", file.display()));
+            }
+            tests += 1;
+        }
+    }
+    assert!(tests > 1_500, "{tests} tests");
+    assert!(wrong.is_empty(), "fewer than three words, or a question word:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
+    let files = source_files();
     let (mut wrong, mut summaries) = (Vec::new(), 0);
     for file in &files {
         let text = fs::read_to_string(file).unwrap();

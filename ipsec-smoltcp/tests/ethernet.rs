@@ -23,7 +23,7 @@ fn kind(frame: &[u8]) -> u16 {
 }
 
 #[test]
-fn tcp_is_sent_as_esp_behind_arp() {
+fn tcp_is_sent_as_esp_after_arp() {
     let (mut client, mut server) = hosts(CONFIGURATION, CONFIGURATION);
     let text: Vec<u8> = (0..20_000).map(|n| b"abcdefghij"[n % 10]).collect();
     assert!(echo(&mut client, &mut server, &text, 20_000) == text);

@@ -149,7 +149,7 @@ fn received_revocation_lists_can_only_revoke_certificates() {
 //= RFC 2409 5.1/1
 //# MUST: rsa signatures are private key encryptions of pkcs #1, without an oid
 #[test]
-fn signature_with_digest_info_refused() {
+fn signature_with_digest_info_is_refused() {
     refused(&[("signature-digest-info", |case| {
         let info = b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14";
         case.signature = private(&key("gateway"), &block(128, &[&info[..], &HASH].concat()));
@@ -158,7 +158,7 @@ fn signature_with_digest_info_refused() {
 
 /// Windows sends its certificate and those of its intermediate CAs in one PKCS#7 payload.
 #[test]
-fn cert_chain_in_pkcs7() {
+fn certificates_in_pkcs7_are_accepted_in_any_order() {
     let mut case = Case::new();
     case.trust.add_authorities(&case.root.make()).unwrap();
     let verify = |certificates: &[Vec<u8>]| {

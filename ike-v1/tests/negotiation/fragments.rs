@@ -165,7 +165,7 @@ fn exponentiations(link: &Link) -> usize {
 
 /// strongSwan divides first messages, too, with `fragmentation = force`.
 #[test]
-fn fragmented_first_message() {
+fn first_messages_of_phase_1_are_accepted_in_fragments() {
     for exchange in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
         for is_reversed in [false, true] {
             let configs = configs().map(|config| Config { exchanges: vec![exchange], ..config });
@@ -195,7 +195,7 @@ fn fragmented_first_message() {
 }
 
 #[test]
-fn fragmented_first_message_of_quick_mode() {
+fn first_messages_of_quick_mode_are_accepted_in_fragments() {
     let mut link = Link::new(configs(), 7);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -245,7 +245,7 @@ fn first_fragments_of_others_are_refused() {
 
 /// First messages that are never complete, from many sources: others take their places, and nothing is computed.
 #[test]
-fn first_fragments_take_no_place_of_others() {
+fn first_fragments_of_many_sources_do_not_prevent_a_negotiation() {
     let configs = configs().map(|config| Config { exchanges: vec![ExchangeKind::AGGRESSIVE], ..config });
     let mut link = Link::new(configs.clone(), 9);
     let flood = |link: &mut Link, seed: u64| {

@@ -33,7 +33,7 @@ fn established(link: &mut Link) {
 }
 
 #[test]
-fn generate_policy_unique() {
+fn policies_are_generated_for_the_selectors_of_an_initiator() {
     let [a, _] = paths().map(|path| path.local.ip());
     // A client of Mode Config, as vpnc: everything to the address that is assigned to it.
     let client = access(AuthMethod::XAUTH_INIT_PRE_SHARED, 0, PULL);
@@ -87,7 +87,7 @@ fn selectors_outside_of_the_bounds_have_no_policy() {
 }
 
 #[test]
-fn a_bundle_that_the_host_does_not_make_has_no_policy() {
+fn a_bundle_that_the_host_does_not_support_has_no_policy() {
     let [a, _] = paths().map(|path| path.local.ip());
     let mut configs = with_selector(configs(), host(a), network(2));
     let esp = configs[0].esp.clone();
@@ -99,7 +99,7 @@ fn a_bundle_that_the_host_does_not_make_has_no_policy() {
 }
 
 #[test]
-fn the_selector_of_another_client_is_taken() {
+fn the_selector_of_another_client_is_refused() {
     // The second client has the address of the first one, and another identity.
     let [a, _] = paths().map(|path| path.local.ip());
     let configs = with_selector(configs(), host(a), network(2));

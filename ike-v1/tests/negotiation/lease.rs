@@ -70,7 +70,7 @@ fn a_client_negotiates_for_its_address_only() {
 
 /// A client that does not request its configuration has the selectors that the host allows for the ISAKMP SA.
 #[test]
-fn the_host_decides_without_an_address() {
+fn selectors_of_a_client_without_an_address_are_checked_by_the_host() {
     for is_allowed in [true, false] {
         let mut configs = client(AuthMethod::XAUTH_INIT_PRE_SHARED, Some(PULL), prefix("10.99.0.11", 32));
         configs[0].mode_config = None;
@@ -134,7 +134,7 @@ fn a_renewed_phase_1_has_the_address_of_the_former_one() {
 
 /// IPv6 attributes in the forms of several servers: with the length of the prefix behind an address, and malformed.
 #[test]
-fn ipv6_attributes() {
+fn ipv6_attributes_of_mode_config_are_read() {
     let mut link =
         initiated(access(AuthMethod::PRE_SHARED_KEY, 0, Some((ModeConfig::Request, ModeConfig::Answer))), 3020);
     until_phase_1(&mut link);

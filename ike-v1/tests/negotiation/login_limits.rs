@@ -55,7 +55,7 @@ fn address(last: u8) -> IpAddr {
 
 /// The table has three places: one source may use one of them for users that are not authenticated.
 #[test]
-fn a_source_has_a_bounded_number_of_logins() {
+fn isakmp_sas_without_an_authenticated_user_are_limited_for_each_source() {
     for limit in [1, 2] {
         let mut link = Link::new(pull(), 3301);
         let mut server = server(Settings { logins_per_source: limit, ..Settings::DAEMON });
@@ -76,7 +76,7 @@ fn a_source_has_a_bounded_number_of_logins() {
 
 /// An SA whose user is authenticated is removed for none.
 #[test]
-fn users_that_are_authenticated_stay() {
+fn isakmp_sas_with_an_authenticated_user_are_not_evicted() {
     let mut link = Link::new(pull(), 3302);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -96,7 +96,7 @@ fn users_that_are_authenticated_stay() {
 
 /// Signatures of initiators in excess are not given to the host.
 #[test]
-fn verifications_have_one_budget() {
+fn signature_verifications_are_limited_for_all_initiators_together() {
     for mode in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
         let configs = signing(mode, AuthMethod::RSA_SIGNATURE);
         let settings = Settings { verifications_per_second: 2, ..Settings::DAEMON };

@@ -99,7 +99,7 @@ fn certificate_requests_choose_the_certificate() {
 /// A certificate is requested from each peer that signs, as those of Cisco send none without a request; a host without
 /// authorities requests none.
 #[test]
-fn cert_request_unknown_ca() {
+fn certificate_is_sent_for_a_request_of_an_unknown_ca() {
     for mode in MODES {
         let mut configs = signing(mode, AuthMethod::RSA_SIGNATURE);
         configs[0].authority = b"unknown CA";

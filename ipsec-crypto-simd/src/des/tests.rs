@@ -62,14 +62,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
     #[test]
-    fn des_agrees_with_the_crate(key: [u8; 8], iv: [u8; 8], blocks in prop::collection::vec(any::<[u8; 8]>(), 0..600)) {
+    fn des_agrees_with_rustcrypto(key: [u8; 8], iv: [u8; 8], blocks in prop::collection::vec(any::<[u8; 8]>(), 0..600)) {
         let mut expected = blocks.clone();
         reference(&des::Des::new(&key.into()), &iv, &mut expected);
         agree([key], &iv, &blocks, &expected);
     }
 
     #[test]
-    fn triple_des_agrees_with_the_crate(
+    fn triple_des_agrees_with_rustcrypto(
         keys: [[u8; 8]; 3],
         iv: [u8; 8],
         blocks in prop::collection::vec(any::<[u8; 8]>(), 0..600),
@@ -84,7 +84,7 @@ proptest! {
 
 /// Lengths around the groups of every width.
 #[test]
-fn every_length_up_to_two_groups_agrees_with_the_crate() {
+fn every_length_up_to_two_groups_agrees_with_rustcrypto() {
     let (key, iv) = ([0x13, 0x34, 0x57, 0x79, 0x9b, 0xbc, 0xdf, 0xf1], [0x5a; 8]);
     let des = des::Des::new(&key.into());
     let blocks: Vec<[u8; 8]> = (0..520u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()).collect();

@@ -79,7 +79,7 @@ fn renewed_sas_have_the_same_policies() {
 }
 
 #[test]
-fn policies_are_made_for_the_address_of_the_peer() {
+fn policies_are_generated_for_the_address_of_the_peer() {
     for (destination, mode, out, inward) in [
         (
             "10.2.0.0/16",

@@ -258,7 +258,7 @@ fn an_expired_sa_is_reported_with_its_direction() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_not_in_the_engine_either() {
+fn entries_that_the_kernel_refuses_are_removed_from_the_engine() {
     use ipsec_packet::Instant;
     let (kernel, model) = kernel();
     let mut databases = crate::policy::new_engine();

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_changed_octet_is_refused() {
+    fn truncated_and_modified_state_files_are_refused() {
         let (text, own) = (state().to_string().into_bytes(), Ok(state()));
         for length in 0..text.len() {
             assert!(SavedState::parse(&text[..length]).is_err(), "{length} octets");

@@ -124,7 +124,7 @@ fn sequence_numbers_continue_after_a_crash_and_after_a_clean_stop() {
 }
 
 #[test]
-fn numbers_are_stored_before_they_are_used() {
+fn sequence_numbers_are_stored_before_they_are_used() {
     let store: Rc<Memory> = Rc::default();
     let mut plane = sender(&store, at(0));
     for step in 0..200 {
@@ -138,7 +138,7 @@ fn numbers_are_stored_before_they_are_used() {
 }
 
 #[test]
-fn an_sa_sends_nothing_without_reserved_numbers() {
+fn an_sa_sends_nothing_without_reserved_sequence_numbers() {
     let store: Rc<Memory> = Rc::default();
     let mut plane = sender(&store, at(0));
     store.fails.set(true);
@@ -245,7 +245,7 @@ fn packets_are_not_delivered_without_the_file() {
 }
 
 #[test]
-fn sas_with_another_key_start_afresh() {
+fn sas_with_another_key_begin_with_sequence_number_1() {
     let store = Rc::default();
     close_after(&store, SA);
     let other = SA.replace("sixteen octets !", "sixteen octets ?");
@@ -279,7 +279,7 @@ fn an_sa_that_is_removed_and_added_again_continues() {
 }
 
 #[test]
-fn lifetimes_continue() {
+fn lifetimes_continue_after_a_restart() {
     let store = Rc::default();
     let limited = SA.replace("-r 8", "-r 8 -bh 50");
     close_after(&store, &limited);
@@ -336,7 +336,7 @@ fn missing_and_older_files_repeat_sequence_numbers() {
 }
 
 #[test]
-fn no_number_is_sent_twice_and_no_packet_is_delivered_twice() {
+fn no_sequence_number_is_sent_twice_and_no_packet_is_delivered_twice() {
     let mut total = 0;
     for seed in 0..20 {
         let mut rng = StdRng::seed_from_u64(seed);

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_numbers_are_read_back() {
+    fn written_sequence_numbers_are_read_back() {
         let numbers = BTreeMap::from([
             ("192.0.2.1 198.51.100.1 esp 0x1001".to_owned(), 4096),
             ("2001:db8::1 2001:db8::2 ah 0x2".to_owned(), u64::MAX),

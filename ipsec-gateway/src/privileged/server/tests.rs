@@ -146,7 +146,7 @@ fn only_assigned_addresses_are_removed() {
 }
 
 #[test]
-fn what_is_opened_at_the_start_is_opened_then_only() {
+fn descriptors_of_the_start_are_refused_to_a_running_daemon() {
     let before = server(GATEWAY).unwrap();
     let after = running(GATEWAY);
     for request in [Request::Tun, Request::OpenState, Request::Control, Request::KeyTables] {

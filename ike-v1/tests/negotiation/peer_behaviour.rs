@@ -1,4 +1,4 @@
-//! Habits of peers, by the messages in which they show: what this host sends to them, and accepts from them.
+//! Behaviour of peers that differs from the RFCs, and the messages that this host sends to them and accepts from them.
 
 use std::time::Duration;
 
@@ -107,9 +107,9 @@ fn responder_lifetime_without_a_duration_is_ignored() {
     }
 }
 
-/// The last column of the table of habits in the README is a test, or a file of tests.
+/// The last column of the table of peer behaviour in the README is a test, or a file of tests.
 #[test]
-fn the_table_of_habits_names_tests_that_exist() {
+fn table_of_peer_behaviour_names_tests_that_exist() {
     let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let files: Vec<_> = ["tests", "tests/negotiation"]
         .iter()
