@@ -306,7 +306,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Checks that no extension occurs twice (RFC 5280 section 4.2).
+/// Checks that no extension is a duplicate (RFC 5280 section 4.2).
 fn check_unique(list: &ExtensionList) -> Result<(), der::Error> {
     let mut seen: Vec<_> = list.iter().map(|extension| extension.extn_id).collect();
     seen.sort_unstable();

@@ -10,7 +10,7 @@ use crate::number::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// The attribute of this type occurs twice with different values.
+    /// Two attributes of this type have different values.
     Duplicate(u16),
     /// The value of the attribute of this type is out of range: empty, or wider than 16 bits (64 bits for lifetimes).
     OutOfRange(u16),

@@ -257,7 +257,7 @@ impl Reader<'_> {
             "keys" => {
                 let name = self.file_name(parser)?;
                 if self.configuration.key_file.is_some() {
-                    return parser.refuse(span, "`keys` occurs twice");
+                    return parser.refuse(span, "duplicate statement `keys`");
                 }
                 self.configuration.key_file = Some(name);
             }
@@ -265,7 +265,7 @@ impl Reader<'_> {
                 let (address, span) = parser.address()?;
                 let local = SocketAddr::new(address, parser.port()?.unwrap_or(IKE_PORT));
                 if !self.locals.insert(local) {
-                    return parser.refuse(span, format!("`local {local}` occurs twice"));
+                    return parser.refuse(span, format!("duplicate statement `local {local}`"));
                 }
                 self.conf.locals.push(local);
             }
@@ -273,7 +273,7 @@ impl Reader<'_> {
             "tun" => {
                 let tun = tun(parser)?;
                 if self.conf.tun.replace(tun).is_some() {
-                    return parser.refuse(span, "`tun` occurs twice");
+                    return parser.refuse(span, "duplicate statement `tun`");
                 }
             }
             "backend" => {
@@ -297,7 +297,7 @@ impl Reader<'_> {
             "control" => {
                 let control = self.control(parser)?;
                 if self.conf.control != ControlSocket::Default {
-                    return parser.refuse(span, "`control` occurs twice");
+                    return parser.refuse(span, "duplicate statement `control`");
                 }
                 self.conf.control = control;
             }
@@ -305,7 +305,7 @@ impl Reader<'_> {
             "user" => {
                 let user = process_user(parser)?;
                 if self.conf.user.replace(user.clone()).is_some() {
-                    return parser.refuse(span, "`user` occurs twice");
+                    return parser.refuse(span, "duplicate statement `user`");
                 }
                 self.configuration.process_user = Some(user);
             }
@@ -313,7 +313,7 @@ impl Reader<'_> {
             "state" => {
                 let name = self.file_name(parser)?;
                 if self.conf.state.replace(name).is_some() {
-                    return parser.refuse(span, "`state` occurs twice");
+                    return parser.refuse(span, "duplicate statement `state`");
                 }
             }
             "mark" => self.conf.mark = number32(parser, "a number", 1..=u64::from(u32::MAX))?,

@@ -109,7 +109,7 @@ fn user_of_the_process_has_a_group_or_none() {
         assert_eq!(user(statement), expected, "{statement}");
     }
     let (_, _, _, diagnostics) = parse("/etc/gateway.conf", &format!("{WHOLE} user a; user b;"));
-    assert!(diagnostics.iter().any(|own| own.message.contains("`user` occurs twice")));
+    assert!(diagnostics.iter().any(|own| own.message.contains("duplicate statement `user`")));
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn errors_have_position_value_and_expectation() {
         ("local 192.0.2;", "g:1:7: error: expected an IPv4 or IPv6 address, found `192.0.2`"),
         ("local 192.0.2.1", "g:1:16: error: expected `;` after `192.0.2.1`, found the end of the file"),
         ("local 192.0.2.1[0x10000];", "g:1:17: error: expected a port from 0 to 65535, found `0x10000`"),
-        ("local 192.0.2.1;\nlocal 192.0.2.1;", "g:2:7: error: `local 192.0.2.1:500` occurs twice"),
-        ("keys \"a\"; keys \"b\";", "g:1:11: error: `keys` occurs twice"),
+        ("local 192.0.2.1;\nlocal 192.0.2.1;", "g:2:7: error: duplicate statement `local 192.0.2.1:500`"),
+        ("keys \"a\"; keys \"b\";", "g:1:11: error: duplicate statement `keys`"),
         ("file \"a\" rakoon;", "did you mean `racoon`?"),
         ("wan eth0{accept};", "g:1:9: error: expected `;` after `eth0`, found `{`"),
         ("wan averylonginterface;", "expected the name of an interface"),
@@ -172,8 +172,8 @@ fn errors_have_position_value_and_expectation() {
         ),
         ("limit half_open 256;", "g:1:17: error: expected a number of exchanges from 1 to 255, found `256`"),
         ("control;", "g:1:8: error: expected the name of a file in quotes, found `;`"),
-        ("state \"a\"; state \"b\";", "g:1:12: error: `state` occurs twice"),
-        ("control \"a\"; control off;", "g:1:14: error: `control` occurs twice"),
+        ("state \"a\"; state \"b\";", "g:1:12: error: duplicate statement `state`"),
+        ("control \"a\"; control off;", "g:1:14: error: duplicate statement `control`"),
         (LONG_CONTROL, "g:1:9: error: expected a path of at most 107 octets, found 108"),
         ("export_keys 2;", "g:1:13: error: expected"),
         ("table 254;", "g:1:7: error: expected a routing table other than 253 to 255"),
@@ -188,7 +188,7 @@ fn errors_have_position_value_and_expectation() {
         ("peer a address any { proposal aes sha1 2; }", "statement `esp` is missing"),
         ("peer a address any { check demand; }", "g:1:28: error: expected a level of comparison: `obey`"),
         ("peer a address any { dpd_maxfail 0; }", "g:1:34: error: expected a number of queries from 1 to 255"),
-        ("peer a address any { exchange_mode main main; }", "occurs twice"),
+        ("peer a address any { exchange_mode main main; }", "duplicate exchange"),
         ("policies \"a\";", "g:1:14: error: statement `local` is missing"),
     ];
     for (text, message) in table {
@@ -201,7 +201,7 @@ fn errors_have_position_value_and_expectation() {
 fn two_peers_have_different_names_and_addresses() {
     let block = "{ proposal aes sha1 2; esp aes-sha1; }";
     let found = |second: &str| messages(&format!("peer a address 192.0.2.2 {block} {second} {block}"));
-    assert!(found("peer a address 192.0.2.3").contains("peer `a` occurs twice"));
+    assert!(found("peer a address 192.0.2.3").contains("duplicate peer `a`"));
     assert!(found("peer b address 192.0.2.2").contains("peer `b` has the address of peer `a`"));
 }
 
@@ -283,7 +283,7 @@ fn authentication_methods_need_their_statements() {
             "expected the part of this host in extended authentication that the first proposal has, found `psk`",
         ),
         ("proposal aes sha1 2 dsssig;", "expected an authentication method: psk, rsasig, or"),
-        ("users \"u\"; users \"v\";", "`users` occurs twice"),
+        ("users \"u\"; users \"v\";", "duplicate statement `users`"),
         ("xauth_login \"\";", "expected a text of 1 to 64 octets"),
     ];
     for (text, message) in table {

@@ -319,7 +319,7 @@ fn errors_name_the_expected_value() {
             "1:47: expected an authentication algorithm",
             "hmac-sha1",
         ),
-        ("ike esp from 192.0.2.1 to 192.0.2.2 main enc aes enc 3des", "1:50: `enc` occurs twice", ""),
+        ("ike esp from 192.0.2.1 to 192.0.2.2 main enc aes enc 3des", "1:50: duplicate `enc`", ""),
         (
             "ike esp from 192.0.2.1 to 192.0.2.2 main group grp25",
             "1:48: `grp25` is a Diffie-Hellman group that is not",

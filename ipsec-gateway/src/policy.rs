@@ -333,13 +333,13 @@ fn check_bundle(templates: &[KeyedTemplate]) -> Result<(), String> {
     if keyed.any(|template| !template.proposals.iter().any(|transform| Some(transform.group) == first)) {
         return Err("the groups of `esp` and `ah` differ".to_owned());
     }
-    let is_twice = |(at, template): (usize, &KeyedTemplate)| {
-        templates[..at].iter().any(|other| other.protocol == template.protocol)
+    let is_duplicate = |(at, template): &(usize, &KeyedTemplate)| {
+        templates[..*at].iter().any(|other| other.protocol == template.protocol)
     };
-    if templates.iter().enumerate().any(is_twice) {
-        return Err("a protocol occurs twice".to_owned());
+    match templates.iter().enumerate().find(is_duplicate) {
+        Some((_, template)) => Err(format!("duplicate protocol {}", template.protocol)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Returns the number of a protocol in proposals.

@@ -129,6 +129,7 @@ const NOT_ANYWHERE: &[&str] = &[
     "are told",
     "is asked",
     "stands for",
+    "occurs twice",
 ];
 
 /// Acronyms that are upper case in messages, unless the message quotes a configuration.

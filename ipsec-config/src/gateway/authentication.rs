@@ -90,7 +90,7 @@ impl Reader<'_> {
             _ => peer.config.mode_config.is_some(),
         };
         if is_set {
-            return parser.refuse(span, format!("`{word}` occurs twice"));
+            return parser.refuse(span, format!("duplicate statement `{word}`"));
         }
         match word {
             "users" => peer.users = Some(self.file_name(parser)?),

@@ -77,7 +77,7 @@ impl Reader<'_> {
     pub(super) fn peer(&mut self, parser: &mut Parser<'_, '_>, span: Span) -> Parsed<()> {
         let (name, name_span) = parser.word("the name of the peer")?;
         if !self.names.insert(name.to_owned()) {
-            parser.diagnostics.error(name_span, format!("peer `{name}` occurs twice"));
+            parser.diagnostics.error(name_span, format!("duplicate peer `{name}`"));
         }
         if !parser.accept("address") {
             return parser.unexpected("`address`");
@@ -159,7 +159,7 @@ impl Reader<'_> {
             "identity" => {
                 let identity = identity(parser)?;
                 if config.local_identity != LocalIdentity::Address {
-                    return parser.refuse(span, "`identity` occurs twice");
+                    return parser.refuse(span, "duplicate statement `identity`");
                 }
                 config.local_identity = identity.map_or(LocalIdentity::CertificateSubject, LocalIdentity::Given);
             }
@@ -170,7 +170,7 @@ impl Reader<'_> {
                     return parser.refuse(at, "expected a distinguished name in quotes after `asn1dn`");
                 }
                 if config.remote_identity.is_some() {
-                    return parser.refuse(span, "`peers_identity` occurs twice");
+                    return parser.refuse(span, "duplicate statement `peers_identity`");
                 }
                 config.remote_identity = identity;
             }
@@ -186,7 +186,7 @@ impl Reader<'_> {
                 while config.exchanges.is_empty() || parser.next.kind != TokenKind::Sign(b';') {
                     let (exchange, at) = parser.choice("an exchange", EXCHANGES)?;
                     if config.exchanges.contains(&exchange) {
-                        return parser.refuse(at, format!("exchange {exchange} occurs twice"));
+                        return parser.refuse(at, format!("duplicate exchange {exchange}"));
                     }
                     config.exchanges.push(exchange);
                     parser.accept_sign(b',');
@@ -214,7 +214,7 @@ impl Reader<'_> {
             "private_key" => {
                 let file = self.file_name(parser)?;
                 if draft.peer.files.own_key.replace(file).is_some() {
-                    return parser.refuse(span, "`private_key` occurs twice");
+                    return parser.refuse(span, "duplicate statement `private_key`");
                 }
             }
             "peers_public_key" => draft.peer.files.public_keys.push(self.file_name(parser)?),

@@ -193,7 +193,7 @@ impl Ini {
         };
         let tag = Tag { name: name.trim().to_owned(), name_span, value, span: Span { begin, ..span } };
         if section.tag(&tag.name).is_some() {
-            let text = format!("tag `{}` occurs twice in section [{}]: the first one counts", tag.name, section.name);
+            let text = format!("duplicate tag `{}` in section [{}]: the first one is used", tag.name, section.name);
             diagnostics.warning(name_span, text);
         }
         section.index.entry(tag.name.to_ascii_lowercase()).or_insert(section.tags.len());

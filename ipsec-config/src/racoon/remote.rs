@@ -132,7 +132,7 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
             loop {
                 let (exchange, at) = parser.choice("an exchange", EXCHANGES)?;
                 if values.exchange_mode.contains(&exchange) {
-                    parser.diagnostics.warning(at, "the exchange occurs twice");
+                    parser.diagnostics.warning(at, "duplicate exchange");
                 } else {
                     values.exchange_mode.push(exchange);
                 }

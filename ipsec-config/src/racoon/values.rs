@@ -21,7 +21,7 @@ const MAX_LIFETIME: u64 = u32::MAX as u64;
 /// Stores the value of a statement that may occur once. The last of several counts.
 pub(super) fn set<T>(parser: &mut Parser<'_, '_>, slot: &mut Option<T>, name: &str, span: Span, value: T) {
     if slot.replace(value).is_some() {
-        parser.diagnostics.warning(span, format!("`{name}` occurs twice in the block: the last one counts"));
+        parser.diagnostics.warning(span, format!("duplicate `{name}` in the block: the last one is used"));
     }
 }
 

@@ -102,7 +102,7 @@ fn bundles_that_quick_mode_cannot_negotiate_have_a_reason() {
             format!("esp/tunnel/{ends}/require ah/transport//require"),
             "the groups of `esp` and `ah` differ",
         ),
-        ("esp aes-sha1;", format!("esp/tunnel/{ends}/require esp/transport//require"), "a protocol occurs twice"),
+        ("esp aes-sha1;", format!("esp/tunnel/{ends}/require esp/transport//require"), "duplicate protocol ESP"),
         ("ah sha1;", format!("esp/tunnel/{ends}/require"), "peer east has no transform of `esp` for the policy"),
     ];
     for (transforms, bundle, reason) in table {

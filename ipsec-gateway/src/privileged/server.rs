@@ -365,7 +365,7 @@ impl Server {
                 return Err(format!("scripts of peer {peer} for {name}: {variable} has another kind of value"));
             }
             if !known.insert(*variable) {
-                return Err(format!("scripts of peer {peer} for {name}: {variable} occurs twice"));
+                return Err(format!("scripts of peer {peer} for {name}: duplicate {variable}"));
             }
         }
         Ok(())

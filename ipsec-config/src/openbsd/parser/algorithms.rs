@@ -107,8 +107,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Reports a transform that occurs twice.
+    /// Reports a duplicate transform.
     pub(super) fn once(&mut self, span: Span, name: &str, is_set: bool) -> Parsed<()> {
-        if is_set { self.refuse(span, format!("`{name}` occurs twice")) } else { Ok(()) }
+        if is_set { self.refuse(span, format!("duplicate `{name}`")) } else { Ok(()) }
     }
 }

@@ -221,7 +221,7 @@ fn scripts_are_those_of_the_configuration() {
         ),
         (
             request(0, EventEntry::Up, &[(Variable::Banner, "a"), (Variable::Banner, "b")]),
-            "scripts of peer 0 for phase1_up: BANNER occurs twice",
+            "scripts of peer 0 for phase1_up: duplicate BANNER",
         ),
     ];
     for (request, expected) in refused {
