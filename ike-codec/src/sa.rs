@@ -75,7 +75,7 @@ fn labels_len(situation: Situation, bytes: &[u8]) -> Option<usize> {
 
 /// Returns whether a reserved field of the labels is not zero.
 //= RFC 2407 4.6.1/2
-//# MUST: the reserved fields behind the lengths of labels are zero
+//# MUST: the reserved fields after the lengths of labels are zero
 pub(crate) fn labels_have_reserved(labels: &[u8]) -> bool {
     let mut rest = labels.get(4..).unwrap_or_default();
     let mut found = false;

@@ -155,7 +155,7 @@ fn level_and_category_are_padded_to_four_octets() {
 }
 
 //= RFC 2407 4.6.1/2
-//# MUST: the reserved fields behind the lengths of labels are zero
+//# MUST: the reserved fields after the lengths of labels are zero
 #[test]
 fn parse_strict_refuses_reserved_fields_of_labels() {
     let labels =

@@ -422,7 +422,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-/// Inserts a cookie in front of the others and drops the oldest one.
+/// Inserts a cookie before the others and drops the oldest one.
 fn remember(cookies: &mut [Cookie; 8], cookie: Cookie) {
     cookies.rotate_right(1);
     if let Some(first) = cookies.first_mut() {

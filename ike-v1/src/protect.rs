@@ -143,7 +143,7 @@ impl Protection {
             *flags |= Flags::ENCRYPTION.0;
         }
         //= RFC 2408 4.1.1/3
-        //# MUST: all payloads behind the header are encrypted
+        //# MUST: all payloads after the header are encrypted
         self.cipher.encrypt(&chain.iv, body);
         Ok(self.last_block(body))
     }
@@ -187,7 +187,7 @@ impl Protection {
     fn split<'m>(&self, message: &'m mut [u8]) -> Result<(&'m mut [u8], &'m mut [u8]), ProtectError> {
         let (length, block) = (message.len().saturating_sub(Header::LEN), self.block());
         //= RFC 2408 4.1.1/2
-        //# MUST: encryption begins right behind the ISAKMP header
+        //# MUST: encryption begins directly after the ISAKMP header
         match message.split_at_mut_checked(Header::LEN) {
             Some((header_octets, body)) if !body.is_empty() && body.len().is_multiple_of(block) => {
                 Ok((header_octets, body))

@@ -133,7 +133,7 @@ fn follow(file: &str, exchanges: usize) -> Found {
 }
 
 //= RFC 2408 4.1.1/3, 5.14/6
-//# MUST: all payloads behind the header are encrypted
+//# MUST: all payloads after the header are encrypted
 //# MUST: receiving: an encrypted informational exchange is decrypted
 #[test]
 fn python_exchanges_decrypt_with_one_iv_chain_per_message_id() {

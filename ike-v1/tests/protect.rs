@@ -191,7 +191,7 @@ fn phase_2_chains_are_independent() {
 
 //= RFC 2408 3.1/7, 4.1.1/2
 //# MUST: flags without a name are sent as 0
-//# MUST: encryption begins right behind the ISAKMP header
+//# MUST: encryption begins directly after the ISAKMP header
 #[test]
 fn encryption_changes_only_the_encryption_flag_of_the_header() {
     let protection = protection(4);

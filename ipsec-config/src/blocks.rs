@@ -130,7 +130,7 @@ impl<'t, 'd> Parser<'t, 'd> {
         Span { file: self.file, begin: self.after, end: self.after }
     }
 
-    fn is_behind_quote(&self) -> bool {
+    fn follows_quote(&self) -> bool {
         self.next.begin.checked_sub(1).and_then(|at| self.lexer.text().get(at)) == Some(&b'"')
     }
 
@@ -138,7 +138,7 @@ impl<'t, 'd> Parser<'t, 'd> {
     pub fn found(&self) -> String {
         match self.next.kind {
             // It may be a key with a quote too many.
-            TokenKind::Word(_) if self.is_behind_quote() => "a word directly behind a quote".to_owned(),
+            TokenKind::Word(_) if self.follows_quote() => "a word directly after a quote".to_owned(),
             TokenKind::Word(word) => format!("`{}`", shown_word(word)),
             // The text may be a key.
             TokenKind::Quoted(_) => "a text in quotes".to_owned(),

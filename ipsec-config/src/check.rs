@@ -35,7 +35,7 @@ impl Configuration {
                 inbound.insert((selector.source, selector.destination));
             }
             if !known.insert((selector, direction, priority)) {
-                let text = "a policy in front of this one has the same selector and direction: this one is never used";
+                let text = "an earlier policy has the same selector and direction: this one is never used";
                 diagnostics.warning(policy.span, text);
             }
         }

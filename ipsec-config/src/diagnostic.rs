@@ -106,7 +106,7 @@ impl Sources {
     }
 }
 
-/// Number of lines in front of one in which the beginning of a text in quotes is searched.
+/// Number of lines before one in which the beginning of a text in quotes is searched.
 const MAX_TEXT_LINES: usize = 64;
 
 impl Sources {

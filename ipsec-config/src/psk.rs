@@ -41,7 +41,7 @@ pub struct PskEntry {
 
 impl std::fmt::Debug for PskEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A name may be a part of the key, if the identifier in front of it is missing.
+        // A name may be a part of the key, if the identifier before it is missing.
         let identifier = match &self.identifier {
             PskIdentifier::Name(_) => None,
             other => Some(other),
@@ -102,9 +102,10 @@ impl PskFile {
             let line = rest.get(..length).unwrap_or_default();
             if let Some(entry) = read_line(line, file, begin, diagnostics) {
                 if known.contains(&PskIdentifier::Any) {
-                    diagnostics.warning(entry.span, "`*` in front of this line matches every peer: it is never used");
+                    diagnostics
+                        .warning(entry.span, "an earlier line with `*` matches every peer: this one is never used");
                 } else if !known.insert(entry.identifier.clone()) {
-                    let text = "a line in front of this one has the same identifier: this one is never used";
+                    let text = "an earlier line has the same identifier: this one is never used";
                     diagnostics.warning(entry.span, text);
                 }
                 entries.push(entry);

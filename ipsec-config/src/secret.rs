@@ -163,7 +163,7 @@ const NO_KEY_TAGS: &[&str] = &[
     "Transport",
 ];
 
-/// Tag of keys in front of its value.
+/// Tag of keys before its value.
 const AUTHENTICATION: &[u8] = b"authentication=";
 
 /// Returns the value of a tag that may be a key: of `Authentication`, or of a misspelled tag.
@@ -245,12 +245,12 @@ fn racoon(line: &[u8]) -> Vec<(usize, usize)> {
                 let is_end = |octet: &u8| octet.is_ascii_whitespace() || *octet == b'"' || is_sign(*octet);
                 let length = rest.iter().position(is_end).unwrap_or(rest.len());
                 let word = line.get(at..at.saturating_add(length).saturating_add(1)).unwrap_or_default();
-                // The quote in front of a password may be missing.
+                // The quote before a password may be missing.
                 let is_password = statement.is_some_and(|word| PASSWORDS.contains(&word));
                 if is_key_like(word) || is_password || is_joined(line, at, word.len()) {
                     masked.push((at, at.saturating_add(word.len())));
                 }
-                // The brace or `;` in front of it may be missing.
+                // The brace or `;` before it may be missing.
                 statement = statement.filter(|_| !PASSWORDS.contains(&word)).or(Some(word));
                 length
             }
@@ -265,13 +265,13 @@ const BEFORE_KEY: [&[u8]; 3] = [b"psk", b"authkey", b"enckey"];
 const BEFORE_NAME: [&[u8]; 6] = [b"-A", b"-E", b"auth-trunc", b"auth", b"enc", b"aead"];
 /// Number of octets from which a word in the place of a key is masked: names of keywords are shorter.
 const MIN_KEY: usize = 12;
-/// Number of octets from which a word that is directly in front of a quote is masked.
+/// Number of octets from which a word that is directly before a quote is masked.
 const MIN_JOINED_KEY: usize = 5;
 
 fn keys(line: &[u8]) -> Vec<(usize, usize)> {
     let mut masked = Vec::new();
     let mut last: [&[u8]; 2] = [b"", b""];
-    // Offset after the first words that stand in front of a key.
+    // Offset after the first words that precede a key.
     let mut first_key = None;
     let mut at = 0_usize;
     while let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) {
@@ -315,7 +315,7 @@ fn keys(line: &[u8]) -> Vec<(usize, usize)> {
     masked
 }
 
-/// Returns whether a word is directly behind a quote or in front of one. With a quote too many, a key is between two texts
+/// Returns whether a word is directly after a quote or before one. With a quote too many, a key is between two texts
 /// in quotes.
 fn is_joined(line: &[u8], begin: usize, length: usize) -> bool {
     let is_quote = |at: usize| line.get(at).is_some_and(|octet| matches!(octet, b'"' | b'\''));

@@ -309,7 +309,7 @@ fn statements_after_exit_are_reported() {
         let memory = texts::Texts::default().with("setkey.conf", &text);
         let loaded = memory.load("setkey.conf", Language::Setkey);
         let found = texts::reports(&loaded, ipsec_config::Severity::Warning);
-        let about = found.iter().filter(|own| own.contains("the statements behind this one are not read"));
+        let about = found.iter().filter(|own| own.contains("the statements after this one are not read"));
         assert_eq!(about.count(), expected, "{text}: {found:?}");
     }
 }

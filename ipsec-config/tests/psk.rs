@@ -49,10 +49,10 @@ fn carriage_returns_and_blanks_are_part_of_the_key() {
 fn lines_that_are_never_used_are_reported() {
     let notes = warnings("192.0.2.1 a\n192.0.2.1 b\n* c\n192.0.2.2 d\n # e\n", Language::Psk);
     let expected = [
-        "2:1: a line in front of this one has the same identifier: this one is never used",
-        "4:1: `*` in front of this line matches every peer: it is never used",
+        "2:1: an earlier line has the same identifier: this one is never used",
+        "4:1: an earlier line with `*` matches every peer: this one is never used",
         "5:2: `#` begins a comment in the first column only: this line is a key",
-        "5:2: `*` in front of this line matches every peer: it is never used",
+        "5:2: an earlier line with `*` matches every peer: this one is never used",
     ];
     assert_eq!(notes, expected);
 }

@@ -346,10 +346,7 @@ fn the_port_of_ike_does_not_count_in_the_name_of_a_remote() {
     assert_eq!(texts::errors(other, Language::Racoon), Vec::<String>::new());
     // The block seems to lack what it would have inherited.
     let unknown = "remote 203.0.113.1 inherit 203.0.113.2 { passive on; }";
-    assert_eq!(
-        texts::errors(unknown, Language::Racoon),
-        ["1:28: expected the name of a `remote` in front of this one"]
-    );
+    assert_eq!(texts::errors(unknown, Language::Racoon), ["1:28: expected the name of an earlier `remote`"]);
 }
 
 #[test]

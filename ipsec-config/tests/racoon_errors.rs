@@ -113,7 +113,7 @@ fn errors_name_the_expected_value() {
         (remote("situation secrecy;"), "4:11: `secrecy` is a situation that is not implemented"),
         (remote("my_identifier asn1dn \"CM=a\";"), "did you mean `CN`?"),
         (remote("my_identifier fqdn;"), "4:19: expected a domain name in quotes, found `;`"),
-        (remote("") + &remote(""), "6:1: expected another name: a `remote` with this name is in front of this one"),
+        (remote("") + &remote(""), "6:1: expected another name: an earlier `remote` has this one"),
         ("sainfo 192.0.2.0/24 any { }".into(), "1:8: expected the local identity: "),
         ("sainfo address 192.0.2.0/33 any anonymous { }".into(), "1:16: expected a prefix of at most 32 bits"),
         ("sainfo address 192.0.2.1 ipencap anonymous { }".into(), "racoon has no name for the protocol: write 4"),

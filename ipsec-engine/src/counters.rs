@@ -54,8 +54,8 @@ counters! {
     /// Packets with a [malformed](crate::DiscardReason::Malformed) IP header or extension header.
     Malformed = "malformed IP header",
     /// Packets with an unfinished source route or routing header, or with an option that is malformed or requires the
-    /// packet to be discarded, in front of an IPsec header.
-    PrecedingHeaders = "invalid header in front of an IPsec header",
+    /// packet to be discarded, before an IPsec header.
+    PrecedingHeaders = "invalid header before an IPsec header",
     /// Packets whose buffer was too small.
     NoSpace = "buffer too small",
     /// Packets that would exceed 65,535 octets.

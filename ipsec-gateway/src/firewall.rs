@@ -99,7 +99,7 @@ fn arrival_rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, 
     text
 }
 
-/// Adds the rules of a policy. `interface` is a condition in front of its selector.
+/// Adds the rules of a policy. `interface` is a condition before its selector.
 fn add_rules(text: &mut String, interface: &str, id: PolicyId, policy: &PolicyParams) {
     let Selector { source, destination, upper } = policy.selector;
     let ip = if source.first().is_ipv4() { "ip" } else { "ip6" };

@@ -260,7 +260,7 @@ pub fn is_within_bounds(
 }
 
 /// Returns the policy of another peer, or one with manual SAs, that has packets of a selector. Policies of the peer itself
-/// are in front of the one that is made.
+/// precede the generated one.
 fn conflict<'p>(
     mut configured: impl Iterator<Item = (PolicyId, &'p PolicyParams)>,
     (exchange, index): (&KeyExchange, usize),

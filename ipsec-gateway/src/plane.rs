@@ -131,7 +131,7 @@ impl Plane {
         Self { limits_packets, ..self }
     }
 
-    /// Replaces the addresses of this host in the protected network. Those in front are preferred.
+    /// Replaces the addresses of this host in the protected network. The first ones are preferred.
     pub fn set_addresses(&mut self, addresses: Vec<IpAddr>) {
         self.addresses = addresses;
     }

@@ -9,7 +9,7 @@ use ipsec_sa::Priority;
 
 use crate::databases::Databases;
 
-/// Largest number of comparisons of selectors. Beyond it, a policy behind a new one counts as overlapping it.
+/// Largest number of comparisons of selectors. Beyond it, a policy after a new one is treated as overlapping it.
 const MAX_COMPARISONS: usize = 1 << 22;
 
 /// Change of the SPD.
@@ -24,8 +24,8 @@ pub struct SpdChange {
 impl SpdChange {
     /// Compares the SPD with the policies of a configuration, in their order.
     ///
-    /// The engine adds a policy behind the others of its priority. A policy therefore keeps its place only if no policy
-    /// with which it may share packets has to be added in front of it; otherwise it is removed and added again.
+    /// The engine adds a policy after the others of its priority. A policy therefore keeps its place only if no policy
+    /// with which it may share packets has to be added before it; otherwise it is removed and added again.
     /// Policies that `is_kept` selects are none of the configuration, and remain.
     pub fn between(engine: &Databases, policies: &[PolicyParams], is_kept: impl Fn(PolicyId) -> bool) -> Self {
         let known = engine.policies().enumerate().map(|(position, (id, policy))| (id, (position, *policy)));
@@ -139,7 +139,7 @@ mod tests {
         let all = format!("{two}{three}{four}");
         assert_eq!(replaced(&all, &all), expected(&[(0, "2.0.0/16"), (1, "3.0.0/16"), (2, "4.0.0/16")]));
         assert_eq!(replaced(&all, &format!("{two}{four}")), expected(&[(0, "2.0.0/16"), (2, "4.0.0/16")]));
-        // A new policy that shares no packets may be behind them.
+        // A new policy that shares no packets may be after them.
         assert_eq!(
             replaced(&format!("{two}{four}"), &all),
             expected(&[(0, "2.0.0/16"), (1, "4.0.0/16"), (2, "3.0.0/16")])
@@ -159,7 +159,7 @@ mod tests {
     fn order_of_policies_that_share_packets_is_that_of_the_configuration() {
         let (all, part, other) = (policy("0.0.0/8", "discard"), policy("2.0.0/16", "none"), policy("3.0.0/16", "none"));
         let got = replaced(&format!("{all}{other}"), &format!("{part}{all}{other}"));
-        assert_eq!(got, expected(&[(2, "2.0.0/16"), (3, "0.0.0/8"), (4, "3.0.0/16")]), "all are behind the new one");
+        assert_eq!(got, expected(&[(2, "2.0.0/16"), (3, "0.0.0/8"), (4, "3.0.0/16")]), "all are after the new one");
         let got = replaced(&format!("{all}{part}"), &format!("{part}{all}"));
         assert_eq!(got, expected(&[(1, "2.0.0/16"), (2, "0.0.0/8")]), "their order has changed");
         let got = replaced(&all, &format!("{all}{part}"));

@@ -419,7 +419,7 @@ fn fragment_v4(protocol: u8, payload: &[u8], offset: usize, length: usize) -> Ve
     packet
 }
 
-/// Returns a fragment of the payload of an IPv6 packet, behind destination options.
+/// Returns a fragment of the payload of an IPv6 packet, after destination options.
 fn fragment_v6(next: u8, payload: &[u8], offset: usize, length: usize) -> Vec<u8> {
     let end = payload.len().min(offset + length);
     let field = u16::try_from(offset | usize::from(end < payload.len())).unwrap().to_be_bytes();

@@ -157,7 +157,7 @@ fn networks_that_cannot_be_joined_are_refused() {
         ("10.1.0.0/16", "10.1.2.0/24", "overlap"),
         ("10.1.0.0/16", "fd00::/64", "two IP versions"),
         ("10.1.0.0", "10.2.0.0/16", "expected ADDRESS/LENGTH"),
-        ("10.1.0.1/16", "10.2.0.0/16", "bits behind the prefix length"),
+        ("10.1.0.1/16", "10.2.0.0/16", "bits after the prefix length"),
     ] {
         let (ran, _) = vpn("refused-net", &["--net", a, b]);
         assert_eq!(ran.status.code(), Some(2));

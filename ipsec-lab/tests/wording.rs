@@ -130,6 +130,10 @@ const NOT_ANYWHERE: &[&str] = &[
     "is asked",
     "stands for",
     "occurs twice",
+    "in front of this",
+    "behind this one",
+    "directly behind",
+    "right behind",
 ];
 
 /// Acronyms that are upper case in messages, unless the message quotes a configuration.

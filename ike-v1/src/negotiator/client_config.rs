@@ -179,7 +179,7 @@ fn write_all<A: Copy + Into<IpAddr>>(
     })
 }
 
-/// Reads an IPv6 address, behind which the length of a prefix may follow.
+/// Reads an IPv6 address, after which the length of a prefix may follow.
 fn address_v6(octets: &[u8]) -> Option<Ipv6Addr> {
     let (&address, rest) = octets.split_first_chunk::<16>()?;
     Some(Ipv6Addr::from(address)).filter(|address| !address.is_unspecified() && rest.len() <= 1)

@@ -90,7 +90,7 @@ fn quick_mode_waits_for_the_address() {
         let mut configs = client(AuthMethod::PRE_SHARED_KEY, Some(PUSH), own);
         configs[0].mode_config = None;
         let mut link = Link::new(configs, 3204);
-        // The question behind those of the key exchange: the configuration of the client.
+        // The query after those of the key exchange: the configuration of the client.
         link.ends[1].host.later.questions = Some(|number| number == 3);
         link.ends[1].host.later.delay = Duration::from_secs(3);
         let now = link.now;
@@ -132,7 +132,7 @@ fn a_renewed_phase_1_has_the_address_of_the_former_one() {
     }
 }
 
-/// IPv6 attributes in the forms of several servers: with the length of the prefix behind an address, and malformed.
+/// IPv6 attributes in the forms of several servers: with the length of the prefix after an address, and malformed.
 #[test]
 fn ipv6_attributes_of_mode_config_are_read() {
     let mut link =

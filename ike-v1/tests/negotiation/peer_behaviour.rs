@@ -89,7 +89,7 @@ fn with_responder_lifetime(data: &[u8]) -> Option<u64> {
     link.ends[0].outbound.values().next().unwrap().limits.hard.age.map(|age| age.as_secs())
 }
 
-/// FortiGate sends a RESPONDER-LIFETIME whose attribute behind the type is no duration.
+/// FortiGate sends a RESPONDER-LIFETIME whose attribute after the type is not a duration.
 #[test]
 fn responder_lifetime_without_a_duration_is_ignored() {
     let configured = with_responder_lifetime(&[]);

@@ -18,9 +18,9 @@ pub(super) struct Ini {
     index: HashMap<String, usize>,
     /// Index of the section that the next tags belong to.
     current: Option<usize>,
-    /// Set if a tag is in front of the first section.
+    /// Set if a tag is before the first section.
     has_stray_tag: bool,
-    /// Octets in front of the first section, for messages about the whole file.
+    /// Octets before the first section, for messages about the whole file.
     pub start: Span,
 }
 
@@ -159,7 +159,7 @@ impl Ini {
             let end = Span { begin: span.end, ..span };
             // The tags that follow belong to the section even so.
             match (line.starts_with('['), inside.contains(']')) {
-                (false, _) => diagnostics.error(span, "expected `[` in front of the name of the section"),
+                (false, _) => diagnostics.error(span, "expected `[` before the name of the section"),
                 (_, false) => diagnostics.error(end, "expected `]` at the end of the name of the section"),
                 _ if name.is_empty() => diagnostics.error(end, "expected the name of a section in the brackets"),
                 _ => {}
@@ -185,9 +185,9 @@ impl Ini {
         let begin = span.begin.saturating_add(name.len()).saturating_add(1).saturating_add(blanks);
         let value = value.trim().replace("\\\n", " ");
         let Some(section) = self.current.and_then(|index| self.sections.get_mut(index)) else {
-            // The other tags in front of it have the same cause.
+            // The other tags before it have the same cause.
             if !core::mem::replace(&mut self.has_stray_tag, true) {
-                diagnostics.error(name_span, "expected `[section]` in front of the first tag");
+                diagnostics.error(name_span, "expected `[section]` before the first tag");
             }
             return;
         };

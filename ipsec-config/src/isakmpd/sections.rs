@@ -86,10 +86,7 @@ pub(super) fn client(section: &Section, diagnostics: &mut Diagnostics) -> Option
             let length = prefix_length(address(mask, diagnostics)?);
             let range = length.and_then(|length| AddressRange::prefix(network, length));
             if range.is_none() {
-                let text = format!(
-                    "expected a mask of {network} with its set bits in front, found `{}`",
-                    shown_word(&mask.value)
-                );
+                let text = format!("expected a contiguous mask of {network}, found `{}`", shown_word(&mask.value));
                 diagnostics.error(mask.span, text);
             }
             range?

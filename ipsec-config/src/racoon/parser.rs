@@ -108,7 +108,7 @@ impl<'r> Reader<'r> {
         let mut found = Diagnostics::default();
         let mut parser = Parser::new(&text, file, &mut found);
         parser.file(&TOP, &mut |parser, word, span| self.statement(parser, word, span));
-        // Those of included files are in front of those of the rest of this file.
+        // Those of included files precede those of the rest of this file.
         self.diagnostics.append(found);
     }
 

@@ -75,7 +75,7 @@ pub(super) fn parse(
             let parent = parser.remote_name()?;
             match known.get(&parent).and_then(|index| conf.remotes.get(*index)) {
                 Some(other) => values.inherit(&other.values),
-                None => parser.diagnostics.error(at, "expected the name of a `remote` in front of this one"),
+                None => parser.diagnostics.error(at, "expected the name of an earlier `remote`"),
             }
             Some(parent)
         }
@@ -83,7 +83,7 @@ pub(super) fn parse(
     };
     let head = parser.span_from(span);
     if known.contains_key(&name) {
-        parser.diagnostics.error(head, "expected another name: a `remote` with this name is in front of this one");
+        parser.diagnostics.error(head, "expected another name: an earlier `remote` has this one");
     }
     if inherit.is_none() || !parser.accept_sign(b';') {
         let mut own = RemoteValues::default();

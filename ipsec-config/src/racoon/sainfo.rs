@@ -83,10 +83,10 @@ pub(super) fn parse(
     let is_anonymous = local == SainfoId::Anonymous;
     if !known.insert((local, remote, from, group, remoteid)) {
         if is_anonymous {
-            let text = "a `sainfo` with these identities is in front of this one: this one is never used";
+            let text = "an earlier `sainfo` has the same identities: this one is never used";
             parser.diagnostics.warning(head, text);
         } else {
-            parser.diagnostics.error(head, "expected other identities: a `sainfo` with these is in front of this one");
+            parser.diagnostics.error(head, "expected other identities: an earlier `sainfo` has these");
         }
     }
     conf.sainfos.push(sainfo);

@@ -223,7 +223,7 @@ type Applied<B> = Result<(), ApplyError<<B as SaBackend>::Error, <B as PolicyBac
 ///
 /// # Errors
 /// [`ApplyError`], with the position of the statement. A text with a syntax error is not applied at all. If the back
-/// end refuses a statement, those in front of it stay applied.
+/// end refuses a statement, those before it stay applied.
 pub fn apply<B: SaBackend + PolicyBackend>(
     backend: &mut B,
     text: &[u8],

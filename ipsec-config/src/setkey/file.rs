@@ -101,7 +101,7 @@ pub(crate) fn configure(
                         let end = text.iter().position(|octet| *octet == b';').unwrap_or(text.len());
                         if has_statements(text.get(end..).unwrap_or_default()) {
                             let span = Span { end: span.begin.saturating_add(end), ..span };
-                            diagnostics.warning(span, "the statements behind this one are not read");
+                            diagnostics.warning(span, "the statements after this one are not read");
                         }
                     }
                     _ => {}

@@ -8,7 +8,7 @@
 //! digest ..
 //! ```
 //!
-//! The digest is SHA2-256 of all octets in front of its line. It reveals damage, not a copy that is older or was made
+//! The digest is SHA2-256 of all octets before its line. It reveals damage, not a copy that is older or was made
 //! by another program. A line that begins with `#` is a comment.
 
 use std::collections::BTreeMap;

@@ -34,7 +34,7 @@ pub const fn is_supported(link: u32) -> bool {
     )
 }
 
-/// Returns the IP packet in a frame of a link type, without the octets behind it.
+/// Returns the IP packet in a frame of a link type, without the octets after it.
 pub fn ip_packet(link: u32, order: Order, frame: &[u8]) -> Option<&[u8]> {
     follow(Layer::Link(link, frame), order)
 }
@@ -110,7 +110,7 @@ fn begin(link: u32, order: Order, frame: &[u8]) -> Option<Layer<'_>> {
             let length = usize::try_from(Order::Little.u32_at(frame, 0)).ok()?;
             Some(Layer::Link(Order::Little.u32_at(frame, 8), frame.get(length.max(12)..)?))
         }
-        // PPP behind the direction.
+        // PPP after the octet of the direction.
         166 | 204 => frame.get(1..).map(Layer::Ppp),
         239 => nflog(order, frame).map(Layer::Ip),
         _ => None,

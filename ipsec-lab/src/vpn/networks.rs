@@ -97,7 +97,7 @@ impl FromStr for Network {
             IpAddr::V4(v4) => u32::from(v4).checked_shl(32 - unused).is_some_and(|host| unused > 0 && host != 0),
             IpAddr::V6(v6) => u128::from(v6).checked_shl(128 - unused).is_some_and(|host| unused > 0 && host != 0),
         };
-        if has_host { Err(format!("{address} has bits behind the prefix length {length}")) } else { Ok(network) }
+        if has_host { Err(format!("{address}/{length} has bits after the prefix length")) } else { Ok(network) }
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
             ("192.168.1.0", "expected ADDRESS/LENGTH"),
             ("192.168.1.0/33", "expected 0 to 32"),
             ("192.168.1.0/30", "expected at most 26"),
-            ("192.168.1.1/24", "bits behind the prefix length"),
+            ("192.168.1.1/24", "bits after the prefix length"),
             ("fd00::/129", "expected ADDRESS/LENGTH"),
         ] {
             let said = net(text).unwrap_err();

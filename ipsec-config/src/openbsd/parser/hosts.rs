@@ -49,7 +49,7 @@ impl Parser<'_> {
             }
         }
         if (hosts.source_port != 0 || hosts.destination_port != 0) && !matches!(hosts.protocol, TCP | UDP) {
-            return self.refuse(at, "expected `proto tcp` or `proto udp` in front of a rule with ports");
+            return self.refuse(at, "expected `proto tcp` or `proto udp` in a rule with ports");
         }
         Ok(hosts)
     }
