@@ -77,7 +77,7 @@ impl<'t, 'd> Parser<'t, 'd> {
         parser
     }
 
-    /// Consumes the next token. Octets that are no token are reported and left out.
+    /// Consumes the next token. Octets that are not a token are reported and left out.
     pub fn advance(&mut self) {
         self.after = self.next.end;
         loop {
@@ -85,7 +85,7 @@ impl<'t, 'd> Parser<'t, 'd> {
                 // The lexer of racoon skips characters that it does not know.
                 Ok(Token { kind: TokenKind::Sign(b'='), begin, end }) => {
                     let span = Span { file: self.file, begin, end };
-                    self.diagnostics.warning(span, "`=` is no part of the language and is ignored");
+                    self.diagnostics.warning(span, "`=` is not part of the language and is ignored");
                 }
                 Ok(token) => {
                     self.next = token;

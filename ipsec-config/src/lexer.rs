@@ -43,7 +43,7 @@ pub(crate) struct Token<'a> {
     pub end: usize,
 }
 
-/// Octets that are no token.
+/// Octets that are not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LexicalError {
     /// Reason of the error.
@@ -54,7 +54,7 @@ pub(crate) struct LexicalError {
     pub end: usize,
 }
 
-/// Reason why octets are no token.
+/// Reason why octets are not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LexicalErrorKind {
     /// A quoted string has no closing quote.

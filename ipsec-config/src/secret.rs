@@ -110,7 +110,7 @@ fn ranges(line: &[u8], secrets: Secrets) -> Vec<(usize, usize)> {
     }
 }
 
-/// Tags of isakmpd.conf(5) whose values are no keys.
+/// Tags of isakmpd.conf(5) whose values are not keys.
 const NO_KEY_TAGS: &[&str] = &[
     "Address",
     "AUTHENTICATION_ALGORITHM",
@@ -187,7 +187,7 @@ fn values(line: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Statements of racoon.conf(5) whose quoted strings are no keys.
+/// Statements of racoon.conf(5) whose quoted strings are not keys.
 const NO_KEY: [&[u8]; 25] = [
     b"path",
     b"include",
@@ -336,7 +336,7 @@ fn key_like_words(line: &[u8]) -> Vec<(usize, usize)> {
     found
 }
 
-/// Returns whether a word has more hexadecimal digits in a row than an SPI, and is no decimal number.
+/// Returns whether a word has more hexadecimal digits in a row than an SPI, and is not a decimal number.
 pub(crate) fn is_key_like(word: &[u8]) -> bool {
     let is_key = |run: &[u8]| match run.len() {
         0..=8 => false,

@@ -165,13 +165,13 @@ proptest! {
         (language, good) in proptest::sample::select(GOOD.to_vec()),
         changes in proptest::collection::vec(change(), 1..4),
     ) {
-        // Where keys are words without quotes, or names are in quotes, too, a key in another place is no key.
+        // Where keys are words without quotes, or names are in quotes, too, a word in another place is not a key.
         let has_words = matches!(language, Language::Psk | Language::Isakmpd);
         let has_names = has_words || matches!(language, Language::Racoon | Language::OpenBsd);
         let is_moved = |own: &&Change| match own {
             // A key in another place that has lost a quote is a word like others.
             Change::SwapWords(..) => has_names || changes.len() > 1,
-            // A part of a key in a line of its own is no key.
+            // A part of a key in a line of its own is not a key.
             Change::Insert(_, sign) if sign.contains('\n') => true,
             Change::Insert(_, sign) => has_words && sign.contains(['\n', '=', '[', ']', ',', '#', '\\', ' ', '\t']),
             _ => false,

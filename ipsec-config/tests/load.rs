@@ -133,7 +133,7 @@ fn files_with_keys_that_others_can_read_are_reported() {
     let (_, shown) = read("setkey.conf", &[("setkey.conf", sa, 0o644)]);
     assert!(shown.contains("the file contains keys: mode is 0644") && !shown.contains("octets"), "{shown}");
     let (_, shown) = read("setkey.conf", &[("setkey.conf", SETKEY, 0o644)]);
-    assert_eq!(shown, "", "policies are no keys");
+    assert_eq!(shown, "", "policies are not keys");
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn words_of_old_racoon_are_accepted_with_a_warning() {
         (remote("lifetime byte 5 MB;"), "newer racoon refuses `lifetime byte`"),
         (sainfo("anonymous", "my_identifier user_fqdn \"a@example.org\";"), "`my_identifier` of `sainfo`"),
         // The lexer of racoon skips the sign.
-        (remote("dpd_delay = 30;"), "`=` is no part of the language"),
+        (remote("dpd_delay = 30;"), "`=` is not part of the language"),
         (sainfo("anonymous", "").replace("compression_algorithm deflate;", ""), "racoon refuses a `sainfo` without"),
     ];
     for (text, expected) in table {

@@ -344,7 +344,7 @@ fn port_0_of_esp_in_udp_is_port_4500() {
 #[test]
 fn statements_after_exit_are_not_parsed() {
     for word in ["exit", "quit", "bye"] {
-        let text = format!("flush; {word};\nthis is no statement \"and this no string\nspdadd");
+        let text = format!("flush; {word};\nthis is not a statement \"nor this a string\nspdadd");
         let mut statements = Statements::of(&text);
         assert_eq!(statements.next(), Ok(Some(Statement::Flush(None))));
         assert_eq!(statements.next(), Ok(Some(Statement::Exit)));

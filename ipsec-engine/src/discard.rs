@@ -225,7 +225,7 @@ impl fmt::Display for DiscardReason {
 
 impl DiscardReason {
     /// Returns whether the peer, the caller or the library has caused the error. A policy of the configuration that
-    /// discards a packet is no fault of the caller: the engine performed what was requested.
+    /// discards a packet is not a fault of the caller: the engine performed what was requested.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Malformed(e) => e.fault(),

@@ -56,7 +56,7 @@ impl Tuples {
     }
 
     /// Iterates over the policies of a tuple that may match a flow. All of them have the bits of the flow; ranges that
-    /// are no prefixes, and other policies with the same hash, are still to be compared.
+    /// are not prefixes, and other policies with the same hash, are still to be compared.
     pub(crate) fn candidates(&self, tuple: &Tuple, flow: &Point) -> impl Iterator<Item = (Rank, SlotNumber)> + '_ {
         let hash = tuple.has_version(flow.version).then(|| tuple.hash(flow));
         let slots = hash.into_iter().flat_map(|hash| self.index.find(hash));

@@ -109,7 +109,7 @@ fn reserved_policy_has_the_place_of_its_number() {
     let last = a.engine.add_policy(policy("10.4.0.0/16")).unwrap();
     assert!(first < reserved && reserved < last);
     let ids = |a: &Gateway| a.engine.policies().map(|(id, _)| id).collect::<Vec<_>>();
-    assert_eq!(ids(&a), [first, last], "a number alone is no policy");
+    assert_eq!(ids(&a), [first, last], "a number alone is not a policy");
     let duplicate = a.engine.add_reserved_policy(reserved, policy("10.2.0.0/16"));
     assert_eq!((duplicate, ids(&a)), (Err(PolicyError::Exists(first)), vec![first, last]));
     // The policy may be removed and added again.
@@ -329,7 +329,7 @@ fn ipcomp_sa_receives_uncompressed_packets_until_it_is_removed() {
     b.engine.remove(&key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
     b.engine.install(sa(&ipcomp(A, B, 0x3003, "-m tunnel"), Direction::Inbound), b.now).unwrap();
     assert_eq!(b.receive(&plain).0, Received::Deliver);
-    // A change keeps it, and the address of the peer is no part of its identifier.
+    // A change keeps it, and the address of the peer is not part of its identifier.
     let ipcomp_key = key(Direction::Inbound, B, Protocol::Ipcomp, 0x3003);
     let moved = b.engine.update(&ipcomp_key, address(A), |sa| sa.move_peer(address(A), 0).unwrap());
     assert_eq!(moved, Ok(ipcomp_key));

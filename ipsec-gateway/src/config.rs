@@ -75,7 +75,7 @@ impl Config {
         let mut configuration = std::mem::take(&mut loaded.configuration);
         configuration.add_peers_of_policies();
         let (Some(conf), true) = (&loaded.gateway, errors.is_empty()) else {
-            return Err(format!("{}: no statement of the gateway", path.display()));
+            return Err(format!("{}: expected a gateway.conf, found none of its statements", path.display()));
         };
         let tun = match conf.backend {
             Backend::Pfkey => TunInterface::new(LOOPBACK),

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MAX_CLIENTS: usize = 8;
 
 /// Opens the socket of a configuration; `None` for a daemon without one. Without a statement for it, a socket that is
-/// not available is no error, so that several gateways in network namespaces need none.
+/// not available is not an error, so that several gateways in network namespaces need none.
 ///
 /// # Errors
 /// The message with the path of the socket.

@@ -69,7 +69,7 @@ pub fn run() -> Result<(), String> {
 }
 
 fn say(text: &str) {
-    // A reader that has ended is no reason to leave the namespaces.
+    // A reader that has ended is not a reason to leave the namespaces.
     let _ = writeln!(io::stdout(), "{text}");
 }
 

@@ -173,7 +173,7 @@ const VPP: &[Row] = &[
 mod tests {
     use super::*;
 
-    /// Counters that are no reason to discard a packet, and those of packets that are discarded without a fault.
+    /// Counters that are not a reason to discard a packet, and those of packets that are discarded without a fault.
     const NO_FAULT: &[C] = &[
         C::Bypassed,
         C::Processed,

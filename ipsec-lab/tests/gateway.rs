@@ -184,7 +184,7 @@ fn absent_entries_and_unsupported_statements_are_skipped_with_a_warning() {
         assert!(said.contains("warning") && said.contains(warning), "{warning} in {said}");
         assert_eq!(said.matches("warning").count(), 1, "once: {said}");
     }
-    fs::write(&path, format!("{good}exit;\nthis is no statement \"nor a string")).expect("a file");
+    fs::write(&path, format!("{good}exit;\nthis is not a statement \"nor a string")).expect("a file");
     assert!(lab(&["dump", "--config", path.to_str().expect("a path")]).status.success());
 }
 

@@ -401,7 +401,7 @@ fn exit_status_is_1_with_the_reason_if_a_key_does_not_decrypt() {
     let (why, status) = run(&idea, &keys);
     assert!(why.unwrap().contains("IDEA"), "the cipher is named");
     assert_eq!(status, Some(1));
-    // Without a key, encrypted messages are no failure; with one of another SA, they are.
+    // Without a key, encrypted messages are not a failure; with one of another SA, they are.
     assert_eq!(run(&idea, &["--json"]), reason("encryption key is not known", 0));
     let other = scratch("other.keys");
     for text in ["0011223344556677,00112233445566778899aabbccddeeff\n", "\n", ""] {

@@ -163,7 +163,7 @@ fn networks_that_cannot_be_joined_are_refused() {
         assert_eq!(ran.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&ran.stderr).contains(reason), "{reason}: {ran:?}");
     }
-    // A capture of other networks is no traffic.
+    // A capture of other networks has no traffic for the tunnel.
     let lan = concat!(env!("CARGO_MANIFEST_DIR"), "/data/lan.pcap");
     let (ran, _) = vpn("other-net", &["--net", "10.1.0.0/16", "10.2.0.0/16", "--lan", lan]);
     assert_eq!(ran.status.code(), Some(1));

@@ -181,6 +181,17 @@ fn source_files() -> Vec<PathBuf> {
     files
 }
 
+/// Returns whether a text says that something "is no" thing instead of "is not a" thing.
+fn has_is_no(text: &str) -> bool {
+    let words: Vec<&str> = words(text).collect();
+    words.windows(4).any(|own| {
+        !["there", "here"].contains(&own[0])
+            && ["is", "are", "was", "were"].contains(&own[1])
+            && own[2] == "no"
+            && !["longer", "more"].contains(&own[3])
+    })
+}
+
 #[test]
 fn test_names_are_sentences_without_question_words() {
     let (mut wrong, mut tests) = (Vec::new(), 0);
@@ -233,6 +244,9 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
                 let lower = text.to_lowercase();
                 if let Some(phrase) = NOT_ANYWHERE.iter().find(|phrase| lower.contains(**phrase)) {
                     reject(&format!("`{phrase}`"));
+                }
+                if has_is_no(&lower) {
+                    reject("`is no` in place of `is not a`");
                 }
                 let quotes_configuration = [
                     "add ",

@@ -141,7 +141,7 @@ fn received_revocation_lists_can_only_revoke_certificates() {
     };
     let revoked = verify(&crl("intermediate", "intermediate", b"280101000000Z", 1));
     assert_eq!(revoked, Err(CertificateRefusal::Revoked { subject: "CN=gateway".into() }));
-    // One of another key is no information.
+    // One of another key is ignored.
     assert_eq!(verify(&crl("intermediate", "gateway", b"280101000000Z", 1)), Ok(()));
     assert_eq!(verify(&[1, 2, 3]), Ok(()));
 }

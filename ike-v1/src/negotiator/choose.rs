@@ -191,7 +191,7 @@ fn choose_unit<'m>(
     compared: Compared,
     nearest: &mut Nearest,
 ) -> Option<ChosenBundle<'m>> {
-    // A unit of other protocols, or of one protocol twice, is no proposal for the policy.
+    // A unit of other protocols, or of one protocol twice, is not a proposal for the policy.
     let is_of = |protocol| unit.clone().filter(|proposal| proposal.protocol == protocol).count() == 1;
     if unit.clone().count() != policy.templates().count() || !policy.templates().all(|own| is_of(own.protocol)) {
         return None;

@@ -118,7 +118,7 @@ fn ipcomp_is_negotiated_without_keys() {
         assert_eq!(installed.protocol, Protocol::Ipcomp);
         assert!(installed.cipher_key.is_empty() && installed.integrity_key.is_empty());
     }
-    // ESP with neither a cipher nor an integrity algorithm is no transform, although its keys have no octets either.
+    // ESP with neither a cipher nor an integrity algorithm is not a transform, although its keys have no octets either.
     let mut configs = configs();
     let none = esp(CipherAlgorithm::Null, IntegrityAlgorithm::None);
     configs.iter_mut().for_each(|config| config.esp = vec![none]);

@@ -315,7 +315,7 @@ fn fqdn_client_identity_behind_a_nat_is_replaced_by_the_address() {
     assert_eq!(link.ends[1].inbound.len(), before + 1, "{:?}", link.ends[1].failures);
     let selector = link.ends[1].inbound.values().map(|sa| sa.selector).find(|selector| selector.upper != Upper::Any);
     assert_eq!(selector.unwrap().destination, ipsec_packet::AddressRange::host(nat(7, 0).outer));
-    // In tunnel mode a name is no client identity.
+    // In tunnel mode a name is not a client identity.
     ask(&mut link, &spy, 92, &udp_transport(EncapsulationMode::UDP_TUNNEL), &[name, address]);
     assert_eq!(link.ends[1].last_reason(), Some(Refusal::Selectors));
 }

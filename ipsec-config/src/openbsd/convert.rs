@@ -172,7 +172,8 @@ impl<'c> Converter<'c> {
             let theirs = if is_inbound { pair.source } else { pair.destination };
             let needs_peer = !matches!(flow.kind, FlowKind::Bypass | FlowKind::Deny);
             if needs_peer && flow.peers.peer.is_none() && !theirs.is_host() {
-                let text = format!("expected `peer` and its address: {}/{} is no host", theirs.address, theirs.length);
+                let text =
+                    format!("expected `peer` and its address: {}/{} is not a host", theirs.address, theirs.length);
                 self.diagnostics.error(theirs.span, text);
                 return;
             }
@@ -262,7 +263,7 @@ impl<'c> Converter<'c> {
         }
         let is_phase_1 = ike_v1::encryption_number(cipher).is_some();
         if !is_phase_1 {
-            self.diagnostics.error(span, format!("{cipher} is no cipher of phase 1"));
+            self.diagnostics.error(span, format!("{cipher} is not a cipher of phase 1"));
         }
         let method = if ike.key.is_some() { AuthMethod::PRE_SHARED_KEY } else { AuthMethod::RSA_SIGNATURE };
         let lifetimes =

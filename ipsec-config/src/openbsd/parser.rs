@@ -67,7 +67,7 @@ const KEYWORDS: &[&str] = &[
     "udpencap",
 ];
 
-/// Returns whether a word has a meaning of its own, so that it is no name of a macro.
+/// Returns whether a word has a meaning of its own, so that it is not the name of a macro.
 pub(super) fn is_keyword(word: &str) -> bool {
     RULES.contains(&word) || KEYWORDS.contains(&word)
 }

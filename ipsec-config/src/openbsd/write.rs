@@ -125,7 +125,7 @@ fn ike(key: Option<&ConfiguredKey>, negotiation: &Negotiation<'_>, lost: &mut Lo
         match core::str::from_utf8(&key.key).ok().filter(|key| !key.contains(['\\', '\n'])) {
             Some(key) => _ = write!(rule, " psk \"{}\"", key.replace('"', "\\\"")),
             None => {
-                lost.note("pre-shared keys with backslashes, or that are no text: a placeholder is written");
+                lost.note("pre-shared keys with backslashes or line breaks, or not in UTF-8: a placeholder is written");
                 rule.push_str(" psk \"change-this-secret\"");
             }
         }
@@ -209,7 +209,7 @@ fn range(range: &AddressRange, lost: &mut Lost) -> String {
         Some(length) if length == most => range.first().to_string(),
         Some(length) => format!("{}/{length}", range.first()),
         None => {
-            lost.note("ranges of addresses that are no networks: the first address is written");
+            lost.note("ranges of addresses that are not prefixes: the first address is written");
             range.first().to_string()
         }
     }

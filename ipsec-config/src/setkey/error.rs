@@ -58,7 +58,7 @@ impl Place {
             let Location { line, column } = self.location;
             self.location = match octet {
                 b'\n' => Location { line: line.saturating_add(1), column: 1 },
-                // Continuation octets of UTF-8 are no characters of their own.
+                // Continuation octets of UTF-8 are not characters of their own.
                 0x80..=0xbf => self.location,
                 _ => Location { line, column: column.saturating_add(1) },
             };

@@ -120,7 +120,7 @@ impl<'a> Lexer<'a> {
                 _ => break,
             }
         }
-        // Words with a comment between them are no term; the comment need not be UTF-8.
+        // Words with a comment between them are not a term; the comment need not be UTF-8.
         let joined = self.text().get(begin..self.lexer.end()).unwrap_or_default();
         core::str::from_utf8(joined).unwrap_or_default()
     }

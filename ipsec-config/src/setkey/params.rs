@@ -74,7 +74,7 @@ pub enum StatementError {
     Protocol(&'static str),
     /// BEET mode needs the inner addresses of the SA, which a policy between two hosts provides.
     Beet,
-    /// This protocol has no ports, or the ports are no type and code of ICMP.
+    /// This protocol has no ports, or the ports are not a type and code of ICMP.
     Ports(IpProto),
     /// Security contexts of mandatory access control are not implemented.
     Label,

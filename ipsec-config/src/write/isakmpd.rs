@@ -93,7 +93,7 @@ fn peer_sections(
                 let is_line = |key: &&str| key.trim() == *key && !key.contains(['\n', '\r']) && !key.ends_with('\\');
                 let own = core::str::from_utf8(&key.key).ok().filter(is_line);
                 if own.is_none() {
-                    lost.note("pre-shared keys that are no text of one line: a placeholder is written");
+                    lost.note("pre-shared keys that are not one line of UTF-8: a placeholder is written");
                 }
                 let _ = writeln!(text, "Authentication=\t{}", own.unwrap_or("change-this-secret"));
             }
@@ -149,7 +149,7 @@ fn cipher(cipher: C, octets: usize, lost: &mut Lost) -> String {
         C::Null => "NULL".to_string(),
         C::BlowfishCbc => {
             if octets != 16 {
-                lost.note("keys of Blowfish that have not 128 bits");
+                lost.note("Blowfish keys of other lengths than 128 bits");
             }
             "BLF".to_string()
         }
@@ -236,7 +236,7 @@ fn network_tags(network: &ClientNetwork, lost: &mut Lost) -> String {
     } else {
         let length = ipsec_packet::AddressRange::new(first, last).and_then(|range| range.prefix_length());
         if length.is_none() {
-            lost.note("ranges of addresses that are no networks");
+            lost.note("ranges of addresses that are not prefixes");
         }
         let length = u32::from(length.unwrap_or(0));
         let mask = match first {

@@ -35,7 +35,7 @@ fn spdadd(policy: &PolicyParams, lost: &mut Lost) -> String {
         lost.note("ranges of ports: setkey(8) has one port");
     }
     if policy.selector.source.prefix_length().is_none() || policy.selector.destination.prefix_length().is_none() {
-        lost.note("ranges of addresses that are no networks");
+        lost.note("ranges of addresses that are not prefixes");
     }
     if let Action::Protect(bundle) = policy.action
         && bundle.iter().any(|template| template.mode != Mode::Transport && template.ends.is_none())

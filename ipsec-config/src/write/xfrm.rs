@@ -42,7 +42,7 @@ fn policy_text(policy: &PolicyParams, direction: &str, lost: &mut Lost) -> Strin
     let selector = &policy.selector;
     let network = |range: &ipsec_packet::AddressRange, lost: &mut Lost| {
         if range.prefix_length().is_none() {
-            lost.note("ranges of addresses that are no networks: the first address is written");
+            lost.note("ranges of addresses that are not prefixes: the first address is written");
         }
         format!("{}/{}", range.first(), range.prefix_length().unwrap_or(if range.first().is_ipv4() { 32 } else { 128 }))
     };

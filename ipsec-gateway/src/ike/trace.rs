@@ -65,7 +65,7 @@ fn describe(path: &Path, datagram: &[u8], has_octets: bool) -> String {
             Err(e) => format!("{} octets, malformed IKE header: {e}", message.len()),
         },
         Datagram::KeepAlive => "NAT keep-alive".to_owned(),
-        _ => format!("{} octets, no IKE message", datagram.len()),
+        _ => format!("{} octets, not an IKE message", datagram.len()),
     };
     if has_octets {
         text.push_str(": ");

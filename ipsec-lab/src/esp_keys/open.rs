@@ -76,7 +76,7 @@ fn key(row: usize, header: &IpHeader, wire: &WireHeader) -> Key {
 pub(super) fn suite(keys: &SaKeys) -> Result<AnySuite, AlgorithmError> {
     match &keys.params.transform {
         TransformParams::Esp(own) => <AnySuite as KeyedSuite>::from_keys(own),
-        // NULL without integrity is no SA, but a capture may contain it.
+        // NULL without integrity is not an SA, but a capture may contain it.
         TransformParams::EspWithoutIntegrity(own) => <AnySuite as KeyedSuite>::without_integrity(own),
         _ => Err(ipsec_crypto::KeyError::Unsupported.into()),
     }

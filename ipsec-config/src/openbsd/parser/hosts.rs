@@ -151,7 +151,7 @@ impl Parser<'_> {
         match self.files.resolve(host).ok().and_then(|addresses| addresses.first().copied()) {
             Some(address) => Ok((address, length)),
             None => {
-                let message = format!("expected {expected}, found `{}`, which is no host name", shown_word(&word));
+                let message = format!("expected {expected}, found `{}`, which is not a host name", shown_word(&word));
                 let help = "names of interfaces and of their groups are not resolved: write the address".to_owned();
                 let near = did_you_mean(host, ["any", "to", "from", "peer", "local"]);
                 self.diagnostics.add(Severity::Error, span, message, Some(near.unwrap_or(help)));

@@ -240,7 +240,7 @@ fn watch(connection: &mut Connection, is_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints a text. A reader that has ended is no error.
+/// Prints a text. A reader that has ended is not an error.
 fn print(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
