@@ -98,7 +98,7 @@ impl<S: Suite> Outbound<S> {
     /// headers that routers read, and length, protocol number and checksum are updated (RFC 4303 section 3.1.1).
     ///
     /// The buffer needs the headroom and tailroom of [`overhead`](Self::overhead) for the payload. Octets after the
-    /// length of the IP header are cut off.
+    /// length of the IP header are removed.
     ///
     /// # Errors
     /// [`SealTransportError`]; the packet is unchanged and no sequence number was used.

@@ -11,8 +11,8 @@ const MAX_NAME_TEXT: usize = 200;
 
 /// Returns a distinguished name as text, such as `C=DE, O=Example, CN=gateway`, for messages.
 ///
-/// Characters that could disturb a log or be taken for the end of an attribute are escaped, and the text is cut after
-/// 200 characters: names are chosen by peers.
+/// Characters that could disturb a log or be taken for the end of an attribute are escaped, and the text is truncated
+/// after 200 characters: names are chosen by peers.
 pub(crate) fn name_text(name: &[u8]) -> String {
     let Ok(name) = Name::from_der(name) else { return "...".into() };
     let mut text = String::new();

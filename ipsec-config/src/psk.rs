@@ -17,7 +17,7 @@ use crate::{Diagnostics, FileId, Sources, Span};
 
 /// Longest key in octets.
 const MAX_KEY: usize = 256;
-/// Length in octets at which racoon cuts a line.
+/// Length in octets at which racoon truncates a line.
 const MAX_LINE: usize = 1024;
 /// Byte order mark that some editors write in front of a text.
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
@@ -171,7 +171,7 @@ fn read_line(line: &[u8], file: FileId, begin: usize, diagnostics: &mut Diagnost
         diagnostics.warning(span, "`#` begins a comment in the first column only: this line is a key");
     }
     if line.len() >= MAX_LINE {
-        diagnostics.warning(span, format!("the line has {} octets: racoon cuts it to {MAX_LINE}", line.len()));
+        diagnostics.warning(span, format!("the line has {} octets: racoon truncates it to {MAX_LINE}", line.len()));
     }
     match key.last() {
         Some(b'\r') => diagnostics.warning(span, "the key ends with a carriage return, which is part of the key"),

@@ -604,7 +604,7 @@ fn truncated_messages_are_shown_up_to_the_fault_with_the_rest_in_hexadecimal() {
         let found = json(&output);
         assert_eq!(found.len(), 1, "{length}");
         assert_eq!(output.status.code(), Some(1));
-        assert_eq!(found[0]["cut_from"], whole.len());
+        assert_eq!(found[0]["truncated_from"], whole.len());
         assert!(found[0]["error"].is_string());
         assert_eq!(found[0]["message"].is_object(), length >= 56, "{length}");
         let rest = &whole[if length >= 56 { 56 } else { 28 }..length];

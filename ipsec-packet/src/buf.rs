@@ -147,7 +147,7 @@ impl<'a> PacketBuf<'a> {
     /// Returns the packet to the position that it had at a checkpoint of this buffer: what was pulled or truncated is
     /// part of it again, and what was pushed is not. The contents of the buffer are unchanged.
     pub const fn restore(&mut self, checkpoint: Checkpoint) {
-        // A checkpoint of a larger buffer is cut off.
+        // A checkpoint of a larger buffer is truncated.
         let len = self.bytes.len();
         self.end = if checkpoint.end < len { checkpoint.end } else { len };
         self.start = if checkpoint.start < self.end { checkpoint.start } else { self.end };

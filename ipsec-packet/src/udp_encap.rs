@@ -128,7 +128,7 @@ pub fn push_udp(
 }
 
 /// Removes the UDP header of a packet and returns its ports (RFC 3948 sections 3.3 and 3.5). Octets after the length
-/// of the header are cut off. The payload is for [`classify`].
+/// of the header are removed. The payload is for [`classify`].
 ///
 /// The checksum is not verified: that of ESP is 0 or redundant to the ICV, that of IKE is verified by the socket.
 ///

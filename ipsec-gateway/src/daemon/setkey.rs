@@ -20,7 +20,7 @@ use crate::policy::PolicyTable;
 use crate::state::backend::WithState;
 use crate::{log, policy};
 
-/// Octets after which the output of statements is cut.
+/// Octets after which the output of statements is truncated.
 const MAX_TEXT: usize = 1 << 20;
 
 impl Daemon {
@@ -165,7 +165,7 @@ impl Environment for Output<'_> {
         let text = &mut self.output.text;
         if text.len() > MAX_TEXT {
             if !self.is_cut {
-                self.output.warnings.push(format!("output cut at {MAX_TEXT} octets: `dump` shows all entries"));
+                self.output.warnings.push(format!("output truncated at {MAX_TEXT} octets: `dump` shows all entries"));
             }
             self.is_cut = true;
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Largest number of octets of a frame that are kept. The rest is skipped, and the frame is cut.
+/// Largest number of octets of a frame that are kept. The rest is skipped, and the frame is truncated.
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// Byte order of a file or section.

@@ -79,7 +79,7 @@ impl Packets {
     pub fn print_skipped(&self) -> bool {
         self.frames.skipped().warnings().iter().for_each(|line| noteln!("ipsec-lab: {line}"));
         if self.cut > 0 {
-            noteln!("ipsec-lab: packets that the snap length has cut, and that cannot be processed: {}", self.cut);
+            noteln!("ipsec-lab: packets truncated by the snap length, which cannot be processed: {}", self.cut);
         }
         let incomplete = self.fragments.as_ref().map_or(0, Fragments::incomplete);
         if incomplete > 0 {

@@ -178,7 +178,7 @@ fn lines(found: &Found, opened: &Opened) -> String {
         _ => String::new(),
     };
     if let Some(original) = found.cut {
-        text.push_str(&format!("[frame of {original} octets was cut] "));
+        text.push_str(&format!("[frame of {original} octets is truncated] "));
     }
     match Message::parse(&found.message) {
         Ok(message) => tree::message(&message).write(&mut text, 0).unwrap_or_default(), // a String takes everything
@@ -237,7 +237,7 @@ fn json_line(found: &Found, opened: &Opened) -> String {
     };
     let clear = |bytes: &Vec<u8>| tree::clear(bytes).map_or_else(|e| malformed_json(bytes, &e), |node| node.json());
     value["frame"] = json!(found.frame);
-    value["cut_from"] = json!(found.cut);
+    value["truncated_from"] = json!(found.cut);
     value["time"] = json!(found.time.map(seconds));
     value["ends"] = json!(ends);
     value["ports"] = json!(found.ends.map(|(source, destination)| [source.port(), destination.port()]));

@@ -21,7 +21,7 @@ struct End {
 }
 
 /// Returns the tree of the header and of the payloads in front of the fault, and the octets after them; without a tree
-/// if the header is malformed or cut. Of an SA payload with the fault, the transforms in front of it are shown.
+/// if the header is malformed or truncated. Of an SA payload with the fault, the transforms in front of it are shown.
 pub fn tree(message: &[u8]) -> (Option<Node>, &[u8]) {
     let mut ends = ends(message);
     let mut limit = message.len();
