@@ -88,7 +88,7 @@ pub use negotiator::{
     IpsecTemplate, IsakmpSaId, IsakmpSaView, MAX_BUNDLE, MAX_CREDENTIAL, Mismatch, ModeConfig, NatSituation,
     NegotiatedSa, Negotiator, Parameter, Path, Peer, PeerHint, PeerId, Phase, PolicyRefusal, PolicyRequest,
     PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings, ShortText, SignedIdentity, SpiPair, Table, Target,
-    Transmit, XauthAnswer, XauthPart, XauthRequest,
+    Transmit, XauthAnswer, XauthRequest, XauthRole,
 };
 #[cfg(feature = "alloc")]
 pub use peer_config::{Identity, LocalIdentity, NatUse, PeerConfig};

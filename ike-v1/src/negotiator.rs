@@ -64,7 +64,7 @@ pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, Propo
 pub use proof::{CertificateRefusal, CertificateRequests, SignedIdentity};
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
-pub use xauth::{Credentials, MAX_CREDENTIAL, XauthAnswer, XauthPart, XauthRequest};
+pub use xauth::{Credentials, MAX_CREDENTIAL, XauthAnswer, XauthRequest, XauthRole};
 
 use core::fmt;
 

@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ike_codec::{AuthMethod, ExchangeKind, IdKind, Identification, NatTraversals};
 
-use crate::{DeadPeerDetection, ModeConfig, Path, Peer, PeerDefaults, Phase1Choice, ProposalCheck, XauthPart};
+use crate::{DeadPeerDetection, ModeConfig, Path, Peer, PeerDefaults, Phase1Choice, ProposalCheck, XauthRole};
 
 /// Configuration of a peer, from which a [`Peer`] is borrowed. Configuration languages produce it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub struct PeerConfig {
     pub fragment_size: u16,
     /// Dead peer detection by this host; `None` for answers to the peer only.
     pub dead_peer_detection: Option<DeadPeerDetection>,
-    /// Part of this host in extended authentication.
-    pub xauth: Option<XauthPart>,
-    /// Part of this host in Mode Config; `None` disables it.
+    /// Role of this host in extended authentication.
+    pub xauth: Option<XauthRole>,
+    /// Role of this host in Mode Config; `None` disables it.
     pub mode_config: Option<ModeConfig>,
     /// Set if this host may initiate phase 1.
     pub initiates: bool,

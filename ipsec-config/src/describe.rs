@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use ike_codec::{AuthMethod, ExchangeKind, Group, Lifetimes};
 use ike_v1::names::{CipherName, hash_name, integrity_name};
-use ike_v1::{LocalIdentity, NatUse, Phase1Choice, Phase2Choice, Phase2Suite, ProposalCheck, XauthPart};
+use ike_v1::{LocalIdentity, NatUse, Phase1Choice, Phase2Choice, Phase2Suite, ProposalCheck, XauthRole};
 use ipsec_crypto::IntegrityAlgorithm;
 use ipsec_packet::{AddressRange, PortRange, Selector, Upper};
 
@@ -70,7 +70,7 @@ impl Description<'_> {
             writeln!(f, "  dead peer      after {delay} s, then {} times every {retry} s", detection.max_failures)?;
         }
         if let Some(part) = config.xauth {
-            let part = if part == XauthPart::Server { "server" } else { "client" };
+            let part = if part == XauthRole::Server { "server" } else { "client" };
             writeln!(
                 f,
                 "  XAUTH          {part}{}",

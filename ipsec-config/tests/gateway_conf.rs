@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ike_codec::{AuthMethod, Group, ProtocolId};
-use ike_v1::{DeadPeerDetection, LocalIdentity, ModeConfig, NatUse, PeerDefaults, ProposalCheck, XauthPart};
+use ike_v1::{DeadPeerDetection, LocalIdentity, ModeConfig, NatUse, PeerDefaults, ProposalCheck, XauthRole};
 use ipsec_config::gateway::{ControlSocket, GatewayConf, parse};
 use ipsec_config::{Configuration, Diagnostics, Language, Sources};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
@@ -233,7 +233,7 @@ const POOL: &str = "network4 10.99.0.10; pool_size 9; netmask4 255.255.255.0; dn
 fn a_server_has_users_and_a_pool() {
     let server = peer(&format!("proposal aes sha1 2 xauth_psk_server; users \"u\"; mode_cfg {{ {POOL} }};")).unwrap();
     let config = &server.config;
-    assert_eq!((config.xauth, config.initiates, config.needs_key()), (Some(XauthPart::Server), false, true));
+    assert_eq!((config.xauth, config.initiates, config.needs_key()), (Some(XauthRole::Server), false, true));
     assert_eq!(config.proposals[0].auth_method, AuthMethod::XAUTH_INIT_PRE_SHARED);
     assert_eq!((config.mode_config, server.users.as_deref()), (Some(ModeConfig::Answer), Some("u")));
     let pool = server.pool.unwrap();
@@ -257,7 +257,7 @@ fn a_server_has_users_and_a_pool() {
 fn a_client_has_a_user() {
     let text = "proposal aes sha1 2 hybrid_rsa_client lifetime 60; ca \"c\"; xauth_login \"alice\"; mode_cfg on;";
     let client = peer(text).unwrap();
-    assert_eq!((client.config.xauth, client.login.as_deref()), (Some(XauthPart::Client), Some("alice")));
+    assert_eq!((client.config.xauth, client.login.as_deref()), (Some(XauthRole::Client), Some("alice")));
     assert_eq!((client.config.needs_key(), client.config.mode_config), (false, Some(ModeConfig::Request)));
     assert_eq!(client.config.proposals[0].lifetimes.seconds, Some(60));
     let waiting = peer(&text.replace("mode_cfg on", "mode_cfg push")).unwrap();
@@ -280,7 +280,7 @@ fn authentication_methods_need_their_statements() {
         ("proposal aes sha1 2; xauth_login a;", "expected a proposal of a client of extended authentication"),
         (
             "proposal aes sha1 2 xauth_psk_server; users \"u\"; proposal aes sha1 2;",
-            "expected the part of this host in extended authentication that the first proposal has, found `psk`",
+            "expected the role in extended authentication of the first proposal, found `psk`",
         ),
         ("proposal aes sha1 2 dsssig;", "expected an authentication method: psk, rsasig, or"),
         ("users \"u\"; users \"v\";", "duplicate statement `users`"),

@@ -9,7 +9,7 @@ use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Pr
 use ike_v1::{
     ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError, Event, Failure, Host, IpsecPolicy,
     IpsecTemplate, ModeConfig, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
-    PolicyRefusal, PolicyRequest, PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthPart, XauthRequest,
+    PolicyRefusal, PolicyRequest, PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthRole, XauthRequest,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -139,8 +139,8 @@ impl Host for InputHost<'_> {
                 .first()
                 .map(|octet| DeadPeerDetection::after(Duration::from_secs((*octet).into()))),
             xauth: match data.get(2)? {
-                0 => Some(XauthPart::Client),
-                1 => Some(XauthPart::Server),
+                0 => Some(XauthRole::Client),
+                1 => Some(XauthRole::Server),
                 _ => None,
             },
             mode_config: match data.get(1)? {

@@ -14,7 +14,7 @@ use ike_v1::{
     ClientConfig, ConfigRequest, Cookies, Counter, Credentials, DeadPeerDetection, DhError, Event, Host, IpsecPolicy,
     IpsecSaId, IpsecTemplate, IvChain, ModeConfig, Negotiator, Nonces, Path, Peer, PeerHint, PeerId, Phase1Choice,
     Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PolicyRefusal, PolicyRequest, PreSharedKey, ProposalCheck,
-    Protection, Settings, ShortText, Skeyid, Target, XauthAnswer, XauthPart, XauthRequest, plaintext,
+    Protection, Settings, ShortText, Skeyid, Target, XauthAnswer, XauthRequest, XauthRole, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -32,7 +32,7 @@ struct SmallHost {
     templates: Vec<(ProtocolId, Mode, Vec<Phase2Choice>)>,
     selector: Selector,
     check: ProposalCheck,
-    xauth: Option<XauthPart>,
+    xauth: Option<XauthRole>,
     mode_config: Option<ModeConfig>,
     exchanges: [ExchangeKind; 2],
     forces_nat_traversal: bool,
@@ -71,7 +71,7 @@ impl SmallHost {
                 ExchangeKind::MAIN,
             ],
             forces_nat_traversal: choice >> 2 & 3 == 3,
-            xauth: has_users.then_some([XauthPart::Client, XauthPart::Server][side]),
+            xauth: has_users.then_some([XauthRole::Client, XauthRole::Server][side]),
             mode_config: has_users.then_some([ModeConfig::Request, ModeConfig::Answer][side]),
             state: u64::from(choice) << 8 | side as u64,
             reserved: Vec::new(),

@@ -81,8 +81,8 @@ fn find_phase_1<'m>(
                 }
             };
             let method = theirs.auth_method;
-            if let Err(part) = peer.check_part(method, role) {
-                nearest.differs(transform.number, Difference::XauthPart { method, part, configured: peer.xauth });
+            if let Err(given) = peer.check_xauth_role(method, role) {
+                nearest.differs(transform.number, Difference::XauthRole { method, given, configured: peer.xauth });
                 continue;
             }
             for ours in peer.proposals {
@@ -445,7 +445,7 @@ impl Nearest {
         let rank = match difference {
             Difference::Value { parameter, .. } => parameter.rank(),
             // It has the method of this host, in the other direction.
-            Difference::XauthPart { .. } => Parameter::Method.rank(),
+            Difference::XauthRole { .. } => Parameter::Method.rank(),
             Difference::Protocol | Difference::Unusable(_) => 0,
         };
         self.offer(rank, Mismatch { transform, difference });

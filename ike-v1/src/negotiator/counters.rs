@@ -138,8 +138,8 @@ counters! {
     DpdMalformed = "dead peer detection malformed",
     /// Peers that have not answered dead peer detection.
     PeerDead = "dead peers",
-    /// Negotiations in which no proposal gives this host its part in extended authentication.
-    XauthPart = "wrong XAUTH part",
+    /// Negotiations in which no proposal gives this host its role in extended authentication.
+    XauthRole = "wrong XAUTH role",
     /// Messages of clients whose user is not authenticated, and users that were not authenticated in time.
     XauthOwed = "extended authentication missing",
     /// Users that were rejected.

@@ -10,7 +10,7 @@ use super::dpd::Liveness;
 use super::event::{Gone, IsakmpSaId, SlotId};
 use super::lease::Lease;
 use super::limits::BadMessages;
-use super::xauth::{Access, XauthPart, xauth_part};
+use super::xauth::{Access, XauthRole, xauth_role};
 use super::{NatSituation, Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection};
 
@@ -119,7 +119,7 @@ impl IsakmpSa {
 
     /// Returns whether this host is a server whose client has not authenticated its user yet.
     pub fn owes_login(&self) -> bool {
-        let is_server = xauth_part(self.choice.auth_method, self.role) == Some(XauthPart::Server);
+        let is_server = xauth_role(self.choice.auth_method, self.role) == Some(XauthRole::Server);
         is_server && self.is_usable() && !self.access.permits_peer()
     }
 

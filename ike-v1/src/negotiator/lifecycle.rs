@@ -16,7 +16,7 @@ use super::limits::BadMessages;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::suspend::end_step;
-use super::xauth::{Access, XauthPart, xauth_part};
+use super::xauth::{Access, XauthRole, xauth_role};
 use super::{Host, Negotiator, PeerId, Refusal, Role, Table, identity, quick};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -138,7 +138,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let role = state.role;
         // Until the user is known, the SA has an identity of its own: those of a group have the same one in phase 1.
         let own = identity::cookie_digest(&self.secret.0, &cookies);
-        let is_group = xauth_part(choice.auth_method, role) == Some(XauthPart::Server);
+        let is_group = xauth_role(choice.auth_method, role) == Some(XauthRole::Server);
         let identity = if is_group { identity ^ own } else { identity };
         let state = &mut self.exchange_mut(index)?.state;
         let sa = IsakmpSa {

@@ -14,7 +14,7 @@ use super::spi::Spi;
 use super::stage::Stage;
 use super::step::{Outcome, Step, check_found, check_identity, store_peer_nonce, store_peer_public};
 use super::suspend::Stop;
-use super::xauth::xauth_part;
+use super::xauth::xauth_role;
 use super::{Host, PeerId, Refusal, Role, choose, natt, offer, proof, vendor};
 use crate::{Cookies, GroupLengths, IvChain, Phase1Choice};
 
@@ -232,7 +232,7 @@ fn send_auth(
 ) -> Result<crate::NextIv, Refusal> {
     let Step { state, scratch, host, is_first, .. } = step;
     // It names an identity, which the users of a group share.
-    let has_login = state.choice.is_some_and(|choice| xauth_part(choice.auth_method, state.role).is_some());
+    let has_login = state.choice.is_some_and(|choice| xauth_role(choice.auth_method, state.role).is_some());
     let is_sent = *is_first && state.role == Role::Initiator && !has_login;
     let has_initial_contact = is_sent && host.peer(peer).is_some_and(|peer| peer.initial_contact);
     let mut next = None;

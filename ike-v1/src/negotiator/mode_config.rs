@@ -21,7 +21,7 @@ use super::xauth::{Access, Denied};
 use super::{ClientConfig, Negotiator, Refusal, Role};
 use crate::{IvChain, NextIv};
 
-/// Part of this host in the configuration of clients.
+/// Role of this host in the configuration of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ModeConfig {

@@ -6,8 +6,8 @@ use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
 use super::features::XAUTH;
-use super::xauth::xauth_part;
-use super::{DeadPeerDetection, ModeConfig, Refusal, Role, XauthPart};
+use super::xauth::xauth_role;
+use super::{DeadPeerDetection, ModeConfig, Refusal, Role, XauthRole};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
 /// Local and remote address and UDP port of a message.
@@ -58,11 +58,11 @@ pub struct Peer<'a> {
     pub forces_nat_traversal: bool,
     /// Dead peer detection by this host; `None` for answers to the peer only (RFC 3706).
     pub dead_peer_detection: Option<DeadPeerDetection>,
-    /// Part of this host in extended authentication; `None` disables it. The number of an authentication method says
+    /// Role of this host in extended authentication; `None` disables it. The number of an authentication method says
     /// whether the initiator or the responder of phase 1 is the client: a proposal that would give this host another
     /// part is neither sent nor accepted.
-    pub xauth: Option<XauthPart>,
-    /// Part of this host in Mode Config; `None` disables it.
+    pub xauth: Option<XauthRole>,
+    /// Role of this host in Mode Config; `None` disables it.
     pub mode_config: Option<ModeConfig>,
     /// Set if this host renews an ISAKMP SA that protects IPsec SAs before it expires. Otherwise the next request begins
     /// phase 1.
@@ -102,24 +102,24 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// Returns the part that an authentication method gives this host in extended authentication.
+    /// Returns the role that an authentication method gives this host in extended authentication.
     ///
     /// # Errors
-    /// That part, if it is another one than the configured one.
-    pub(crate) fn check_part(&self, method: AuthMethod, role: Role) -> Result<Option<XauthPart>, XauthPart> {
+    /// That role, if it is another one than the configured one.
+    pub(crate) fn check_xauth_role(&self, method: AuthMethod, role: Role) -> Result<Option<XauthRole>, XauthRole> {
         if !XAUTH {
             // The methods are refused.
             return Ok(None);
         }
-        match xauth_part(method, role) {
-            Some(part) if self.xauth != Some(part) => Err(part),
-            part => Ok(part),
+        match xauth_role(method, role) {
+            Some(given) if self.xauth != Some(given) => Err(given),
+            given => Ok(given),
         }
     }
 
-    /// Iterates over the proposals of this host as initiator: those that give it its part in extended authentication.
+    /// Iterates over the proposals of this host as initiator: those that give it its role in extended authentication.
     pub(crate) fn offers(&self) -> impl Iterator<Item = Phase1Choice> + Clone {
-        let is_own = |offer: &Phase1Choice| self.check_part(offer.auth_method, Role::Initiator).is_ok();
+        let is_own = |offer: &Phase1Choice| self.check_xauth_role(offer.auth_method, Role::Initiator).is_ok();
         self.proposals.iter().copied().filter(is_own)
     }
 
@@ -128,7 +128,7 @@ impl<'a> Peer<'a> {
         if self.proposals.is_empty() {
             return Err(Refusal::Superseded);
         }
-        self.offers().next().ok_or(Refusal::XauthPart)
+        self.offers().next().ok_or(Refusal::XauthRole)
     }
 }
 

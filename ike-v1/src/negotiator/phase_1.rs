@@ -15,7 +15,7 @@ use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::step::{Outcome, Step, check_identity, check_values};
 use super::suspend::{Stop, Taken, begin_step, end_step};
-use super::xauth::{XauthPart, xauth_part};
+use super::xauth::{XauthRole, xauth_role};
 use super::{
     CertificateRequests, Host, Negotiator, PeerHint, PeerId, Refusal, Role, aggressive, base, identity, informational,
     main_mode, vendor,
@@ -306,8 +306,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns the place of the ISAKMP SA of an exchange.
     fn place_for(&self, index: usize, received: &Received) -> Result<Place, Refusal> {
         let State { peer, choice, role, .. } = &self.exchange(index)?.state;
-        let part = choice.and_then(|choice| xauth_part(choice.auth_method, *role));
-        let owes_login = XAUTH && part == Some(XauthPart::Server);
+        let given = choice.and_then(|choice| xauth_role(choice.auth_method, *role));
+        let owes_login = XAUTH && given == Some(XauthRole::Server);
         if owes_login && let Some((index, other)) = self.login_place(received.path.remote.ip())? {
             return Ok((index, Some(other)));
         }
@@ -344,7 +344,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         scratch.wipe_stored();
         state.path = path;
         let (is_initiator, is_main) = (state.role == Role::Initiator, state.kind == ExchangeKind::MAIN);
-        let has_login = state.choice.is_some_and(|choice| xauth_part(choice.auth_method, state.role).is_some());
+        let has_login = state.choice.is_some_and(|choice| xauth_role(choice.auth_method, state.role).is_some());
         let is_first = is_initiator && !is_main && !has_login && !self.has_sas(peer);
         if XAUTH && self.isakmp.get(sa_index).is_some_and(IsakmpSa::owes_login) {
             self.counters.count(Counter::TooManyLogins);

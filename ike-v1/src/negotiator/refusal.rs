@@ -7,7 +7,7 @@ use ike_codec::{
 
 use super::counters::Counter;
 use super::proof::CertificateRefusal;
-use super::xauth::XauthPart;
+use super::xauth::XauthRole;
 use crate::{DhError, ProposalError, ProtectError};
 
 /// Reason why a message is discarded or a negotiation fails. It carries numbers, never octets of the message.
@@ -110,9 +110,9 @@ pub enum Refusal {
     },
     /// The peer reported an error under the protection of the ISAKMP SA.
     PeerRefused(NotifyKind),
-    /// No proposal gives this host its part in extended authentication, or the peer that has the identity has another
-    /// part.
-    XauthPart,
+    /// No proposal gives this host its role in extended authentication, or the peer that has the identity has another
+    /// role.
+    XauthRole,
     /// The user of the client is not authenticated (draft-beaulieu-ike-xauth-02).
     XauthOwed,
     /// The server has rejected the user, or there are no credentials for it.
@@ -167,15 +167,15 @@ pub enum Difference {
     Protocol,
     /// The transform is not supported or malformed.
     Unusable(ProposalError),
-    /// The authentication method gives this host another part in extended authentication than the configured one: it is
+    /// The authentication method gives this host another role in extended authentication than the configured one: it is
     /// one in the wrong direction (draft-beaulieu-ike-xauth-02, draft-ietf-ipsec-isakmp-hybrid-auth-05).
-    XauthPart {
+    XauthRole {
         /// Method of the transform.
         method: AuthMethod,
-        /// Part that this host would have.
-        part: XauthPart,
-        /// Configured part; `None` without extended authentication.
-        configured: Option<XauthPart>,
+        /// Role that this host would have.
+        given: XauthRole,
+        /// Configured role; `None` without extended authentication.
+        configured: Option<XauthRole>,
     },
     /// The number of this parameter differs.
     Value {
@@ -268,9 +268,9 @@ impl fmt::Display for Mismatch {
         match self.difference {
             Difference::Protocol => f.write_str("no proposal of the protocol"),
             Difference::Unusable(why) => write!(f, "transform {}: {why}", self.transform),
-            Difference::XauthPart { method, part, configured } => {
+            Difference::XauthRole { method, given, configured } => {
                 let number = self.transform;
-                write!(f, "transform {number}: {method} makes this host the {part} of XAUTH, expected ")?;
+                write!(f, "transform {number}: {method} makes this host the {given} of XAUTH, expected ")?;
                 match configured {
                     Some(own) => write!(f, "the {own}"),
                     None => f.write_str("no XAUTH"),
@@ -375,7 +375,7 @@ impl Refusal {
             Self::BufferTooSmall => Counter::BufferTooSmall,
             Self::NoAnswer { .. } | Self::PeerDead => Counter::NoAnswer,
             Self::PeerRefused(_) => Counter::PeerRefused,
-            Self::XauthPart => Counter::XauthPart,
+            Self::XauthRole => Counter::XauthRole,
             Self::XauthOwed => Counter::XauthOwed,
             Self::XauthRejected => Counter::XauthRejected,
             Self::NoAddress => Counter::NoAddress,
@@ -443,7 +443,7 @@ impl fmt::Display for Refusal {
             Self::BufferTooSmall => f.write_str("exchange buffer is too small"),
             Self::NoAnswer { sends } => write!(f, "no answer after sending {sends} times"),
             Self::PeerRefused(kind) => write!(f, "peer reported {kind}"),
-            Self::XauthPart => f.write_str("no proposal gives this host its part in extended authentication"),
+            Self::XauthRole => f.write_str("no proposal gives this host its role in extended authentication"),
             Self::XauthOwed => f.write_str("user of the client is not authenticated"),
             Self::XauthRejected => f.write_str("user was rejected, or has no credentials"),
             Self::NoAddress => f.write_str("no address is assigned to the client"),

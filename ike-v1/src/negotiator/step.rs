@@ -11,7 +11,7 @@ use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret
 use super::refusal::Mismatch;
 use super::scratch::{Scratch, Span, Stored};
 use super::suspend::{Stop, answered};
-use super::xauth::xauth_part;
+use super::xauth::xauth_role;
 use super::{Host, Path, Peer, PeerHint, PeerId, PreSharedKey, Refusal, Refused, Role, fragments, identity};
 use crate::method::{Authentication, authentication};
 use crate::{Cookies, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
@@ -80,7 +80,7 @@ impl Step<'_> {
 
     /// Returns the forms of authentication of both sides.
     pub fn authentication(&self, choice: &Phase1Choice) -> Result<Authentication, Refusal> {
-        let has_login = xauth_part(choice.auth_method, self.state.role).is_some();
+        let has_login = xauth_role(choice.auth_method, self.state.role).is_some();
         let is_supported =
             |way: &Authentication| (SIGNATURES || *way == Authentication::PreSharedKey) && (XAUTH || !has_login);
         authentication(choice.auth_method, &self.quirks).filter(is_supported).ok_or(Refusal::Internal)
@@ -178,7 +178,7 @@ pub(crate) fn check_found(step: &Step<'_>, found: PeerId, choice: &Phase1Choice)
     if !peer.exchanges.contains(&step.state.kind) {
         return Err(Refusal::ModeNotAllowed(step.state.kind));
     }
-    peer.check_part(choice.auth_method, step.state.role).map_err(|_| Refusal::XauthPart)?;
+    peer.check_xauth_role(choice.auth_method, step.state.role).map_err(|_| Refusal::XauthRole)?;
     if peer.proposals.iter().any(is_of) { Ok(()) } else { Err(Refusal::NoProposal(Mismatch::NONE)) }
 }
 

@@ -8,7 +8,7 @@ use super::exchange::{Output, State};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::IsakmpSa;
 use super::stage::Stage;
-use super::xauth::{Access, XauthPart, xauth_part};
+use super::xauth::{Access, XauthRole, xauth_role};
 use super::{Host, Negotiator, Refusal, fragments};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -53,7 +53,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             sa.renew = sa.expires;
             let peer = sa.peer;
             // The client authenticates its user in phase 1 of its own.
-            if xauth_part(sa.choice.auth_method, sa.role) == Some(XauthPart::Server) {
+            if xauth_role(sa.choice.auth_method, sa.role) == Some(XauthRole::Server) {
                 continue;
             }
             let is_used = self.pairs.values().any(|pair| pair.peer == peer && pair.gone.is_none());

@@ -22,7 +22,7 @@ use super::retry::Retry;
 use super::scratch::Scratch;
 use super::stage::{Row, Stage};
 use super::suspend::{Start, Stop, Taken, begin_step, end_step};
-use super::xauth::{self, Access, Denied, XauthPart, is_xauth, xauth_part};
+use super::xauth::{self, Access, Denied, XauthRole, is_xauth, xauth_role};
 use super::{Host, Negotiator, Refusal, Role, Table};
 use crate::{IvChain, NextIv};
 
@@ -323,9 +323,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for index in 0..self.isakmp.len() {
             let Some(sa) = self.isakmp.get_mut(index).filter(|sa| sa.is_usable()) else { continue };
             if sa.access == Access::New {
-                let login = xauth_part(sa.choice.auth_method, sa.role);
+                let login = xauth_role(sa.choice.auth_method, sa.role);
                 sa.access = Access::first(login, host.peer(sa.peer).and_then(|peer| peer.mode_config));
-                let time = if login == Some(XauthPart::Server) { USER_TIME } else { CLIENT_TIME };
+                let time = if login == Some(XauthRole::Server) { USER_TIME } else { CLIENT_TIME };
                 sa.access_until = now.saturating_add(time);
             }
             if sa.access != Access::Open && sa.access_until <= now {
@@ -393,12 +393,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 /// Refuses first messages that this host does not expect from its peer.
 fn check_admission(sa: &IsakmpSa, config: &Config<'_>, host: &dyn Host) -> Result<(), Refusal> {
     let unexpected = Refusal::ConfigKind(config.kind);
-    let login = xauth_part(sa.choice.auth_method, sa.role);
+    let login = xauth_role(sa.choice.auth_method, sa.role);
     let mode = host.peer(sa.peer).ok_or(Refusal::Superseded)?.mode_config;
     let is_server = matches!(mode, Some(ModeConfig::Answer | ModeConfig::Assign));
     let is_client = matches!(mode, Some(ModeConfig::Request | ModeConfig::Accept));
     match (config.kind, is_xauth(&config.attributes)) {
-        (ConfigKind::REQUEST | ConfigKind::SET, true) if login == Some(XauthPart::Client) => Ok(()),
+        (ConfigKind::REQUEST | ConfigKind::SET, true) if login == Some(XauthRole::Client) => Ok(()),
         (ConfigKind::REQUEST, false) if is_server && !sa.access.permits_peer() => Err(Refusal::XauthOwed),
         (ConfigKind::REQUEST, false) if is_server => Ok(()),
         (ConfigKind::SET, false) if is_client && sa.access.permits_peer() => Ok(()),

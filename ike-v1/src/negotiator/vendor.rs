@@ -39,8 +39,8 @@ pub(crate) fn write(
     if FRAGMENTS && peer.fragment_size > 0 && (role == Role::Initiator || theirs.fragmentation.is_some()) {
         write_one(writer, VendorIdMeaning::Fragmentation, &IN_IDENTITY_PROTECTION)?;
     }
-    let has_part = |offer: &Phase1Choice| matches!(peer.check_part(offer.auth_method, role), Ok(Some(_)));
-    let has_login = peer.proposals.iter().any(has_part);
+    let has_xauth = |offer: &Phase1Choice| matches!(peer.check_xauth_role(offer.auth_method, role), Ok(Some(_)));
+    let has_login = peer.proposals.iter().any(has_xauth);
     if XAUTH && has_login && (role == Role::Initiator || theirs.xauth) {
         write_one(writer, VendorIdMeaning::Xauth, &[])?;
     }

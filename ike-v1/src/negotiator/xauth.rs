@@ -94,16 +94,16 @@ impl fmt::Debug for XauthAnswer<'_> {
     }
 }
 
-/// Part of a host in extended authentication.
+/// Role of a host in extended authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XauthPart {
-    /// The host asks for the user of the peer.
+pub enum XauthRole {
+    /// The host requests name and password of the user of the peer.
     Server,
     /// The host sends name and password of its user.
     Client,
 }
 
-impl fmt::Display for XauthPart {
+impl fmt::Display for XauthRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Server => "server",
@@ -112,9 +112,9 @@ impl fmt::Display for XauthPart {
     }
 }
 
-/// Returns the part of a host in extended authentication, `None` if the authentication method of phase 1 has none. The
+/// Returns the role of a host in extended authentication, `None` if the authentication method of phase 1 has none. The
 /// name of a method says whether the initiator or the responder of phase 1 is the client.
-pub(crate) fn xauth_part(method: AuthMethod, role: Role) -> Option<XauthPart> {
+pub(crate) fn xauth_role(method: AuthMethod, role: Role) -> Option<XauthRole> {
     let client = match method {
         AuthMethod::XAUTH_INIT_PRE_SHARED
         | AuthMethod::XAUTH_INIT_DSS
@@ -132,7 +132,7 @@ pub(crate) fn xauth_part(method: AuthMethod, role: Role) -> Option<XauthPart> {
         | AuthMethod::HYBRID_RESP_DSS => Role::Responder,
         _ => return None,
     };
-    Some(if role == client { XauthPart::Client } else { XauthPart::Server })
+    Some(if role == client { XauthRole::Client } else { XauthRole::Server })
 }
 
 /// Progress of an ISAKMP SA from phase 1 to the negotiation of IPsec SAs.
@@ -175,10 +175,10 @@ pub(crate) enum Denied {
 
 impl Access {
     /// First state of an SA.
-    pub fn first(login: Option<XauthPart>, config: Option<ModeConfig>) -> Self {
+    pub fn first(login: Option<XauthRole>, config: Option<ModeConfig>) -> Self {
         match login {
-            Some(XauthPart::Server) => Self::OwesLogin,
-            Some(XauthPart::Client) => Self::AwaitsLogin,
+            Some(XauthRole::Server) => Self::OwesLogin,
+            Some(XauthRole::Client) => Self::AwaitsLogin,
             None => Self::after_login(config),
         }
     }

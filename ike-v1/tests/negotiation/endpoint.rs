@@ -14,7 +14,7 @@ use ike_v1::{
     DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId, ModeConfig,
     NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
     PolicyRefusal, PolicyRequest, PreSharedKey, ProposalCheck, Refusal, Refused, Settings, SignedIdentity, Software,
-    XauthAnswer, XauthPart, XauthRequest,
+    XauthAnswer, XauthRequest, XauthRole,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -54,7 +54,7 @@ pub struct Config {
     /// Name of the authority whose certificates are requested.
     pub authority: &'static [u8],
     pub dead_peer_detection: Option<DeadPeerDetection>,
-    pub xauth: Option<XauthPart>,
+    pub xauth: Option<XauthRole>,
     pub mode_config: Option<ModeConfig>,
     pub renews: bool,
     pub initial_contact: bool,

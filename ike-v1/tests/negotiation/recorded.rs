@@ -9,7 +9,7 @@ use ike_codec::{
     PayloadKind, SecurityAssociation,
 };
 use ike_v1::{
-    Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, XauthPart, plaintext,
+    Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, XauthRole, plaintext,
 };
 use ipsec_packet::{AddressRange, Selector, Upper};
 use ipsec_sa::Mode;
@@ -102,7 +102,7 @@ fn first_messages_of_phase_1_are_answered_as_by_the_recorded_daemons() {
             (configs[1].proposals, configs[1].check) = (vec![choice], ProposalCheck::Obey);
             configs[1].exchanges = PHASE_1.to_vec();
             configs[1].has_real_groups = true;
-            configs[1].xauth = Some(XauthPart::Server);
+            configs[1].xauth = Some(XauthRole::Server);
             configs[1].certificate = Some(b"certificate".to_vec());
             let mut link = Link::new(configs, 990);
             link.inject(1, first.clone());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ike_codec::{AuthMethod, ExchangeKind, IdKind, Message, PayloadKind};
-use ike_v1::{CertificateRefusal, Counter, Refusal, XauthPart};
+use ike_v1::{CertificateRefusal, Counter, Refusal, XauthRole};
 
 use crate::endpoint::{Config, configs};
 use crate::wire::{Faults, Link};
@@ -115,7 +115,7 @@ fn hybrid_authentication_succeeds_with_either_side_as_the_client() {
         for mode in MODES {
             let mut configs = signing(mode, method);
             configs[client].certificate = None;
-            (configs[client].xauth, configs[1 - client].xauth) = (Some(XauthPart::Client), Some(XauthPart::Server));
+            (configs[client].xauth, configs[1 - client].xauth) = (Some(XauthRole::Client), Some(XauthRole::Server));
             for config in &mut configs {
                 config.user = Some((b"user".to_vec(), b"password".to_vec()));
             }

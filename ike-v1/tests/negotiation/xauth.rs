@@ -8,7 +8,7 @@ use ike_codec::{
     PayloadKind, ProtocolId, VendorIdMeaning, vendor_ids,
 };
 use ike_v1::{
-    ClientConfig, ClientNetwork, ClientNetworkV6, Counter, Gone, ModeConfig, Phase, Refusal, ShortText, XauthPart,
+    ClientConfig, ClientNetwork, ClientNetworkV6, Counter, Gone, ModeConfig, Phase, Refusal, ShortText, XauthRole,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
 use ipsec_packet::{AddressRange, Selector};
@@ -46,7 +46,7 @@ pub fn access(method: AuthMethod, client: usize, modes: Option<(ModeConfig, Mode
         config.user = Some((b"alice".to_vec(), b"wonderland, the password".to_vec()));
         config
     });
-    (configs[client].xauth, configs[1 - client].xauth) = (Some(XauthPart::Client), Some(XauthPart::Server));
+    (configs[client].xauth, configs[1 - client].xauth) = (Some(XauthRole::Client), Some(XauthRole::Server));
     configs[client].mode_config = modes.map(|modes| modes.0);
     configs[1 - client].mode_config = modes.map(|modes| modes.1);
     configs[1 - client].lease = Some(lease());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ike_codec::{AuthMethod, Body, ExchangeKind, Message};
-use ike_v1::{Counter, Difference, Mismatch, Refusal, XauthPart};
+use ike_v1::{Counter, Difference, Mismatch, Refusal, XauthRole};
 
 use crate::wire::Link;
 use crate::xauth::{access, count, initiated, pull};
@@ -19,12 +19,12 @@ const DIRECTIONS: [[AuthMethod; 2]; 7] = [
     [AuthMethod::HYBRID_INIT_DSS, AuthMethod::HYBRID_RESP_DSS],
 ];
 
-/// Two clients, two servers, or a side without extended authentication: a method gives one of them another part than the
+/// Two clients, two servers, or a side without extended authentication: a method gives one of them another role than the
 /// configured one.
 #[test]
 fn a_responder_refuses_methods_in_the_wrong_direction() {
     for exchange in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
-        for (column, initiator) in [(0, XauthPart::Client), (1, XauthPart::Server)] {
+        for (column, initiator) in [(0, XauthRole::Client), (1, XauthRole::Server)] {
             for configured in [Some(initiator), None] {
                 for row in DIRECTIONS {
                     let method = row[column];
@@ -37,14 +37,14 @@ fn a_responder_refuses_methods_in_the_wrong_direction() {
                     (configs[0].xauth, configs[1].xauth) = (Some(initiator), configured);
                     let mut link = initiated(configs, 3016);
                     link.run(Duration::from_secs(5));
-                    let part = if initiator == XauthPart::Client { XauthPart::Server } else { XauthPart::Client };
-                    let difference = Difference::XauthPart { method, part, configured };
+                    let given = if initiator == XauthRole::Client { XauthRole::Server } else { XauthRole::Client };
+                    let difference = Difference::XauthRole { method, given, configured };
                     let expected = Refusal::NoProposal(Mismatch { transform: 1, difference });
                     assert_eq!(link.ends[1].last_reason(), Some(expected), "{exchange}, {method}");
                     assert!(link.ends.iter().all(|end| end.phase_1_up == 0 && end.host.exponentiations < 2));
                     let text = expected.to_string();
                     assert!(
-                        text.contains(&format!("{method} makes this host the {part} of XAUTH, expected ")),
+                        text.contains(&format!("{method} makes this host the {given} of XAUTH, expected ")),
                         "{text}"
                     );
                 }
@@ -57,7 +57,7 @@ fn a_responder_refuses_methods_in_the_wrong_direction() {
 #[test]
 fn an_initiator_does_not_offer_methods_in_the_wrong_direction() {
     for exchange in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
-        for part in [Some(XauthPart::Server), None] {
+        for part in [Some(XauthRole::Server), None] {
             for [method, _] in DIRECTIONS {
                 let mut configs = access(method, 0, None);
                 configs[0].exchanges = vec![exchange];
@@ -67,8 +67,8 @@ fn an_initiator_does_not_offer_methods_in_the_wrong_direction() {
                 // The request waits for phase 1, which does not begin.
                 let _ = link.ends[0].initiate(now);
                 link.run(Duration::from_secs(5));
-                assert_eq!(link.ends[0].last_reason(), Some(Refusal::XauthPart), "{exchange}, {method}");
-                assert_eq!((link.sent.len(), count(&link, 0, Counter::XauthPart)), (0, 1));
+                assert_eq!(link.ends[0].last_reason(), Some(Refusal::XauthRole), "{exchange}, {method}");
+                assert_eq!((link.sent.len(), count(&link, 0, Counter::XauthRole)), (0, 1));
             }
         }
         let mut configs = pull();
@@ -95,7 +95,7 @@ fn an_initiator_does_not_offer_methods_in_the_wrong_direction() {
 fn an_initiator_refuses_an_answer_in_the_wrong_direction() {
     let mut configs = pull();
     configs[1].proposals[0].auth_method = AuthMethod::XAUTH_RESP_PRE_SHARED;
-    configs[1].xauth = Some(XauthPart::Client);
+    configs[1].xauth = Some(XauthRole::Client);
     let mut link = Link::new(configs, 3019);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -113,7 +113,7 @@ fn an_initiator_refuses_an_answer_in_the_wrong_direction() {
     assert_eq!(count(&link, 0, Counter::ModifiedAnswer), 1);
     link.run(Duration::from_secs(120));
     let difference =
-        Difference::XauthPart { method: resp, part: XauthPart::Server, configured: Some(XauthPart::Client) };
+        Difference::XauthRole { method: resp, given: XauthRole::Server, configured: Some(XauthRole::Client) };
     let expected = Refusal::ModifiedAnswer(Mismatch { transform: 1, difference });
     assert_eq!(link.ends[0].last_reason(), Some(expected));
 }

@@ -4,7 +4,7 @@ use std::format;
 use std::net::Ipv4Addr;
 
 use ike_codec::AuthMethod;
-use ike_v1::{ClientConfig, ClientNetwork, MAX_CREDENTIAL, ModeConfig, ShortText, XauthPart};
+use ike_v1::{ClientConfig, ClientNetwork, MAX_CREDENTIAL, ModeConfig, ShortText, XauthRole};
 
 use super::peer::{Draft, SCOPE, short_text};
 use super::{Reader, prefix};
@@ -23,7 +23,7 @@ const POOL: &[&str] =
     &["network4", "pool_size", "netmask4", "dns4", "wins4", "default_domain", "split_network", "banner", "push"];
 
 impl Draft {
-    /// Parses an optional authentication method. All proposals of a peer have the same part in extended
+    /// Parses an optional authentication method. All proposals of a peer have the same role in extended
     /// authentication: a client could otherwise choose the one without a user.
     pub fn method(&mut self, parser: &mut Parser<'_, '_>) -> Parsed<AuthMethod> {
         let span = parser.span();
@@ -39,21 +39,21 @@ impl Draft {
         let Some((row, number)) = row.and_then(|row| Some((row, row.number?))) else {
             return parser.refuse(span, format!("expected {METHOD_NAMES}, found `{}`", shown_word(name)));
         };
-        if self.part.is_some_and(|part| part != row.part) {
-            let expected = "the part of this host in extended authentication that the first proposal has";
+        if self.role.is_some_and(|role| role != row.role) {
+            let expected = "the role in extended authentication of the first proposal";
             return parser.refuse(span, format!("expected {expected}, found `{name}`"));
         }
-        self.part = Some(row.part);
+        self.role = Some(row.role);
         self.signs |= row.signs;
         self.verifies |= row.verifies;
         Ok(number)
     }
 
-    /// Checks at the end of a block that what the authentication methods need is there, and nothing that is not used.
+    /// Checks at the end of a block that the statements that the authentication methods require exist, and no others.
     pub fn check(&self, parser: &mut Parser<'_, '_>, span: Span) {
         let (peer, files) = (&self.peer, &self.peer.files);
-        let part = self.part.flatten();
-        let (is_client, is_server) = (part == Some(XauthPart::Client), part == Some(XauthPart::Server));
+        let role = self.role.flatten();
+        let (is_client, is_server) = (role == Some(XauthRole::Client), role == Some(XauthRole::Server));
         let has_no_trust = files.authorities.is_empty() && files.peers.is_empty() && files.public_keys.is_empty();
         let missing = [
             (peer.config.proposals.is_empty(), "proposal"),
@@ -73,8 +73,8 @@ impl Draft {
             (peer.users.is_some() && !is_server, "users", "server"),
             (peer.login.is_some() && !is_client, "xauth_login", "client"),
         ];
-        if let Some((_, statement, part)) = unused.into_iter().find(|(is_unused, ..)| *is_unused) {
-            let text = format!("expected a proposal of a {part} of extended authentication with `{statement}`");
+        if let Some((_, statement, role)) = unused.into_iter().find(|(is_unused, ..)| *is_unused) {
+            let text = format!("expected a proposal of a {role} of extended authentication with `{statement}`");
             parser.diagnostics.error(span, text);
         }
     }

@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use ike_codec::{EncapsulationMode, ExchangeKind, IdKind, IpcompTransform, Lifetimes, ProtocolId};
 use ike_v1::{
-    DeadPeerDetection, Identity, LocalIdentity, NatUse, PeerConfig, PeerDefaults, Phase2Choice, Phase2Suite, XauthPart,
+    DeadPeerDetection, Identity, LocalIdentity, NatUse, PeerConfig, PeerDefaults, Phase2Choice, Phase2Suite, XauthRole,
     names,
 };
 
@@ -68,8 +68,8 @@ pub(super) struct Draft {
     /// Set if a method of a proposal signs, and if one verifies.
     pub signs: bool,
     pub verifies: bool,
-    /// Part in extended authentication of the first proposal.
-    pub part: Option<Option<XauthPart>>,
+    /// Role in extended authentication of the first proposal.
+    pub role: Option<Option<XauthRole>>,
     pub detection: DeadPeerDetection,
 }
 
@@ -101,7 +101,7 @@ impl Reader<'_> {
             transforms: Vec::new(),
             signs: false,
             verifies: false,
-            part: None,
+            role: None,
             detection: DeadPeerDetection::after(Duration::ZERO),
         };
         let errors = parser.diagnostics.errors();
@@ -114,14 +114,14 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, draft: Draft, span: Span) {
-        let Draft { mut peer, transforms, part, detection, .. } = draft;
+        let Draft { mut peer, transforms, role, detection, .. } = draft;
         if peer.config.exchanges.is_empty() {
             peer.config.exchanges.push(ExchangeKind::MAIN);
         }
         peer.config.dead_peer_detection = Some(detection).filter(|own| !own.delay.is_zero());
-        peer.config.xauth = part.flatten();
+        peer.config.xauth = role.flatten();
         // A server of extended authentication is initiated to, and so is a host to which any address may belong.
-        peer.config.initiates &= peer.config.address.is_some() && peer.config.xauth != Some(XauthPart::Server);
+        peer.config.initiates &= peer.config.address.is_some() && peer.config.xauth != Some(XauthRole::Server);
         let index = self.configuration.peers.len();
         self.configuration.peers.push(peer);
         self.configuration.phase_2.push(Phase2Config {

@@ -12,7 +12,7 @@ use std::vec::Vec;
 use ike_codec::{AuthMethod, IdKind, Lifetimes};
 use ike_v1::{
     ClientConfig, ClientNetwork as SplitNetwork, DeadPeerDetection, Identity, LocalIdentity, ModeConfig, NatUse,
-    PeerConfig, Phase1Choice, ProposalCheck, ShortText, XauthPart,
+    PeerConfig, Phase1Choice, ProposalCheck, ShortText, XauthRole,
 };
 use ipsec_crypto::CipherAlgorithm;
 use ipsec_packet::AddressRange;
@@ -95,12 +95,12 @@ impl RacoonConf {
         let verifies_identity = values.verify_identifier.unwrap_or(false);
         let proposals: Vec<_> = values.proposals.iter().filter_map(|proposal| choice(proposal, lifetimes)).collect();
         let methods = || values.proposals.iter().filter_map(|proposal| proposal.method);
-        let xauth = methods().find_map(|method| method.part);
-        if methods().any(|method| method.part != xauth) {
-            let text = "expected one part in extended authentication in all proposals: a client could choose the one without a user";
+        let xauth = methods().find_map(|method| method.role);
+        if methods().any(|method| method.role != xauth) {
+            let text = "expected one role in extended authentication in all proposals: a client could choose the one without a user";
             diagnostics.error(remote.span, text);
         }
-        let pool = self.mode_cfg.as_ref().filter(|_| xauth == Some(XauthPart::Server));
+        let pool = self.mode_cfg.as_ref().filter(|_| xauth == Some(XauthRole::Server));
         let detection = self.detection(remote);
         let config = PeerConfig {
             proposals,
@@ -117,11 +117,11 @@ impl RacoonConf {
             dead_peer_detection: detection,
             xauth,
             mode_config: match (xauth, pool) {
-                (Some(XauthPart::Server), Some(_)) => Some(ModeConfig::Answer),
-                (Some(XauthPart::Client), _) if values.mode_cfg == Some(true) => Some(ModeConfig::Request),
+                (Some(XauthRole::Server), Some(_)) => Some(ModeConfig::Answer),
+                (Some(XauthRole::Client), _) if values.mode_cfg == Some(true) => Some(ModeConfig::Request),
                 _ => None,
             },
-            initiates: values.passive != Some(true) && xauth != Some(XauthPart::Server),
+            initiates: values.passive != Some(true) && xauth != Some(XauthRole::Server),
             renews: match values.rekey {
                 Some(Switch::Off) => false,
                 Some(Switch::Force) => true,
@@ -149,7 +149,7 @@ impl RacoonConf {
         peer.sends_certificates = values.send_cert.unwrap_or(true);
         peer.requests_certificates = values.send_cr.unwrap_or(true);
         peer.scripts = self.scripts(remote, diagnostics);
-        if xauth == Some(XauthPart::Client) && peer.login.is_none() {
+        if xauth == Some(XauthRole::Client) && peer.login.is_none() {
             diagnostics.error(
                 remote.span,
                 "statement `xauth_login` is missing: a client of extended authentication has a user",

@@ -1,7 +1,7 @@
 //! Names of algorithms in racoon.conf(5).
 
 use ike_codec::{AuthMethod, ExchangeKind, Group};
-use ike_v1::{ProposalCheck, XauthPart};
+use ike_v1::{ProposalCheck, XauthRole};
 use ipsec_crypto::{CipherAlgorithm as C, HashFunction, IntegrityAlgorithm as I};
 
 use super::syntax::{GeneratePolicy, LogLevel, ScriptEvent, Switch};
@@ -148,8 +148,8 @@ pub struct Method {
     pub name: &'static str,
     /// Number of the method in proposals of the initiator; `None` if the method is not implemented.
     pub number: Option<AuthMethod>,
-    /// Part of this host in extended authentication.
-    pub part: Option<XauthPart>,
+    /// Role of this host in extended authentication.
+    pub role: Option<XauthRole>,
     /// Set if this host signs.
     pub signs: bool,
     /// Set if the peer signs.
@@ -158,15 +158,15 @@ pub struct Method {
 
 impl Method {
     const fn new(name: &'static str, number: AuthMethod, signs: bool, verifies: bool) -> Self {
-        Self { name, number: Some(number), part: None, signs, verifies }
+        Self { name, number: Some(number), role: None, signs, verifies }
     }
 
-    const fn with(self, part: XauthPart) -> Self {
-        Self { part: Some(part), ..self }
+    const fn with(self, role: XauthRole) -> Self {
+        Self { role: Some(role), ..self }
     }
 
     const fn unknown(name: &'static str) -> Self {
-        Self { name, number: None, part: None, signs: false, verifies: false }
+        Self { name, number: None, role: None, signs: false, verifies: false }
     }
 }
 
@@ -174,12 +174,12 @@ impl Method {
 pub static METHODS: [Method; 16] = [
     Method::new("pre_shared_key", AuthMethod::PRE_SHARED_KEY, false, false),
     Method::new("rsasig", AuthMethod::RSA_SIGNATURE, true, true),
-    Method::new("hybrid_rsa_server", AuthMethod::HYBRID_INIT_RSA, true, false).with(XauthPart::Server),
-    Method::new("hybrid_rsa_client", AuthMethod::HYBRID_INIT_RSA, false, true).with(XauthPart::Client),
-    Method::new("xauth_psk_server", AuthMethod::XAUTH_INIT_PRE_SHARED, false, false).with(XauthPart::Server),
-    Method::new("xauth_psk_client", AuthMethod::XAUTH_INIT_PRE_SHARED, false, false).with(XauthPart::Client),
-    Method::new("xauth_rsa_server", AuthMethod::XAUTH_INIT_RSA, true, true).with(XauthPart::Server),
-    Method::new("xauth_rsa_client", AuthMethod::XAUTH_INIT_RSA, true, true).with(XauthPart::Client),
+    Method::new("hybrid_rsa_server", AuthMethod::HYBRID_INIT_RSA, true, false).with(XauthRole::Server),
+    Method::new("hybrid_rsa_client", AuthMethod::HYBRID_INIT_RSA, false, true).with(XauthRole::Client),
+    Method::new("xauth_psk_server", AuthMethod::XAUTH_INIT_PRE_SHARED, false, false).with(XauthRole::Server),
+    Method::new("xauth_psk_client", AuthMethod::XAUTH_INIT_PRE_SHARED, false, false).with(XauthRole::Client),
+    Method::new("xauth_rsa_server", AuthMethod::XAUTH_INIT_RSA, true, true).with(XauthRole::Server),
+    Method::new("xauth_rsa_client", AuthMethod::XAUTH_INIT_RSA, true, true).with(XauthRole::Client),
     Method::unknown("dsssig"),
     Method::unknown("rsaenc"),
     Method::unknown("rsarev"),

@@ -10,7 +10,7 @@ use ike_codec::{Group, IdKind, Lifetimes, ProtocolId};
 use ike_v1::names::{CipherName, hash_name, integrity_name};
 use ike_v1::{
     ClientConfig, Identity, LocalIdentity, ModeConfig, NatUse, PeerConfig, PeerDefaults, Phase1Choice, Phase2Choice,
-    Phase2Suite, XauthPart, encryption_number,
+    Phase2Suite, XauthRole, encryption_number,
 };
 use ipsec_sa::Mode;
 
@@ -127,8 +127,8 @@ fn group_name(group: Group) -> String {
         .map_or_else(|| group.0.to_string(), ToString::to_string)
 }
 
-fn proposal(choice: &Phase1Choice, part: Option<XauthPart>, lost: &mut Lost) -> Option<String> {
-    let method = METHODS.iter().find(|row| row.number == Some(choice.auth_method) && row.part == part);
+fn proposal(choice: &Phase1Choice, role: Option<XauthRole>, lost: &mut Lost) -> Option<String> {
+    let method = METHODS.iter().find(|row| row.number == Some(choice.auth_method) && row.role == role);
     let (Some(hash), Some(method), Some(_)) = (hash_name(choice.hash), method, encryption_number(choice.cipher)) else {
         lost.note("proposals of phase 1 with algorithms or methods that the language does not have");
         return None;

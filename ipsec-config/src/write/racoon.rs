@@ -106,7 +106,7 @@ fn remote(peer: &ConfiguredPeer, lost: &mut Lost) -> Remote {
             span: peer.span,
             cipher: Some((own.cipher, bits(own.cipher, own.cipher_key))),
             hash: Some(own.hash),
-            method: METHODS.iter().find(|row| row.number == Some(own.auth_method) && row.part == config.xauth),
+            method: METHODS.iter().find(|row| row.number == Some(own.auth_method) && row.role == config.xauth),
             group: Some(own.group),
             lifetime_time: own.lifetimes.seconds,
             lifetime_byte: own.lifetimes.kilobytes,
