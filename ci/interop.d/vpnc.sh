@@ -131,9 +131,9 @@ mv "$out/setkey.conf" "$out/policies"; echo '# no policies' >"$out/setkey.conf"
 start
 want "policies, routes and rules before" "$(protected)" "0 0 0"
 during='2 1 7'; tunnel none 'ip protocol esp'; during=
-logged 'policy .* (0.0.0.0/0 10.99.0.10/32) was made for road'
+logged 'policy .* (0.0.0.0/0 10.99.0.10/32) was generated for road'
 sleep 3 # the inbound SA is kept for packets in flight
-logged 'policy .* (0.0.0.0/0 10.99.0.10/32), which was made for an initiator, was removed'
+logged 'policy .* (0.0.0.0/0 10.99.0.10/32), which was generated for an initiator, was removed'
 want "policies, routes and rules after" "$(protected)" "0 0 0"; row "generated policies"
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
 mv "$out/policies" "$out/setkey.conf"

@@ -129,7 +129,7 @@ pub struct ConfiguredPeer {
     pub users: Option<String>,
     /// Values for clients of Mode Config.
     pub pool: Option<Pool>,
-    /// Policies that are made for the selectors of an initiator.
+    /// Policies that are generated for the selectors of an initiator.
     pub generated: GeneratedPolicies,
     /// Set if the host negotiates SAs when the configuration is loaded, and not with the first packet.
     pub starts: bool,
@@ -175,7 +175,7 @@ impl ConfiguredPeer {
     }
 }
 
-/// Policies that are made for the selectors of an initiator.
+/// Policies that are generated for the selectors of an initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GeneratedPolicies {

@@ -192,8 +192,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.spd.reserve_id()
     }
 
-    /// Adds a policy with a number of [`reserve_policy_id`](Self::reserve_policy_id). Its place is after the policies of
-    /// its priority that have lower numbers. The number may be used again after the policy was removed.
+    /// Adds a policy with a number of [`reserve_policy_id`](Self::reserve_policy_id). Its place is after the policies
+    /// of its priority that have lower numbers. The number may be used again after the policy was removed.
     ///
     /// # Errors
     /// [`PolicyError`]; the engine is unchanged.

@@ -1,6 +1,7 @@
 //! Search of policies by tuples: policies whose selectors compare the same bits are in one hash table, and a lookup
 //! searches each table once (tuple space search). Its cost grows with the number of different prefix lengths, not with
-//! the number of policies. A range that is not a prefix is found by the bits that its addresses or ports have in common.
+//! the number of policies. A range that is not a prefix is found by the bits that its addresses or ports have in
+//! common.
 
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;

@@ -202,7 +202,7 @@ impl Daemon {
         }
     }
 
-    /// Makes firewall rules and routes follow the policies that were made for initiators.
+    /// Updates firewall rules and routes after a change of the generated policies.
     fn follow_generated(&mut self) {
         let changes = self.ike.take_policy_changes();
         if changes == Changes::default() {
@@ -210,11 +210,11 @@ impl Daemon {
         }
         match self.privileges.follow(&self.plane.engine, &changes) {
             Ok(()) => self.restore_addresses(),
-            Err(e) => log::error(format_args!("firewall rules and routes do not follow the SPD: {e}")),
+            Err(e) => log::error(format_args!("firewall rules and routes were not updated: {e}")),
         }
     }
 
-    /// Makes the addresses that servers have assigned to this host the sources of the routes again, which were replaced.
+    /// Restores the addresses that servers have assigned to this host as sources of the routes, which were replaced.
     fn restore_addresses(&self) {
         for address in self.ike.own_addresses() {
             let policies = self.plane.engine.policies().map(|(_, policy)| policy);

@@ -1,8 +1,8 @@
-//! Policies that are made for the selectors of an initiator: `generate_policy` of racoon.conf(5).
+//! Policies that are generated for the selectors of an initiator: `generate_policy` of racoon.conf(5).
 //!
 //! A pair of policies, for outbound and for inbound packets, has the mode and the protocols of the first proposal. It
-//! enters the SPD when its first inbound SA is installed, and leaves it with its last SA. Both policies require SAs of
-//! their own: those of another selector, or of another client behind the same NAT, do not match.
+//! is added to the SPD when its first inbound SA is installed, and removed with its last SA. Both policies require SAs
+//! of their own: those of another selector, or of another client behind the same NAT, do not match.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const MAX_PAIRS_OF_CLIENT: usize = 32;
 /// Time for which a policy waits for its first SA: no exchange takes longer, see [`crate::ike`].
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// Client for which policies are made.
+/// Client for which policies are generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Configuration of the client.
@@ -39,7 +39,7 @@ pub struct Owner {
     pub user: Vec<u8>,
 }
 
-/// Pair of policies that was made for a client.
+/// Pair of policies that was generated for a client.
 #[derive(Debug)]
 struct Pair {
     owner: Owner,
@@ -48,16 +48,16 @@ struct Pair {
     inbound: (PolicyId, PolicyParams),
     /// Set if the policies are in the SPD.
     is_installed: bool,
-    /// Time at which the pair was made, or has left the SPD.
+    /// Time at which the pair was generated, or removed from the SPD.
     since: Instant,
 }
 
-/// Change of the SPD, which firewall rules and routes follow.
+/// Change of the SPD, after which firewall rules and routes are updated.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Policies that have entered the SPD.
+    /// Policies that were added to the SPD.
     pub added: Vec<PolicyParams>,
-    /// Set if policies have left it.
+    /// Set if policies were removed from it.
     pub has_removed: bool,
 }
 
@@ -68,10 +68,10 @@ pub struct Generated {
     changes: Changes,
 }
 
-/// Reason why no policy is made.
+/// Reason why no policy is generated.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The selectors or proposals are outside of what is allowed.
+    /// The selectors or proposals exceed the bounds of the configuration.
     Bounds(String),
     /// Packets of the selectors belong to another policy.
     Taken(String),
@@ -98,7 +98,7 @@ impl Generated {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn find_or_make(
+    pub fn find_or_generate(
         &mut self,
         now: Instant,
         (exchange, owner): (&KeyExchange, Owner),
@@ -188,7 +188,7 @@ impl Generated {
         Some(&pair.keyed)
     }
 
-    /// Forgets policies, and removes them from the SPD.
+    /// Removes policies, also from the SPD.
     pub fn forget(&mut self, policies: &[PolicyId], engine: &mut Databases) {
         for pair in self.pairs.extract_if(.., |pair| policies.contains(&pair.keyed.id)) {
             engine.remove_policy(pair.keyed.id);
@@ -236,7 +236,7 @@ impl Generated {
         }
     }
 
-    /// Takes the changes of the SPD since the last call.
+    /// Returns the changes of the SPD since the last call.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
     }

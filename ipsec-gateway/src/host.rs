@@ -84,7 +84,7 @@ pub struct GatewayHost<'h> {
     pub access: &'h mut Access,
     /// Databases in which SPIs are reserved.
     pub engine: &'h mut Databases,
-    /// Policies that were made for initiators.
+    /// Policies that were generated for initiators.
     pub generated: &'h mut Generated,
     /// Scripts for events of phase 1.
     pub hooks: &'h mut Hooks,
@@ -122,7 +122,7 @@ impl GatewayHost<'_> {
         equal.or_else(within).or_else(around)
     }
 
-    /// Returns the number of the policy that is made for the selectors of a peer, or was made before.
+    /// Returns the number of the policy that is generated for the selectors of a peer, or was generated before.
     fn generated_policy(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
         let is_off = self.exchange.peer(peer).is_none_or(|peer| peer.generated == GeneratedPolicies::Off);
         if is_off || self.admission == Admission::Closed {
@@ -132,7 +132,7 @@ impl GatewayHost<'_> {
         let found = if generated::is_within_bounds((self.exchange, peer), request, has_lease) {
             let user = self.access.user(request.sa).unwrap_or_default().to_vec();
             let owner = Owner { peer, identity: request.identity, user };
-            self.generated.find_or_make(self.now, (self.exchange, owner), request, self.engine)
+            self.generated.find_or_generate(self.now, (self.exchange, owner), request, self.engine)
         } else {
             let expected = "the address of the peer, the one that is assigned to it, or a range of a `sainfo`";
             Err(generated::Refused::Bounds(format!(
@@ -144,11 +144,11 @@ impl GatewayHost<'_> {
             let (text, refusal) = match refused {
                 generated::Refused::Bounds(text) => (text, PolicyRefusal::NoPolicy),
                 generated::Refused::Taken(text) => {
-                    (format!("its packets are those of {text}"), PolicyRefusal::SelectorTaken)
+                    (format!("they share packets with {text}"), PolicyRefusal::SelectorTaken)
                 }
             };
             let (name, asked) = (self.exchange.name(peer), policy::show(&request.selector));
-            let text = format!("peer {name}: no policy was made for the selectors {asked}: {text}");
+            let text = format!("peer {name}: no policy was generated for the selectors {asked}: {text}");
             self.limiter.write(self.now, Level::Error, text);
             refusal
         })

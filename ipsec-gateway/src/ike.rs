@@ -56,7 +56,7 @@ pub struct Ike {
     tables: Option<KeyTables>,
     admission: Admission,
     installed: HashMap<SaId, InstalledSa>,
-    /// Policies that were made for initiators.
+    /// Policies that were generated for initiators.
     generated: Generated,
     /// Policies of the negotiations that this host has initiated.
     initiated: HashMap<IpsecSaId, PolicyId>,
@@ -297,7 +297,7 @@ impl Ike {
 
     /// Begins a negotiation. Returns whether it has begun; the reason is in the log.
     fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) -> bool {
-        // The SAs of a policy that was made for an initiator are renewed by it: its peer may have other clients as well.
+        // The SAs of a generated policy are renewed by its initiator: its peer may have other clients as well.
         if self.admission == Admission::Closed || self.generated.contains(policy) {
             return false;
         }
@@ -411,42 +411,43 @@ impl Ike {
         self.policy(negotiated.policy).is_some_and(|policy| policy.templates.len() == count)
     }
 
-    /// Returns the outbound policy with a number, which is one of the configuration or was made for an initiator.
+    /// Returns the outbound policy with a number, which is one of the configuration or was generated.
     fn policy(&self, number: u32) -> Option<&KeyedPolicy> {
         self.exchange.policy(number).or_else(|| self.generated.policy(number))
     }
 
-    /// Adds the policies that were made for the initiator of an SA to the SPD. Returns whether the SA has its policy.
+    /// Adds the policies that were generated for the initiator of an SA to the SPD. Returns whether the SA has its
+    /// policy.
     fn install_generated(&mut self, negotiated: &NegotiatedSa, engine: &mut Databases) -> bool {
         let name = self.exchange.name(negotiated.peer);
         match self.generated.install(negotiated.policy, engine) {
             Ok(None) => true,
             Ok(Some(policy)) => {
                 let (id, selector) = (policy.id, policy::show(&policy.selector));
-                log::info(format_args!("policy {id} ({selector}) was made for {name}"));
+                log::info(format_args!("policy {id} ({selector}) was generated for {name}"));
                 true
             }
             Err(e) => {
-                log::error(format_args!("peer {name}: no policy was made: {e}"));
+                log::error(format_args!("peer {name}: no policy was generated: {e}"));
                 false
             }
         }
     }
 
-    /// Removes the policies that were made for initiators, and whose last SAs are gone.
+    /// Removes generated policies whose last SAs no longer exist.
     fn remove_generated(&mut self, now: Instant, plane: &mut Plane) {
         let has_sa = |id: PolicyId| self.installed.values().any(|sa| sa.policy == id.get());
         let unused: Vec<_> = self.generated.installed().map(|policy| policy.id).filter(|id| !has_sa(*id)).collect();
         for id in unused {
             if let Some(policy) = self.generated.remove(now, id, &mut plane.engine) {
                 let selector = policy::show(&policy.selector);
-                log::info(format_args!("policy {id} ({selector}), which was made for an initiator, was removed"));
+                log::info(format_args!("policy {id} ({selector}), which was generated for an initiator, was removed"));
             }
             plane.drop_waiting(id);
         }
     }
 
-    /// Takes the changes of the SPD by policies for initiators.
+    /// Returns the changes of the SPD by generated policies since the last call.
     pub fn take_policy_changes(&mut self) -> Changes {
         self.generated.take_changes()
     }

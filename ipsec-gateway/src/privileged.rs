@@ -105,7 +105,7 @@ impl Privileges {
         self.call(&Request::Adopt).map(drop)
     }
 
-    /// Makes firewall rules and routes those of the policies of an engine.
+    /// Installs the firewall rules and routes for the policies of an engine.
     ///
     /// # Errors
     /// The message of the command that failed.
@@ -123,7 +123,7 @@ impl Privileges {
         self.call(&Request::Protect { which: Which::Running, change: PolicyChange::Replaced, policies }).map(drop)
     }
 
-    /// Makes firewall rules and routes follow policies for initiators.
+    /// Updates firewall rules and routes after a change of the generated policies.
     ///
     /// # Errors
     /// The message of the command that failed.

@@ -49,8 +49,8 @@ pub fn update(config: &Config, policies: &[Policy<'_>], firewall: Firewall) -> R
     routes::remove_former(config, policies.iter().map(|(_, policy)| *policy))
 }
 
-/// Makes firewall rules and routes follow policies that have entered the SPD, or have left it, while the others have not
-/// changed.
+/// Updates firewall rules and routes after generated policies were added to the SPD or removed from it, while the
+/// others have not changed.
 ///
 /// # Errors
 /// The message of the command that failed.

@@ -1,4 +1,4 @@
-//! Certificates that are made for a test, and the verification of a path of them.
+//! Certificates that a test issues, and the verification of a path of them.
 
 use base64ct::{Base64, Encoding};
 use ike_certificates::{CertificateRefusal, Trust};

@@ -43,9 +43,10 @@ pub trait Host {
     /// [`find_policy`](Self::find_policy) has returned.
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>>;
 
-    /// Returns the number of the policy for the selectors that a peer proposes (RFC 2409 section 5.5). A host may make
-    /// one for them; [`policy`](Self::policy) then returns it until the SAs of the quick mode are gone, or the exchange
-    /// lifetime is over. If an address was assigned to the client in the ISAKMP SA, the selectors are for that address.
+    /// Returns the number of the policy for the selectors that a peer proposes (RFC 2409 section 5.5). A host may
+    /// generate one for them; [`policy`](Self::policy) then returns it until the SAs of the quick mode no longer exist,
+    /// or the exchange lifetime is over. If an address was assigned to the client in the ISAKMP SA, the selectors are
+    /// for that address.
     ///
     /// # Errors
     /// [`PolicyRefusal`], of which the peer is notified.

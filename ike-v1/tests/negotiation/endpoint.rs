@@ -64,11 +64,11 @@ pub struct Config {
     pub lease: Option<ClientConfig>,
     /// Set if a server refuses clients without an assigned address.
     pub refuses_unleased: bool,
-    /// Set if the policies are made for the selectors of the initiator.
+    /// Set if the policies are generated for the selectors of the initiator.
     pub generates: bool,
 }
 
-/// Policy that was made for the selectors of an initiator.
+/// Policy that was generated for the selectors of an initiator.
 pub struct Generated {
     pub number: u32,
     pub owner: (PeerId, u64),
@@ -115,7 +115,7 @@ pub struct TestHost {
     pub seen_certificates: Vec<Vec<u8>>,
     /// ISAKMP SAs in which a configuration was assigned.
     pub leased: Vec<IsakmpSaId>,
-    /// Policies that were made for initiators.
+    /// Policies that were generated for initiators.
     pub generated: Vec<Generated>,
 }
 

@@ -48,7 +48,7 @@ fn policies_are_generated_for_the_selectors_of_an_initiator() {
         let proposed = configs[0].policy.unwrap();
         let mut link = initiated(configs, 4100 + number as u64);
         established(&mut link);
-        let [own] = &link.ends[1].host.generated[..] else { panic!("{number}: one policy is made") };
+        let [own] = &link.ends[1].host.generated[..] else { panic!("{number}: one policy is generated") };
         assert_eq!((own.selector.source, own.selector.destination), (proposed.destination, proposed.source));
         assert_eq!((own.protocol, own.mode), (ProtocolId::ESP, mode), "those of the first proposal");
         let (policy, selector) = (own.number, own.selector);

@@ -19,8 +19,8 @@ const DIRECTIONS: [[AuthMethod; 2]; 7] = [
     [AuthMethod::HYBRID_INIT_DSS, AuthMethod::HYBRID_RESP_DSS],
 ];
 
-/// Two clients, two servers, or a side without extended authentication: a method gives one of them another role than the
-/// configured one.
+/// Two clients, two servers, or a side without extended authentication: a method gives one of them another role than
+/// the configured one.
 #[test]
 fn a_responder_refuses_methods_in_the_wrong_direction() {
     for exchange in [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {

@@ -224,7 +224,7 @@ impl<'c> Converter<'c> {
                     || method(&other.config) != method(&peer.config)
                     || self.keys.get(&index) != key;
                 if differs {
-                    let text = "an earlier rule has other parameters of phase 1 for the same peer: those of the first rule are used";
+                    let text = "an earlier rule for the same peer has other parameters of phase 1, which are used";
                     self.diagnostics.warning(span, text);
                 } else {
                     // ipsecctl(8) adds the transforms of each rule.

@@ -62,7 +62,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
     #[test]
-    fn des_agrees_with_rustcrypto(key: [u8; 8], iv: [u8; 8], blocks in prop::collection::vec(any::<[u8; 8]>(), 0..600)) {
+    fn des_agrees_with_rustcrypto(
+        key: [u8; 8],
+        iv: [u8; 8],
+        blocks in prop::collection::vec(any::<[u8; 8]>(), 0..600),
+    ) {
         let mut expected = blocks.clone();
         reference(&des::Des::new(&key.into()), &iv, &mut expected);
         agree([key], &iv, &blocks, &expected);

@@ -44,7 +44,7 @@ impl Daemon {
         if changes.has_policies {
             let followed = self.follow_spd(now, &mut output.warnings);
             if let Err(e) = followed {
-                log::error(format_args!("firewall rules and routes do not follow the SPD: {e}"));
+                log::error(format_args!("firewall rules and routes were not updated: {e}"));
                 return Err(e);
             }
         }
@@ -52,7 +52,7 @@ impl Daemon {
         Ok(output)
     }
 
-    /// Makes key exchange, firewall rules and routes follow the SPD.
+    /// Updates key exchange, firewall rules and routes after a change of the SPD.
     fn follow_spd(&mut self, now: Instant, warnings: &mut Vec<String>) -> Result<(), String> {
         let engine = &*self.plane.engine;
         let former = std::mem::take(&mut self.ike.config_mut().configuration.policies);

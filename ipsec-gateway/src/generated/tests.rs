@@ -110,7 +110,7 @@ fn selectors_outside_of_the_bounds_are_refused() {
         ("192.0.2.0/24", &*server),
         ("10.1.0.0/16", &*server),
         ("192.0.2.9", &*server),
-        // Without the statement no policy is made.
+        // Without the statement no policy is generated.
         ("192.0.2.1", PHASE_1),
     ] {
         let policies = format!("spdadd {source} 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require;");

@@ -235,17 +235,17 @@ impl Ike {
         self.failed.clear();
     }
 
-    /// Returns the policies that were made for initiators.
+    /// Returns the generated policies.
     pub const fn generated(&self) -> &Generated {
         &self.generated
     }
 
-    /// Forgets policies that were made for initiators, and deletes their SAs.
+    /// Removes generated policies, and deletes their SAs.
     pub fn forget_generated(&mut self, now: Instant, policies: &[PolicyId], engine: &mut Databases) {
         self.delete_replaced(now, (&[], &policies.iter().copied().collect()), engine);
         for id in policies {
             log::info(format_args!(
-                "policy {id}, which was made for an initiator, does not remain in the configuration"
+                "policy {id}, which was generated for an initiator, does not remain in the configuration"
             ));
         }
         self.generated.forget(policies, engine);

@@ -110,8 +110,8 @@ impl Connection {
         std::mem::take(&mut self.reply)
     }
 
-    /// Returns the next message that is not a reply: SADB_ACQUIRE, SADB_EXPIRE or SADB_X_NAT_T_NEW_MAPPING. It contains no
-    /// keys.
+    /// Returns the next message that is not a reply: SADB_ACQUIRE, SADB_EXPIRE or SADB_X_NAT_T_NEW_MAPPING. It contains
+    /// no keys.
     pub fn next_message(&mut self) -> Option<Vec<u8>> {
         while let Ok(length) = self.channel.receive(&mut self.buffer, Duration::ZERO) {
             self.keep(length);

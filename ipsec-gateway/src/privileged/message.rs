@@ -29,7 +29,7 @@ pub enum Request {
         /// Properties of the file when it was read; `None` if it was missing.
         known: Option<Version>,
     },
-    /// Firewall rules and routes are made those of policies.
+    /// Firewall rules and routes are installed for policies.
     Protect {
         /// Configuration with the interfaces and addresses.
         which: Which,
@@ -124,11 +124,11 @@ pub enum PolicyChange {
     Installed,
     /// The policies were replaced: the routes of former ones are removed.
     Replaced,
-    /// Policies for initiators have entered the SPD, or have left it.
+    /// Generated policies were added to the SPD, or removed from it.
     Generated {
-        /// Policies that have entered the SPD.
+        /// Policies that were added to the SPD.
         added: Vec<PolicyEntry>,
-        /// Set if policies have left it.
+        /// Set if policies were removed from it.
         has_removed: bool,
     },
 }
