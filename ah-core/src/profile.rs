@@ -37,7 +37,7 @@ impl Profile {
     /// Profile of RFC 4302. The header is a multiple of 4 octets on IPv4 and of 8 on IPv6. Received headers may also
     /// have the other alignment, or none, as the ICV covers the length field.
     //= RFC 4302 2.6/2
-    //# MUST: no more padding is inserted than the alignment asks for
+    //# MUST: no more padding is inserted than the alignment requires
     pub const RFC: Self = Self {
         align_v4: 4,
         align_v6: 8,

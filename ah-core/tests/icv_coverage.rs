@@ -49,7 +49,7 @@ fn type_and_length_of_mutable_ipv6_options_are_covered_except_by_bsd_profiles() 
 
 //= RFC 4302 2.6/1, 2.6/2
 //# MUST: explicit padding of the ICV field to 4 (IPv4) or 8 (IPv6) octets is supported
-//# MUST: no more padding is inserted than the alignment asks for
+//# MUST: no more padding is inserted than the alignment requires
 #[test]
 fn header_length_follows_the_profile_and_peer_padding_is_accepted() {
     let random = &mut Random(62);

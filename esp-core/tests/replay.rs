@@ -157,7 +157,7 @@ fn sequence_number_0_is_refused_but_low_half_0_is_valid() {
 }
 
 //= RFC 4303 3.4.3/4
-//# MUST: the receive counter is zero when the SA is made
+//# MUST: the receive counter is zero when the SA is established
 #[test]
 fn initial_window_determines_the_accepted_first_packet() {
     for (window, seq, expected) in [

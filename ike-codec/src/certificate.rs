@@ -26,10 +26,10 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// [`NoSpace`].
     //= RFC 2408 5.9/2
-    //# MUST: sending: a certificate payload is made
+    //# MUST: sending: a certificate payload is constructed
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         //= RFC 2408 5.10/2
-        //# MUST: sending: a certificate request payload is made
+        //# MUST: sending: a certificate request payload is constructed
         body.put(&[self.encoding.0])?;
         body.put(self.data)
     }

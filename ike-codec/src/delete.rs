@@ -56,7 +56,7 @@ impl<'a> Delete<'a> {
     /// # Errors
     /// [`NoSpace`].
     //= RFC 2408 5.15/5
-    //# MUST: sending: a delete payload is made
+    //# MUST: sending: a delete payload is constructed
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&self.doi.0.to_be_bytes())?;
         //= RFC 2408 3.15/2

@@ -111,7 +111,7 @@ impl Header {
 
     /// Encodes the header in network byte order (RFC 2408 section 3.1).
     //= RFC 2408 5.2/3
-    //# MUST: sending: a header with the fields of section 3.1 is made
+    //# MUST: sending: a header with the fields of section 3.1 is constructed
     pub const fn to_bytes(&self) -> [u8; Self::LEN] {
         let [i0, i1, i2, i3, i4, i5, i6, i7] = self.initiator_cookie;
         let [r0, r1, r2, r3, r4, r5, r6, r7] = self.responder_cookie;

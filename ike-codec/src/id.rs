@@ -93,7 +93,7 @@ impl<'a> Identification<'a> {
     /// # Errors
     /// [`NoSpace`].
     //= RFC 2408 5.8/2
-    //# MUST: sending: an identification payload is made
+    //# MUST: sending: an identification payload is constructed
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&[self.kind.0, self.protocol])?;
         body.put(&self.port.to_be_bytes())?;

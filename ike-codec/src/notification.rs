@@ -55,7 +55,7 @@ impl<'a> Notification<'a> {
     //= RFC 2407 4.6.3.1/1
     //# MUST: responder-lifetime has DOI, protocol, SPI, type and attributes as drawn
     //= RFC 2408 5.14/3
-    //# MUST: sending: a notification payload is made
+    //# MUST: sending: a notification payload is constructed
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&self.doi.0.to_be_bytes())?;
         body.put(&[self.protocol.0, u8::try_from(self.spi.len()).map_err(|_| NoSpace)?])?;

@@ -85,12 +85,12 @@ impl<'b> MessageWriter<'b> {
     /// # Errors
     /// Same as [`payload`](Self::payload).
     //= RFC 2408 5.12/2, 5.13/2, 5.7/2
-    //# MUST: sending: a signature payload is made
-    //# MUST: sending: a nonce payload is made
-    //# MUST: sending: a key exchange payload is made
+    //# MUST: sending: a signature payload is constructed
+    //# MUST: sending: a nonce payload is constructed
+    //# MUST: sending: a key exchange payload is constructed
     pub fn bytes(&mut self, kind: PayloadKind, bytes: &[u8]) -> Result<&mut Self, NoSpace> {
         //= RFC 2408 5.11/2
-        //# MUST: sending: a hash payload is made
+        //# MUST: sending: a hash payload is constructed
         self.payload(kind, |body| body.put(bytes))
     }
 
@@ -246,7 +246,7 @@ impl BodyWriter<'_> {
     }
 
     //= RFC 2408 5.4/2
-    //# MUST: sending: an SA payload is made
+    //# MUST: sending: an SA payload is constructed
     fn sa_of(
         &mut self,
         doi: Doi,

@@ -24,7 +24,7 @@ fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
 }
 
 //= RFC 2408 5.2/3
-//# MUST: sending: a header with the fields of section 3.1 is made
+//# MUST: sending: a header with the fields of section 3.1 is constructed
 #[test]
 fn header_fields_are_those_of_rfc_2408_section_3_1() {
     let bytes = hex("0102030405060708 1112131415161718 00 10 20 06 deadbeef 0000001c");
@@ -72,10 +72,10 @@ fn ikev2_flags_are_bits_3_to_5() {
 //= RFC 3173 4.1/13
 //# MUST: the receiver processes each of these forms
 //= RFC 2408 5.4/2, 5.4/5, 5.5/3, 5.6/2, 5.6/7
-//# MUST: sending: an SA payload is made
+//# MUST: sending: an SA payload is constructed
 //# MUST: receiving: the proposals and transforms are processed
-//# MUST: sending: a proposal payload is made
-//# MUST: sending: a transform payload is made
+//# MUST: sending: a proposal payload is constructed
+//# MUST: sending: a transform payload is constructed
 //# MUST: receiving: further transforms and proposals are processed by the next payload field
 #[test]
 fn sa_fields_are_those_of_rfc_2407_section_4_6_1_and_rfc_2408_sections_3_5_and_3_6() {
@@ -227,7 +227,7 @@ fn payloads_without_fields_return_their_octets() {
 }
 
 //= RFC 2408 5.8/2
-//# MUST: sending: an identification payload is made
+//# MUST: sending: an identification payload is constructed
 #[test]
 fn identification_fields_are_those_of_rfc_2407_section_4_6_2() {
     let six = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
@@ -269,8 +269,8 @@ fn identification_fields_are_those_of_rfc_2407_section_4_6_2() {
 //= RFC 2408 3.10/2, 3.9/2, 5.10/2, 5.9/2
 //# MUST: certificate requests are accepted in any message of an exchange
 //# MUST: certificate payloads are accepted in any message of an exchange
-//# MUST: sending: a certificate request payload is made
-//# MUST: sending: a certificate payload is made
+//# MUST: sending: a certificate request payload is constructed
+//# MUST: sending: a certificate payload is constructed
 #[test]
 fn certificate_and_request_fields_are_those_of_rfc_2408_section_3_9() {
     for (kind, request) in [(6, false), (7, true)] {
@@ -285,7 +285,7 @@ fn certificate_and_request_fields_are_those_of_rfc_2408_section_3_9() {
 }
 
 //= RFC 2408 5.14/3
-//# MUST: sending: a notification payload is made
+//# MUST: sending: a notification payload is constructed
 #[test]
 fn notification_fields_are_those_of_rfc_2408_section_3_14() {
     with(11, &hex("00000001 03 04 000e 01020304 aabb"), |view| {
@@ -303,7 +303,7 @@ fn notification_fields_are_those_of_rfc_2408_section_3_14() {
 
 //= RFC 2408 3.15/1, 5.15/5
 //# MUST: all SPIs of a delete payload are of one protocol
-//# MUST: sending: a delete payload is made
+//# MUST: sending: a delete payload is constructed
 #[test]
 fn delete_fields_are_those_of_rfc_2408_section_3_15() {
     with(12, &hex("00000001 03 04 0002 01020304 05060708"), |view| {

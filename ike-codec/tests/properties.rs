@@ -328,10 +328,10 @@ proptest! {
 }
 
 //= RFC 2408 5.11/2, 5.12/2, 5.13/2, 5.7/2
-//# MUST: sending: a hash payload is made
-//# MUST: sending: a signature payload is made
-//# MUST: sending: a nonce payload is made
-//# MUST: sending: a key exchange payload is made
+//# MUST: sending: a hash payload is constructed
+//# MUST: sending: a signature payload is constructed
+//# MUST: sending: a nonce payload is constructed
+//# MUST: sending: a key exchange payload is constructed
 //= RFC 2409 B/3
 //# MUST: the length in the header includes the padding
 #[test]

@@ -47,7 +47,7 @@ impl CookieGenerator {
     }
 
     //= RFC 2408 2.5.3/3
-    //# MUST: cookies are made fast
+    //# MUST: cookies are generated fast
     fn hash(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> PrfOutput {
         let address = |end: SocketAddr| match end.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),

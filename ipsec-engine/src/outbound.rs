@@ -144,7 +144,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         plan.check_space_in(packet).map_err(IpError::from)?;
         packet.truncate(ip.len());
         //= RFC 2406 3.3/1
-        //# MUST: where several ipsec headers are asked for, policy defines their order
+        //# MUST: where several ipsec headers are required, policy defines their order
         let mut transforms = chosen.iter().peekable();
         while let Some((at, mode)) = transforms.next() {
             let is_outermost = transforms.peek().is_none();

@@ -56,7 +56,7 @@ fn payloads() -> [Vec<u8>; 4] {
 }
 
 //= RFC 2406 3.3/1
-//# MUST: where several ipsec headers are asked for, policy defines their order
+//# MUST: where several ipsec headers are required, policy defines their order
 //= RFC 4302 2/1
 //# MUST: the header in front of AH names protocol 51
 //= RFC 4303 2/1
@@ -93,7 +93,7 @@ fn every_transport_mode_bundle_is_delivered() {
 }
 
 //= RFC 2406 3.3/1
-//# MUST: where several ipsec headers are asked for, policy defines their order
+//# MUST: where several ipsec headers are required, policy defines their order
 #[test]
 fn every_tunnel_mode_bundle_is_delivered_in_both_families() {
     for (net, inside) in [

@@ -69,7 +69,7 @@ fn transport_mode_in_udp_is_delivered() {
 //= RFC 3948 2.3/3, 2.3/5, 4/1
 //# MUST NOT: receivers of keep-alives do not depend on a UDP checksum of zero
 //# SHOULD: a received keep-alive is ignored
-//# MUST NOT: keep-alives do not tell whether a connection lives
+//# MUST NOT: keep-alives are not used to detect whether a connection is live
 #[test]
 fn ike_is_bypassed_and_keep_alives_and_runts_are_discarded() {
     let (_, mut b) = natted_tunnel();

@@ -65,7 +65,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         //# MUST: windows of 32 packets are supported
         const { assert!(WORDS > 0 && WORDS <= 2048, "a window has 32 to 65536 packets") };
         //= RFC 4303 3.4.3/4
-        //# MUST: the receive counter is zero when the SA is made
+        //# MUST: the receive counter is zero when the SA is established
         Self { top: 0, floor: 1, ring: [0; WORDS] }
     }
 

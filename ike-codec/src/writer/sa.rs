@@ -60,7 +60,7 @@ impl SaWriter<'_> {
     /// # Errors
     /// [`NoSpace`], also for an SPI or a number of transforms above 255.
     //= RFC 2408 5.5/3
-    //# MUST: sending: a proposal payload is made
+    //# MUST: sending: a proposal payload is constructed
     pub fn proposal(
         &mut self,
         head: &ProposalHead<'_>,
@@ -110,7 +110,7 @@ impl TransformWriter<'_> {
     /// # Errors
     /// [`NoSpace`], also for the 256th transform.
     //= RFC 2408 5.6/2
-    //# MUST: sending: a transform payload is made
+    //# MUST: sending: a transform payload is constructed
     pub fn transform(
         &mut self,
         head: &TransformHead,

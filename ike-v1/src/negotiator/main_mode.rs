@@ -26,7 +26,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Refusal> {
     let offer = store_offer(scratch, peer.offers())?;
     //= RFC 2408 5.2/2, 5.2/4
     //# MUST: sending: domain of interpretation and situation are determined
-    //# MUST: sending: the payloads that the exchange asks for are made and transmitted
+    //# MUST: sending: the payloads that the exchange requires are constructed and transmitted
     let header = (ExchangeKind::MAIN, &state.cookies);
     scratch.send(|buf, stored| {
         write_clear(buf, header, &mut |writer| {

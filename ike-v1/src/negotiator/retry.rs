@@ -53,7 +53,7 @@ impl Retry {
     /// Records that the message was sent. With `is_timed` a timer sends it again. An answer to a duplicate changes
     /// nothing: an attacker may repeat a message of the peer.
     //= RFC 2408 5.1/4
-    //# MUST: a message is sent again by timer and counter, and then given up
+    //# MUST: a message is sent again by timer and counter, and then abandoned
     pub fn sent(&mut self, now: Instant, settings: &Settings, is_timed: bool) {
         if core::mem::take(&mut self.is_answer) {
             return;
