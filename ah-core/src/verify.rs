@@ -185,7 +185,9 @@ impl fmt::Display for VerifyError {
         match self {
             Self::Ip(e) => e.fmt(f),
             Self::TooShort => f.write_str("truncated AH header"),
-            Self::LengthMismatch { octets } => write!(f, "AH length mismatch: {octets} octets do not match the ICV"),
+            Self::LengthMismatch { octets } => {
+                write!(f, "AH length mismatch: got {octets} octets, expected the length of the SA's ICV")
+            }
             Self::SpiMismatch { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
             Self::IcvMismatch => f.write_str("ICV verification failed"),

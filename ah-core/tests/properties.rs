@@ -255,7 +255,7 @@ fn error_messages_name_field_and_values() {
         (VerifyError::Ip(IpError::NotFound).to_string(),              "header not found in the packet"),
         (VerifyError::TooShort.to_string(),                           "truncated AH header"),
         (VerifyError::LengthMismatch { octets: 28 }.to_string(),
-            "AH length mismatch: 28 octets do not match the ICV"),
+            "AH length mismatch: got 28 octets, expected the length of the SA's ICV"),
         (VerifyError::SpiMismatch { expected: sa.spi(), found: 1 }.to_string(),
             "SPI mismatch: got 0x00000001, expected 0x00002001"),
         (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number was received before"),

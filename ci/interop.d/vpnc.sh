@@ -104,7 +104,7 @@ tunnel() {
         want "packets (${counter%:*})" \
             "$(server nft list counter ip wire ${counter%:*} | sed -n 's/.*packets \([0-9]*\) .*/\1/p')" ${counter#*:}
     done
-    logged 'road is user `alice`'; logged 'road is assigned the address 10.99.0.10'
+    logged 'road is authenticated as user `alice`'; logged 'road is assigned the address 10.99.0.10'
     [ -z "$during" ] || want "policies, routes and rules" "$(protected)" "$during"
     disconnect
 }

@@ -141,7 +141,7 @@ impl fmt::Display for FollowError {
             Self::Key(e) => fmt::Display::fmt(e, f),
             Self::Protect(e) => fmt::Display::fmt(e, f),
             Self::Plaintext(e) => {
-                write!(f, "a secret is wrong or an earlier message is missing, as what is decrypted is malformed: {e}")
+                write!(f, "a secret is wrong or an earlier message is missing: the decrypted message is malformed: {e}")
             }
         }
     }

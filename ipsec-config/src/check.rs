@@ -103,8 +103,8 @@ fn check_peer(peer: &ConfiguredPeer, diagnostics: &mut Diagnostics) {
     let config = &peer.config;
     let is_aggressive = config.exchanges.contains(&ExchangeKind::AGGRESSIVE);
     if is_aggressive && config.needs_key() {
-        let text = "aggressive mode with a pre-shared key sends a hash of the key to everybody who asks for it: a weak \
-                    key can be found by trying";
+        let text = "aggressive mode with a pre-shared key sends a hash of the key to any initiator: a weak key can be \
+                    found by an offline search";
         diagnostics.warning(peer.span, text);
     }
     let signs = config.proposals.iter().any(|proposal| !is_shared(proposal.auth_method));

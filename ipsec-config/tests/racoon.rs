@@ -186,10 +186,10 @@ fn lists_are_negotiated_in_their_order_without_unimplemented_algorithms() {
 #[test]
 fn words_of_old_racoon_are_accepted_with_a_warning() {
     let table = [
-        ("log debug4;".to_string(), "1:5: `debug4` is a word of old racoon"),
-        ("listen { admin [7002]; }".to_string(), "1:10: `admin` is a word of old racoon"),
-        (remote("support_mip6 on;"), "`support_mip6` is a word of old racoon"),
-        (remote("keepalive;"), "`keepalive` is a word of old racoon"),
+        ("log debug4;".to_string(), "1:5: `debug4` is an obsolete keyword"),
+        ("listen { admin [7002]; }".to_string(), "1:10: `admin` is an obsolete keyword"),
+        (remote("support_mip6 on;"), "`support_mip6` is an obsolete keyword"),
+        (remote("keepalive;"), "`keepalive` is an obsolete keyword"),
         (remote("lifetime byte 5 MB;"), "newer racoon refuses `lifetime byte`"),
         (sainfo("anonymous", "my_identifier user_fqdn \"a@example.org\";"), "`my_identifier` of `sainfo`"),
         // The lexer of racoon skips the sign.

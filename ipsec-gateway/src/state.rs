@@ -301,7 +301,7 @@ impl ManualState {
                     moment.now,
                     Level::Error,
                     format_args!(
-                        "{e}: packets of SAs with manual keys are refused when their reserved numbers are used"
+                        "{e}: packets of SAs with manual keys are refused when their reserved sequence numbers are exhausted"
                     ),
                 );
                 (self.is_changed, self.retry) = (true, Some(moment.now + RETRY));

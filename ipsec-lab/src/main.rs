@@ -39,7 +39,7 @@ struct Cli {
 /// End of the help: properties of all commands.
 const AFTER_HELP: &str = "\
 Exit status:
-  0  the command did what was asked
+  0  the command has succeeded
   1  it ran, and something was refused, failed or did not match: the output names it
   2  it did not run: usage, a file that cannot be read or written, or missing rights
 

@@ -263,7 +263,7 @@ fn warnings_name_policies_and_keys_without_a_matching_packet() {
     fs::write(run.path("other.conf"), config).expect("a file");
     let ran = lab(&["seal", "--config", &run.path("other.conf"), &run.path("lan-a.pcap"), &out]);
     assert_eq!(ran.status.code(), Some(1));
-    assert!(text(&ran).contains("warning: no packet met a PROTECT policy of"), "{}", text(&ran));
+    assert!(text(&ran).contains("warning: no packet matched a PROTECT policy of"), "{}", text(&ran));
     let ran = lab(&["open", "--config", &run.path("gateway-a.conf"), &run.path("lan-a.pcap"), &out]);
     assert_eq!(ran.status.code(), Some(1));
     assert!(text(&ran).contains("no packet of"), "{}", text(&ran));

@@ -151,7 +151,7 @@ counters! {
     /// Negotiations that were deleted.
     Deleted = "negotiation deleted",
     /// Negotiations for which the host has not answered in time.
-    HostTimeout = "no answer of the host",
+    HostTimeout = "no answer from the host",
     /// SAs that the back end did not install.
     NotInstalled = "installation failed",
     /// Failures that were not reported as events because more than eight were pending.

@@ -259,7 +259,7 @@ impl<'c> Converter<'c> {
         }
         let is_aead = ike.phase_2.cipher.and_then(|(cipher, _)| cipher.row()).is_some_and(|row| row.icv > 0);
         if is_aead && ike.phase_2.auth.is_some() {
-            self.diagnostics.error(span, "the cipher of phase 2 authenticates, too: expected no `auth` after `quick`");
+            self.diagnostics.error(span, "the cipher of phase 2 provides integrity: expected no `auth` after `quick`");
         }
         let is_phase_1 = ike_v1::encryption_number(cipher).is_some();
         if !is_phase_1 {

@@ -86,7 +86,7 @@ impl Manual<'_> {
             SaType::Ipcomp if sa.auth.is_some() || sa.cipher.is_some() || has_keys => {
                 Some("`ipcomp` has no encryption and authentication")
             }
-            SaType::Esp if is_aead && sa.auth.is_some() => Some("the cipher authenticates, too: expected no `auth`"),
+            SaType::Esp if is_aead && sa.auth.is_some() => Some("the cipher provides integrity: expected no `auth`"),
             // The initialization vectors of packets would repeat after a start.
             SaType::Esp if is_aead => Some("the cipher is not permitted with static keys"),
             _ => None,
@@ -117,7 +117,8 @@ impl Manual<'_> {
         let auth_key = self.key(span, side, "`authkey`", &sa.auth_keys, &KeyLengths::exactly(length))?;
         if sa.protocol == SaType::Ah {
             if integrity == IntegrityAlgorithm::None {
-                self.diagnostics.error(span, "`ah` authenticates: expected another algorithm than `none`");
+                self.diagnostics
+                    .error(span, "`ah` requires an authentication algorithm: expected another one than `none`");
                 return None;
             }
             return Secret::new(&auth_key).ok().map(|key| TransformParams::Ah { integrity, key });
@@ -130,7 +131,7 @@ impl Manual<'_> {
                 return None;
             }
             let text =
-                "a counter that begins again with the same key reveals packets: newer releases refuse the cipher";
+                "a counter that is reused with the same key discloses plaintext: newer releases refuse the cipher";
             self.diagnostics.warning(span, text);
         }
         let lengths = match sa.is_any_length {
@@ -140,7 +141,7 @@ impl Manual<'_> {
         let cipher_key = self.key(span, side, "`enckey`", &sa.cipher_keys, &lengths)?;
         match SuiteKeys::new(cipher, &cipher_key, integrity, &auth_key) {
             Ok(_) if integrity == IntegrityAlgorithm::None => {
-                self.diagnostics.error(span, "`auth none`: an attacker can modify packets without integrity unnoticed");
+                self.diagnostics.error(span, "`auth none`: without integrity, modified packets are not detected");
                 None
             }
             Ok(keys) => Some(TransformParams::Esp(keys)),

@@ -97,7 +97,8 @@ impl RacoonConf {
         let methods = || values.proposals.iter().filter_map(|proposal| proposal.method);
         let xauth = methods().find_map(|method| method.role);
         if methods().any(|method| method.role != xauth) {
-            let text = "expected one role of extended authentication: a client could choose the proposal without a user";
+            let text =
+                "expected one role of extended authentication: a client could choose the proposal without a user";
             diagnostics.error(remote.span, text);
         }
         let pool = self.mode_cfg.as_ref().filter(|_| xauth == Some(XauthRole::Server));

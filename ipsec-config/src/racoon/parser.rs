@@ -120,11 +120,11 @@ impl<'r> Reader<'r> {
                 let found = parser.found();
                 let (level, at) = parser.choice("a level of messages", LOG_LEVELS)?;
                 if matches!(found.as_str(), "`debug3`" | "`debug4`") {
-                    parser.diagnostics.warning(at, format!("{found} is a word of old racoon and means `debug2`"));
+                    parser.diagnostics.warning(at, format!("{found} is an obsolete keyword and means `debug2`"));
                 }
                 set(parser, &mut self.conf.log, word, span, level);
                 if level >= LogLevel::Debug {
-                    parser.diagnostics.warning(at, "the level has no effect here: option -d of the daemon is it");
+                    parser.diagnostics.warning(at, "the level has no effect here: option -d of the daemon sets it");
                 }
                 parser.end(&TOP)
             }
@@ -314,7 +314,7 @@ fn listen_block(parser: &mut Parser<'_, '_>, span: Span, listen: &mut Listen) ->
                 listen.adminsock = Some(Some(socket));
             }
             "admin" => {
-                parser.diagnostics.warning(span, "`admin` is a word of old racoon and has no effect");
+                parser.diagnostics.warning(span, "`admin` is an obsolete keyword and has no effect");
                 if parser.next.kind == TokenKind::Sign(b'[') {
                     parser.port().map(drop)?
                 } else {

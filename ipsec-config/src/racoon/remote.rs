@@ -110,7 +110,9 @@ fn check(parser: &mut Parser<'_, '_>, head: Span, name: &RemoteName, values: &Re
         parser.diagnostics.error(head, "block `proposal` is missing");
     }
     if matches!(name, RemoteName::Name(_)) && values.remote_address.is_none() {
-        parser.diagnostics.warning(head, "no `remote_address`: the peer may have any address and is not initiated to");
+        parser
+            .diagnostics
+            .warning(head, "no `remote_address`: the peer may have any address, and only the peer initiates phase 1");
     }
     let is_aggressive = values.exchange_mode.contains(&ike_codec::ExchangeKind::AGGRESSIVE);
     let mut groups = values.proposals.iter().filter_map(|proposal| proposal.group);
@@ -144,7 +146,7 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
                 }
             }
         }
-        "keepalive" => parser.diagnostics.warning(span, "`keepalive` is a word of old racoon and has no effect"),
+        "keepalive" => parser.diagnostics.warning(span, "`keepalive` is an obsolete keyword and has no effect"),
         "doi" => parser.choice("a domain of interpretation", &[("ipsec_doi", ())]).map(drop)?,
         "situation" => {
             let table = [("identity_only", Some(())), ("secrecy", None), ("integrity", None)];
@@ -226,7 +228,7 @@ fn switch(parser: &mut Parser<'_, '_>, word: &str, span: Span, values: &mut Remo
         "dpd" => &mut values.dpd,
         "mode_cfg" => &mut values.mode_cfg,
         "support_mip6" => {
-            parser.diagnostics.warning(span, "`support_mip6` is a word of old racoon and means `support_proxy`");
+            parser.diagnostics.warning(span, "`support_mip6` is an obsolete keyword and means `support_proxy`");
             &mut values.support_proxy
         }
         _ => &mut values.support_proxy,

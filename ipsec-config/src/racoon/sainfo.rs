@@ -109,8 +109,7 @@ fn check(parser: &mut Parser<'_, '_>, sainfo: &Sainfo, has: (bool, bool, bool)) 
             let text = "expected an algorithm: `null_enc` with `non_auth` protects nothing";
             parser.diagnostics.error(sainfo.span, text);
         } else {
-            let text =
-                "`non_auth`: an attacker can modify packets without integrity unnoticed; such SAs are not negotiated";
+            let text = "`non_auth`: without integrity, modified packets are not detected; such SAs are not negotiated";
             parser.diagnostics.warning(sainfo.span, text);
         }
     }
@@ -142,7 +141,7 @@ fn statement(parser: &mut Parser<'_, '_>, word: &str, span: Span, sainfo: &mut S
         }
         "my_identifier" => {
             parser.identifier()?;
-            parser.diagnostics.warning(span, "`my_identifier` of `sainfo` is a word of old racoon and has no effect");
+            parser.diagnostics.warning(span, "`my_identifier` of `sainfo` is an obsolete keyword and has no effect");
         }
         _ => loop {
             let (found, at) = (parser.found(), parser.span());

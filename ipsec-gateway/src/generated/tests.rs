@@ -75,7 +75,7 @@ fn renewed_sas_have_the_same_policies() {
     assert_eq!((after, spd(&server)), (before, PAIR.map(str::to_owned).to_vec()));
     // The server does not initiate: its peer may have other clients as well.
     let refused = server.ike.rekey(later, None, &mut server.plane.engine);
-    assert_eq!(refused, Err("no policy has SAs that were negotiated".to_owned()));
+    assert_eq!(refused, Err("no SAs were negotiated".to_owned()));
 }
 
 #[test]

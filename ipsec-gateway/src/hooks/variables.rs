@@ -37,7 +37,7 @@ variables! {
     RemoteAddress = "REMOTE_ADDR" is Address, "Address of the peer in phase 1.";
     RemotePort = "REMOTE_PORT" is Port, "UDP port of the peer in phase 1.";
     RemoteId = "REMOTE_ID" is Text, "Authenticated identity of the peer.";
-    InternalAddress = "INTERNAL_ADDR4" is Addresses4, "Assigned address.";
+    InternalAddress = "INTERNAL_ADDR4" is Addresses4, "Address that the server has assigned.";
     InternalNetmask = "INTERNAL_NETMASK4" is Addresses4, "Mask of the network of the assigned address.";
     InternalLength = "INTERNAL_CIDR4" is Length, "Length of the prefix of the mask.";
     InternalDns = "INTERNAL_DNS4" is Addresses4, "First name server.";
@@ -47,7 +47,7 @@ variables! {
     SplitInclude = "SPLIT_INCLUDE" is Networks, "Networks behind the server, with their masks.";
     SplitIncludeCidr = "SPLIT_INCLUDE_CIDR" is Networks, "Networks behind the server, with prefix lengths.";
     SplitLocal = "SPLIT_LOCAL" is Networks, "Networks that are not behind the server, with their masks.";
-    SplitLocalCidr = "SPLIT_LOCAL_CIDR" is Networks, "Such networks, with prefix lengths.";
+    SplitLocalCidr = "SPLIT_LOCAL_CIDR" is Networks, "Networks that are not behind the server, with prefix lengths.";
     DefaultDomain = "DEFAULT_DOMAIN" is Text, "Default domain.";
     Banner = "BANNER" is Text, "Text for the user.";
 }

@@ -128,7 +128,7 @@ impl Ike {
         let has_sa: HashSet<u32> = self.outbound().map(|(_, sa)| sa.policy).collect();
         let of_peer: Vec<PolicyId> = self.exchange.policies_with(peer).map(|policy| policy.id).collect();
         if of_peer.is_empty() {
-            return Err(format!("peer {name}: no policy has SAs that are negotiated with it"));
+            return Err(format!("peer {name}: no policy negotiates SAs with the peer"));
         }
         let missing: Vec<PolicyId> = of_peer.into_iter().filter(|policy| !has_sa.contains(&policy.get())).collect();
         if missing.is_empty() {
@@ -159,7 +159,7 @@ impl Ike {
         policies.sort_unstable_by_key(|(_, policy)| *policy);
         policies.dedup();
         if policies.is_empty() {
-            return Err("no policy has SAs that were negotiated".to_owned());
+            return Err("no SAs were negotiated".to_owned());
         }
         self.begin(now, policies.into_iter(), engine)
     }

@@ -83,8 +83,11 @@ impl Ike {
                 let name = self.exchange.name(peer);
                 let event = log::Event::of_sa(EventKind::LoggedIn, name, sa);
                 match self.access.user(sa) {
-                    Some(user) => log::event(event, format_args!("{name} is user `{}` ({sa})", user.escape_ascii())),
-                    None => log::event(event, format_args!("{name} has accepted the user of this host ({sa})")),
+                    Some(user) => {
+                        let user = user.escape_ascii();
+                        log::event(event, format_args!("{name} is authenticated as user `{user}` ({sa})"));
+                    }
+                    None => log::event(event, format_args!("{name} has authenticated the user of this host ({sa})")),
                 }
                 if let Some(peer) = self.exchange.peer(peer) {
                     self.hooks.logged_in(sa, peer);

@@ -196,7 +196,7 @@ impl Server {
             Request::Tun | Request::Pfkey | Request::OpenState | Request::Control | Request::KeyTables
                 if self.running.is_some() =>
             {
-                return Err(format!("{request:?}: the daemon runs, expected a request before"));
+                return Err(format!("{request:?}: expected the request before the daemon runs"));
             }
             Request::Control | Request::OpenState => self.config(Which::Next).map(|_| Permitted::Change)?,
             Request::ReplaceState { .. } if self.state.is_none() => {
@@ -211,7 +211,7 @@ impl Server {
             Request::KeyTables => Permitted::KeyTables,
             Request::KeyFile { path, known } => {
                 if ![&self.running, &self.next].into_iter().flatten().any(|own| own.key_files.contains(path)) {
-                    return Err(format!("file {}: expected one of the configuration", path.display()));
+                    return Err(format!("file {}: expected a file that the configuration names", path.display()));
                 }
                 Permitted::KeyFile { path, known: *known }
             }
@@ -249,7 +249,7 @@ impl Server {
             }
             Request::RemoveAddress(address) => {
                 if !self.assigned.contains(address) {
-                    return Err(format!("address {address}: expected one that was assigned"));
+                    return Err(format!("address {address}: expected an assigned address"));
                 }
                 Permitted::RemoveAddress { config: self.config(Which::Running)?, address: *address }
             }

@@ -39,7 +39,7 @@ pub fn run() -> Result<(), String> {
 
 /// Gives up all privileges for good, and checks that none is left.
 fn give_up_privileges() -> Result<(), String> {
-    let problem = |e: rustix::io::Errno| format!("privileges were not given up: {e}");
+    let problem = |e: rustix::io::Errno| format!("privileges were not dropped: {e}");
     // The name would be that of the link by which the program was started.
     let _ = set_name(c"ipsec-gatewayd");
     // A terminal of root is not that of the worker, which could otherwise write commands to its input (TIOCSTI).

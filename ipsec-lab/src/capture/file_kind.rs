@@ -98,9 +98,9 @@ impl FileKind {
             Self::Compressed(name) => {
                 return format!("compressed with {name}: decompress it first (gzip is read as it is)");
             }
-            Self::Setkey => "a configuration of setkey(8): give it with `--config`, and a capture in its place",
-            Self::EspKeys => "Wireshark's table esp_sa: give it with `--esp-keys`, and a capture in its place",
-            Self::Xfrm => "output of ip-xfrm(8): give it with `--esp-keys`, and a capture in its place",
+            Self::Setkey => "a configuration of setkey(8): give it with `--config`, and a capture instead",
+            Self::EspKeys => "Wireshark's table esp_sa: give it with `--esp-keys`, and a capture instead",
+            Self::Xfrm => "output of ip-xfrm(8): give it with `--esp-keys`, and a capture instead",
             Self::IkeKeys => "Wireshark's table ikev1_decryption_table: give it with `ike --ike-keys`",
             Self::Text | Self::Utf16 => "a text file: record a capture with `tcpdump -w FILE`, not from the terminal",
             Self::Binary => "an unknown format",

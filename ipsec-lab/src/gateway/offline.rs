@@ -332,7 +332,7 @@ impl Ran {
             }
             (Kind::Seal, true) => "compare the addresses with `ipsec-lab dump -P`, or omit --mirror",
         };
-        noteln!("ipsec-lab: warning: no packet met a PROTECT policy of {}: {hint}", config.name());
+        noteln!("ipsec-lab: warning: no packet matched a PROTECT policy of {}: {hint}", config.name());
     }
 }
 

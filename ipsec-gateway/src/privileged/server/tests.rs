@@ -66,7 +66,7 @@ fn key_files_are_those_of_the_configuration() {
     let request = |path: &str| Request::KeyFile { path: path.into(), known: None };
     assert_eq!(refusal(&server, &request("k")), None);
     for path in ["other", "gateway.conf", "p", "/etc/shadow", "./k", "../k", ""] {
-        let expected = format!("file {path}: expected one of the configuration");
+        let expected = format!("file {path}: expected a file that the configuration names");
         assert_eq!(refusal(&server, &request(path)), Some(expected));
     }
 }
@@ -140,7 +140,7 @@ fn assigned_addresses_are_those_of_a_client() {
 fn only_assigned_addresses_are_removed() {
     let mut server = running(&format!("{GATEWAY} {SERVER}"));
     let request = Request::RemoveAddress(ip("10.99.0.1"));
-    assert_eq!(refusal(&server, &request).as_deref(), Some("address 10.99.0.1: expected one that was assigned"));
+    assert_eq!(refusal(&server, &request).as_deref(), Some("address 10.99.0.1: expected an assigned address"));
     server.assigned.insert(ip("10.99.0.1"));
     assert_eq!(refusal(&server, &request), None);
 }
@@ -151,7 +151,7 @@ fn descriptors_of_the_start_are_refused_to_a_running_daemon() {
     let after = running(GATEWAY);
     for request in [Request::Tun, Request::OpenState, Request::Control, Request::KeyTables] {
         assert_eq!(refusal(&before, &request), None, "{request:?}");
-        let expected = format!("{request:?}: the daemon runs, expected a request before");
+        let expected = format!("{request:?}: expected the request before the daemon runs");
         assert_eq!(refusal(&after, &request), Some(expected));
     }
     assert_eq!(refusal(&after, &Request::Adopt).as_deref(), Some("no valid configuration was read"));
