@@ -1,4 +1,4 @@
-//! Warnings about combinations of statements, and about what is weak.
+//! Warnings about combinations of statements, and about weak algorithms and keys.
 
 use std::collections::HashSet;
 use std::format;
@@ -83,7 +83,7 @@ impl Configuration {
         }
     }
 
-    /// Warns of what no policy uses, and of weak parameters of phase 2.
+    /// Warns of parameters that no policy uses, and of weak parameters of phase 2.
     fn check_use(&self, diagnostics: &mut Diagnostics) {
         let used: HashSet<usize> = self.negotiations().filter_map(|own| own.peer.map(|(index, _)| index)).collect();
         for (index, peer) in self.peers.iter().enumerate() {

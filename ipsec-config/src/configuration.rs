@@ -44,7 +44,7 @@ pub struct Configuration {
     pub routes: Vec<Route>,
     /// Daemons and files that the system starts with.
     pub startup: Startup,
-    /// User as which the daemon runs what needs no privileges.
+    /// User as which the daemon runs the process without privileges.
     pub process_user: Option<ProcessUser>,
 }
 
@@ -105,7 +105,7 @@ impl std::fmt::Debug for ConfiguredKey {
     }
 }
 
-/// Peer with which keys are exchanged, and what the host needs for it besides the negotiator.
+/// Peer with which keys are exchanged: the configuration of the negotiator and of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfiguredPeer {
@@ -396,7 +396,7 @@ pub struct CredentialFiles {
     pub crls: Vec<String>,
     /// Certificates of the peer that are trusted without a CA.
     pub peers: Vec<String>,
-    /// Public keys of the peer that are trusted without a certificate, whatever its identity.
+    /// Public keys of the peer that are trusted without a certificate, for any identity.
     pub public_keys: Vec<String>,
     /// Directory of public keys of peers, each trusted for one identity: `ipv4/ADDRESS`, `ipv6/ADDRESS`, `fqdn/NAME`
     /// and `ufqdn/NAME`. It need not exist.

@@ -14,7 +14,7 @@ use ipsec_packet::{AddressRange, PortRange, Selector, Upper};
 use crate::{Configuration, ConfiguredPeer, GeneratedPolicies, Negotiation, Sources, Span, setkey};
 
 impl Configuration {
-    /// Returns the text of what is in effect, with the places in the files.
+    /// Returns the text of the effective configuration, with the positions in the files.
     pub fn describe<'c>(&'c self, sources: &'c Sources) -> impl Display + 'c {
         Description { configuration: self, sources }
     }

@@ -165,7 +165,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Advice to the writer of the file.
     pub help: Option<String>,
-    /// Another place that the message is about, with what is there.
+    /// Another position that the message is about, with its description.
     pub place: Option<(Span, String)>,
 }
 

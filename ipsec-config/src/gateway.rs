@@ -63,7 +63,7 @@ const TOP: Scope<'_> = Scope {
 pub struct GatewayConf {
     /// Other files with their languages; `None` if the language is detected. `policies` is one of setkey(8).
     pub files: Vec<(String, Option<Language>)>,
-    /// Directory of certificates and keys in the place of `/etc/isakmpd`.
+    /// Directory of certificates and keys instead of `/etc/isakmpd`.
     pub isakmpd: Option<String>,
     /// Local addresses with the UDP ports of IKE.
     pub locals: Vec<SocketAddr>,
@@ -83,7 +83,7 @@ pub struct GatewayConf {
     pub control: ControlSocket,
     /// Set if clients of the control socket may read the keys of SAs.
     pub exports_keys: bool,
-    /// User as which the daemon runs what needs no privileges.
+    /// User as which the daemon runs the process without privileges.
     pub user: Option<ProcessUser>,
     /// File of the sequence numbers and windows of SAs with manual keys.
     pub state: Option<String>,

@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::secret::Secrets;
 use crate::{Configuration, Diagnostics, Files, Sources};
 
-/// Reads a file, and adds what it configures. Errors and warnings are added to `diagnostics`.
+/// Reads a file, and adds its peers, policies and parameters. Errors and warnings are added to `diagnostics`.
 ///
 /// # Errors
 /// The error of the file system.

@@ -98,7 +98,7 @@ fn by_first_word(text: &[u8]) -> Option<Language> {
     }
 }
 
-/// Files that were read, with what they configure.
+/// Files that were read, with their configuration.
 #[derive(Default)]
 #[non_exhaustive]
 pub struct Loaded {

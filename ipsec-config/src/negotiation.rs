@@ -12,7 +12,7 @@ use ipsec_sa::{Action, Bundle, Mode, PolicyDirection, Protocol, Template};
 use crate::configuration::IKE_PORT;
 use crate::{ClientNetwork, Configuration, ConfiguredPeer, ConfiguredPolicy, Phase2Config};
 
-/// Policy for outbound packets with what its SAs are negotiated with.
+/// Policy for outbound packets with the peer and the parameters of its SAs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Negotiation<'c> {

@@ -26,7 +26,7 @@ pub(crate) use write::write;
 use crate::secret::Secrets;
 use crate::{Configuration, Diagnostics, FileId, Files, NoFiles, Sources};
 
-/// Reads a file and those that it includes, and adds what they configure. Errors and warnings are added to
+/// Reads a file and those that it includes, and adds their peers, policies and SAs. Errors and warnings are added to
 /// `diagnostics`.
 ///
 /// # Errors

@@ -87,7 +87,7 @@ const NAMES: &[&str] = &[
     "ipsec_rules",
 ];
 
-/// Reads a file, and adds what it configures. Errors and warnings are added to `diagnostics`.
+/// Reads a file, and adds its interfaces, routes and daemons. Errors and warnings are added to `diagnostics`.
 ///
 /// # Errors
 /// The error of the file system.

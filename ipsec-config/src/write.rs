@@ -67,7 +67,7 @@ impl Target {
     ];
 }
 
-/// List of what a language cannot express, each once.
+/// List of the properties that a language cannot express, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     notes: Vec<String>,
@@ -80,15 +80,15 @@ impl Lost {
         }
     }
 
-    /// Iterates over what is left out or changed.
+    /// Iterates over the properties that are left out or changed.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.notes.iter().map(String::as_str)
     }
 }
 
 impl Configuration {
-    /// Returns the text of the configuration in a language, and what it cannot express. The text contains keys and is
-    /// wiped when it is dropped.
+    /// Returns the text of the configuration in a language, and the properties that it cannot express. The text
+    /// contains keys and is wiped when it is dropped.
     pub fn write(&self, target: Target) -> (Zeroizing<String>, Lost) {
         let mut lost = Lost::default();
         let text = match target {
@@ -116,7 +116,7 @@ impl Configuration {
         keys
     }
 
-    /// Notes the parts that a language for manual SAs cannot express.
+    /// Records the parts that a language for manual SAs cannot express.
     fn note_key_exchange(&self, lost: &mut Lost) {
         if !self.peers.is_empty() {
             lost.note("peers and parameters of phase 2");

@@ -29,7 +29,7 @@ pub(crate) enum DecapsulateError {
     Rejected(Rejected),
 }
 
-/// Packet that an SA has authenticated and that must be discarded nevertheless: what it contains is malformed, not
+/// Packet that an SA has authenticated and that must be discarded nevertheless: its contents are malformed, not
 /// acceptable, or a dummy. It counts for the usage of the SA, and the caller wipes it with [`Extent::wipe`].
 pub(crate) struct Rejected {
     pub(crate) decapsulated: Decapsulated,

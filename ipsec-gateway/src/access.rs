@@ -108,7 +108,7 @@ impl Access {
         pool.is_some_and(|pool| pool.is_assigned(sa, self.user(sa).unwrap_or_default(), addresses))
     }
 
-    /// Releases what an ISAKMP SA has, which no longer exists.
+    /// Releases the address and the user of an ISAKMP SA that no longer exists.
     pub fn release(&mut self, sa: IsakmpSaId) {
         self.accepted.remove(&sa);
         self.throttle.forget(sa);

@@ -125,7 +125,7 @@ fn run_daemon(server: Server) -> Result<ExitCode, String> {
     daemon::run(Privileges::own(server)).map(|()| ExitCode::SUCCESS)
 }
 
-/// Prints what the configuration has in effect. Warnings are log lines.
+/// Prints the effective configuration. Warnings are log lines.
 fn check(path: &Path) -> Result<(), String> {
     let files = files::local();
     let (config, loaded) = Config::from_files(&*files, path)?;

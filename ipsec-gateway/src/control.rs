@@ -82,7 +82,7 @@ impl Control {
         self.clients.iter().filter_map(|(_, client)| due(client)).chain(self.pause).min()
     }
 
-    /// Accepts clients, sends what they read, and returns at most one request of each with the number of the client.
+    /// Accepts clients, sends pending replies, and returns at most one request of each with the number of the client.
     pub fn poll(&mut self, now: Instant) -> Vec<(u64, Request)> {
         self.pause = self.pause.filter(|end| *end > now);
         while self.clients.len() < MAX_CLIENTS
@@ -142,7 +142,7 @@ impl Control {
     }
 }
 
-/// Serves one client: sends what it reads, or reads a request.
+/// Serves one client: sends pending replies, or reads a request.
 fn turn(now: Instant, client: &mut Client<UnixStream>) -> Result<Option<Request>, Disconnect> {
     if client.due().is_some_and(|due| due <= now) {
         return Err(Disconnect::Timeout);

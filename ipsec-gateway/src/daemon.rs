@@ -61,7 +61,7 @@ pub fn run(privileges: Privileges) -> Result<(), String> {
 
 /// State of the running daemon.
 struct Daemon {
-    /// Access to what needs privileges.
+    /// Access to operations that need privileges.
     privileges: Privileges,
     control: Control,
     /// Time of the start.

@@ -71,7 +71,7 @@ impl Databases {
         Self { engine, kernel: None }
     }
 
-    /// Makes a kernel have the SAs and policies that are added from now on.
+    /// Attaches a kernel, in which later SAs and policies are installed as well.
     pub fn attach(&mut self, kernel: Kernel) {
         self.kernel = Some(Box::new(kernel));
     }

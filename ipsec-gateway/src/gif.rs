@@ -1,5 +1,5 @@
-//! Tunnels of IP in IP as those of gif(4): packets for the networks of a tunnel get an outer header in front of the
-//! engine, which protects them by a policy for protocol `ipencap`; received ones lose it after the engine.
+//! Tunnels of IP in IP as those of gif(4): packets for the networks of a tunnel are encapsulated before the engine,
+//! which protects them by a policy for protocol `ipencap`; received ones are decapsulated after the engine.
 
 use std::net::IpAddr;
 

@@ -108,7 +108,7 @@ impl<H: Copy + Eq + Hash> Hooks<H> {
         }
     }
 
-    /// Takes the calls since the last time.
+    /// Returns the calls since the last time.
     pub fn take_calls(&mut self) -> Vec<Call> {
         std::mem::take(&mut self.calls)
     }

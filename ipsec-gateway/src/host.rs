@@ -116,7 +116,7 @@ impl GatewayHost<'_> {
         let of_peer = || self.policies_of(peer);
         let equal = of_peer().find(|policy| policy.selector == *selector);
         let within = || of_peer().find(|policy| policy.selector.contains(selector));
-        // A peer whose policies have no protocol asks for all; the SAs are used for the packets of the policy only.
+        // A peer whose policies have no protocol proposes all; the SAs are used for the packets of the policy only.
         let is_obeyed = self.exchange.peer(peer).is_some_and(|peer| peer.config.check == ProposalCheck::Obey);
         let around = || of_peer().find(|policy| is_obeyed && selector.contains(&policy.selector));
         equal.or_else(within).or_else(around)

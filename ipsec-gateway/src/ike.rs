@@ -71,7 +71,7 @@ pub struct Ike {
     /// Scripts for events of phase 1.
     hooks: Hooks,
     sent: SentReports,
-    /// Time of the next question to the kernel about the packets of SAs, with the back end `pfkey`.
+    /// Time of the next query of the kernel about the packets of SAs, with the back end `pfkey`.
     usage_due: Option<Instant>,
     /// Time of the next check of the peers with which this host starts negotiations.
     start_due: Option<Instant>,
@@ -350,13 +350,13 @@ impl Ike {
         Some(SocketAddr::new(id.destination, local))
     }
 
-    /// Takes the calls of scripts, with the places of their peers in the configuration.
+    /// Returns the calls of scripts, with the places of their peers in the configuration.
     pub fn take_script_calls(&mut self) -> Vec<(usize, Call)> {
         let calls = self.hooks.take_calls().into_iter();
         calls.filter_map(|call| Some((self.exchange.index(call.peer)?, call))).collect()
     }
 
-    /// Takes the changes of the addresses that servers have assigned to this host.
+    /// Returns the changes of the addresses that servers have assigned to this host.
     pub fn take_address_changes(&mut self) -> Vec<AddressChange> {
         self.access.own.take_changes()
     }

@@ -1,4 +1,5 @@
-//! Configuration of key exchange: the peers with their identifiers in the negotiator, and what this host uses for each.
+//! Configuration of key exchange: the peers with their identifiers in the negotiator, and the address, the identity and
+//! the certificates of this host for each.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};

@@ -165,7 +165,7 @@ pub enum Keep {
     Nothing,
 }
 
-/// Takes the lines that were kept.
+/// Returns the lines that were kept, and removes them.
 pub fn take_lines() -> Vec<Line> {
     LOG.with_borrow_mut(|log| log.kept.as_mut().map_or_else(Vec::new, |kept| kept.drain(..).collect()))
 }

@@ -1,5 +1,5 @@
 //! TCP maximum segment size of connections through tunnels (RFC 6691): the MSS option of SYN segments is lowered to
-//! what the path of the SA carries, in both directions. Hosts then send no segment that would be too big, even if ICMP
+//! the MTU of the path of the SA, in both directions. Hosts then send no segment that would be too big, even if ICMP
 //! errors do not reach them.
 
 use std::net::IpAddr;

@@ -6,7 +6,7 @@ use ike_v1::{ClientConfig, PeerId};
 use ipsec_packet::{AddressRange, Selector};
 
 /// Addresses of this host by the servers that have assigned them. They are kept when the ISAKMP SA ends: its IPsec SAs
-/// may live longer, and a server assigns the same address again.
+/// may exist longer, and a server assigns the same address again.
 #[derive(Default)]
 pub struct OwnAddresses {
     assigned: Vec<(PeerId, IpAddr)>,
@@ -18,7 +18,7 @@ pub struct OwnAddresses {
 pub enum AddressChange {
     /// The address is assigned to this host.
     Added(IpAddr),
-    /// Another address has taken its place.
+    /// The address was replaced by another one.
     Removed(IpAddr),
 }
 
@@ -58,7 +58,7 @@ impl OwnAddresses {
         self.changes.extend(unused.map(AddressChange::Removed));
     }
 
-    /// Takes the changes since the last call.
+    /// Returns the changes since the last call.
     pub fn take_changes(&mut self) -> Vec<AddressChange> {
         std::mem::take(&mut self.changes)
     }

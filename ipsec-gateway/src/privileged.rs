@@ -48,7 +48,7 @@ use policies::PolicyEntry;
 use server::Server;
 use snapshot::Snapshot;
 
-/// Access of the daemon to what needs privileges.
+/// Access of the daemon to operations that need privileges.
 #[derive(Clone)]
 pub struct Privileges(Rc<Access>);
 
@@ -241,7 +241,7 @@ impl Privileges {
         self.call(&Request::RunScripts { peer, event, environment }).map(drop)
     }
 
-    /// Takes note of scripts that have ended, if this process runs them itself.
+    /// Removes the scripts that have ended, if this process runs them itself.
     pub fn reap(&self) {
         if let Access::Own(server) = &*self.0 {
             server.borrow_mut().reap();

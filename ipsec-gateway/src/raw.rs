@@ -187,7 +187,7 @@ impl RawSockets {
         self.senders.iter().any(|sender| sender.local == local)
     }
 
-    /// Notes the path MTU over IPv6 that a router has reported about a packet of an SA.
+    /// Records the path MTU over IPv6 that a router has reported about a packet of an SA.
     pub fn note_path_mtu(&mut self, destination: IpAddr, mtu: u16, now: Instant) {
         if destination.is_ipv6() {
             self.paths.retain(|_, (_, until)| now < *until);

@@ -204,7 +204,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
     ip_output(arguments).map(drop)
 }
 
-/// Runs `ip`, and returns what it prints.
+/// Runs `ip`, and returns its output.
 fn ip_output(arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("ip").args(arguments).output().map_err(|e| format!("command `ip`: {e}"))?;
     if output.status.success() {

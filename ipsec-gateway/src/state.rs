@@ -174,7 +174,7 @@ impl ManualState {
         }
     }
 
-    /// Notes that an SA has reached its hard limit: it stays expired after a restart.
+    /// Records that an SA has reached its hard limit: it stays expired after a restart.
     pub fn expired(&mut self, id: &SaId) {
         let Some(sa) = self.sas.remove(id) else { return };
         let entry = self.saved.sas.entry(sa.name).or_insert(sa.before);
@@ -182,7 +182,7 @@ impl ManualState {
         self.is_changed = true;
     }
 
-    /// Makes sure that the file refuses a packet before it is delivered. `sa` has authenticated it, and `headers` is
+    /// Ensures that the file refuses a packet before it is delivered. `sa` has authenticated it, and `headers` is
     /// the number of its ESP and AH headers.
     ///
     /// # Errors
@@ -301,7 +301,7 @@ impl ManualState {
                     moment.now,
                     Level::Error,
                     format_args!(
-                        "{e}: packets of SAs with manual keys are refused when their reserved sequence numbers are exhausted"
+                        "{e}: packets of SAs with manual keys are refused when their reserved numbers are exhausted"
                     ),
                 );
                 (self.is_changed, self.retry) = (true, Some(moment.now + RETRY));
@@ -332,7 +332,7 @@ impl ManualSa {
         self.numbers.is_none() && (moment.is_last || self.is_idle(moment.now))
     }
 
-    /// Notes a packet that will be delivered. Returns whether the file has to be written before.
+    /// Records a packet that will be delivered. Returns whether the file has to be written before.
     fn note_delivery(&mut self, engine: &Databases, id: &SaId, now: Instant) -> bool {
         let Some(window) = window_of(engine, id, self.source).filter(|window| window.packets() > 0) else {
             return false;
@@ -384,7 +384,7 @@ impl ManualSa {
         top.saturating_add(self.ahead.next(now)).min(self.width.last())
     }
 
-    /// Notes that the file was written with an entry, or may have been if there was an error.
+    /// Records that the file was written with an entry, or may have been if there was an error.
     fn written(&mut self, sequence: u64, is_exact: bool, is_done: bool) {
         match &self.numbers {
             Some(numbers) if is_done => {
@@ -461,7 +461,7 @@ fn seen(window: &AnyWindow) -> Vec<u8> {
     octets
 }
 
-/// Makes a new window refuse what a saved one refuses.
+/// Records in a new window the numbers that a saved one refuses.
 fn restore_window(window: &mut AnyWindow, saved: &SavedSa) {
     let bits = u64::try_from(saved.seen.len()).unwrap_or(u64::MAX).saturating_mul(8);
     let is_seen = |distance: u64| {
@@ -494,7 +494,7 @@ fn restore(engine: &mut Databases, sa: &SaParams, saved: &SavedSa, wall: u64) {
     }
 }
 
-/// Returns what is left of lifetimes. The limit since the first packet becomes one from now on.
+/// Returns the remaining lifetimes. The limit since the first packet becomes one from now on.
 fn remaining(lifetimes: &Lifetimes, saved: &SavedSa, wall: u64) -> Lifetimes {
     let since = |at: u64| Duration::from_secs(wall.saturating_sub(at));
     let left = |limit: &Limit| {

@@ -41,7 +41,7 @@ impl<H: Copy + Eq + Hash> Throttle<H> {
         self.waiting.values().min().copied()
     }
 
-    /// Forgets an ISAKMP SA that no longer exists.
+    /// Removes an ISAKMP SA that no longer exists.
     pub fn forget(&mut self, sa: H) {
         self.waiting.remove(&sa);
     }

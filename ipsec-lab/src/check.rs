@@ -1,4 +1,4 @@
-//! Reads configuration files and prints errors, warnings and what is in effect.
+//! Reads configuration files and prints errors, warnings and the effective configuration.
 
 use std::error::Error;
 use std::fs::File;

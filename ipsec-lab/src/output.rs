@@ -60,7 +60,7 @@ pub fn is_closed() -> bool {
     IS_CLOSED.load(Ordering::Relaxed)
 }
 
-/// Writes what is buffered and returns the first error other than a closed pipe.
+/// Writes the buffered text and returns the first error other than a closed pipe.
 pub fn finish() -> io::Result<()> {
     if !is_closed() {
         check(io::stdout().flush());

@@ -90,6 +90,9 @@ const NOT_FIRST: &[&str] = &[
     "your",
 ];
 
+/// Words that replace a term in the first sentence of a summary.
+const NOT_IN_SUMMARIES: &[&str] = &["what", "whatever"];
+
 /// Words that the name of a test does not contain: it is a sentence, not a question.
 const NOT_IN_TESTS: &[&str] = &["cut", "how", "what", "whatever", "who", "why"];
 
@@ -99,6 +102,18 @@ const NOT_ANYWHERE: &[&str] = &[
     "whoever",
     "somebody",
     "anybody",
+    "everybody",
+    " asks for",
+    "asked for",
+    "was asked",
+    "be asked",
+    "not asked",
+    "given way",
+    "takes note",
+    "given up its",
+    "gives up all",
+    "word of old",
+    "is not initiated to",
     "does not hold",
     "hold together",
     "no room",
@@ -193,6 +208,11 @@ fn source_files() -> Vec<PathBuf> {
     files
 }
 
+/// Returns the parts of a text that are not in backticks.
+fn outside_backticks(text: &str) -> String {
+    text.split('`').step_by(2).collect::<Vec<_>>().join(" ")
+}
+
 /// Returns whether a text says that something "is no" thing instead of "is not a" thing.
 fn has_is_no(text: &str) -> bool {
     let words: Vec<&str> = words(text).collect();
@@ -244,6 +264,11 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
                 if NOT_FIRST.contains(&first.as_str()) && !doc.starts_with('`') {
                     reject("the summary begins with a pronoun, a preposition, a conjunction or a question word");
                 }
+                let sentence = summary(&lines, number - 1);
+                let sentence = sentence.split(". ").next().unwrap_or_default();
+                if words(&outside_backticks(sentence)).any(|word| NOT_IN_SUMMARIES.contains(&word)) {
+                    reject("a clause with `what` in place of the term");
+                }
                 if summary(&lines, number - 1).split_whitespace().count() <= 3 {
                     reject("the summary has three words or fewer: a sentence, or no comment where the name says it");
                 }
@@ -278,7 +303,7 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
                 .iter();
                 if !is_comment && is_library && !quotes_configuration.into_iter().any(|sign| text.contains(sign)) {
                     // Words of a configuration are in backticks.
-                    let outside: String = text.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+                    let outside = outside_backticks(text);
                     let fixed = outside.split('{').map(|part| part.split_once('}').map_or(part, |(_, behind)| behind));
                     if fixed.flat_map(words).any(|word| UPPER_CASE.contains(&word)) {
                         reject("an acronym is in lower case");

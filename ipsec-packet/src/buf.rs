@@ -144,8 +144,8 @@ impl<'a> PacketBuf<'a> {
         Checkpoint { start: self.start, end: self.end }
     }
 
-    /// Returns the packet to the position that it had at a checkpoint of this buffer: what was pulled or truncated is
-    /// part of it again, and what was pushed is not. The contents of the buffer are unchanged.
+    /// Returns the packet to the position that it had at a checkpoint of this buffer: octets that were pulled or
+    /// truncated are part of it again, and octets that were pushed are not. The contents of the buffer are unchanged.
     pub const fn restore(&mut self, checkpoint: Checkpoint) {
         // A checkpoint of a larger buffer is truncated.
         let len = self.bytes.len();

@@ -11,7 +11,7 @@ use ipsec_config::{Files, Language, LoadSettings, Loaded, Target, load};
 /// Key in the files that a text may include: no output may contain it.
 const KEY: &str = "f00dfacef00dfacef00dfacef00dface";
 
-/// One text, whatever file is read.
+/// One text for every file that is read.
 struct Text<'t>(&'t [u8]);
 
 impl Files for Text<'_> {

@@ -34,7 +34,7 @@ pub struct Secrets<'s> {
 }
 
 impl Secrets<'_> {
-    /// Returns whether no message can be decrypted, whatever the peers agreed on.
+    /// Returns whether no message can be decrypted with any parameters of the peers.
     const fn are_insufficient(&self) -> bool {
         self.shared.is_none() && self.phase_1_keys.is_none() && self.encryption_key.is_none()
     }

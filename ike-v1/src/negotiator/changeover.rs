@@ -27,11 +27,11 @@ pub(super) const CHANGEOVER: Duration = Duration::from_secs(2);
 /// Time after which the initiator of a redundant pair deletes it, if the peer has not used it in this time.
 const REDUNDANT: Duration = Duration::from_secs(60);
 /// Time for which packets of a deleted inbound SA are still accepted, as they may be in transit.
-pub(super) const UNDER_WAY: Duration = Duration::from_secs(5);
+pub(super) const IN_TRANSIT: Duration = Duration::from_secs(5);
 /// Time after a negotiation of the peer in which this host does not begin one for the same selectors.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
-/// Longest time between the end of a negotiation of one end and the beginning of one of the other end that has crossed,
-/// and the time for SAs with a lifetime in octets, which may be renewed soon.
+/// Longest time between the end of a negotiation and the beginning of one of the peer with which it counts as crossed,
+/// and that for SAs with a lifetime in octets, which may be renewed soon.
 pub(super) const CROSSED: Duration = Duration::from_secs(30);
 const CROSSED_OCTETS: Duration = Duration::from_secs(5);
 /// Longest time for which a request of this host waits for the negotiation of the peer.
@@ -186,7 +186,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             } else if is_due(retired.delete_at) {
                 // Without an ISAKMP SA no delete payload is sent, so that the inbound SA stays until its end.
                 let is_sent = self.send_deletes(index, now, host);
-                let remove_at = is_sent.then(|| now.saturating_add(UNDER_WAY));
+                let remove_at = is_sent.then(|| now.saturating_add(IN_TRANSIT));
                 self.set_retired(id, Retired { delete_at: None, remove_at, ..retired });
             } else if is_due(retired.remove_at)
                 && let Some(pair) = self.pair_mut(id)
@@ -244,7 +244,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(retired) = &mut pair.retired {
             match retired.delete_at {
                 Some(_) => retired.delete_at = Some(now),
-                None => retired.remove_at = Some(now.saturating_add(UNDER_WAY)),
+                None => retired.remove_at = Some(now.saturating_add(IN_TRANSIT)),
             }
         }
     }

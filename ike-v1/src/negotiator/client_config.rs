@@ -56,7 +56,7 @@ pub struct ClientNetworkV6 {
     pub prefix: u8,
 }
 
-/// Configuration of a client: what a server assigns to it.
+/// Configuration of a client, which a server assigns to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ClientConfig {

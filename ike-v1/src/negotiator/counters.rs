@@ -74,7 +74,7 @@ counters! {
     ModeNotAllowed = "mode not allowed",
     /// Signatures and certificates of peers that are refused.
     Certificate = "signature refused",
-    /// SA payloads of another DOI or situation, or too long.
+    /// SA payloads that are too long, or whose DOI or situation is not supported.
     Offer = "SA payload not supported",
     /// Offers without an acceptable transform.
     NoProposal = "no proposal chosen",
@@ -96,7 +96,7 @@ counters! {
     NoPolicy = "no policy",
     /// Client identities that are not the address of the client.
     NotLeased = "not the assigned address",
-    /// Client identities that are those of an SA with another identity.
+    /// Client identities that an SA with another peer identity has already.
     SelectorTaken = "selector taken",
     /// SPIs that are invalid or not available.
     Spi = "SPI invalid or not available",
@@ -108,7 +108,7 @@ counters! {
     TooManyKeyExchanges = "too many key exchanges",
     /// Signatures of initiators above the limit, which are not verified.
     TooManyVerifications = "too many signatures to verify",
-    /// ISAKMP SAs whose user was still to be authenticated, and that have given way or were refused above the limit.
+    /// ISAKMP SAs whose user was still to be authenticated, and that were evicted or refused above the limit.
     TooManyLogins = "too many logins",
     /// Messages of an ISAKMP SA above the limit of those that are not authentic.
     TooManyBadMessages = "too many messages not authentic",

@@ -121,7 +121,7 @@ pub trait Host {
         None
     }
 
-    /// Returns whether the name and password of a user are valid. A server asks this once for each phase 1 with a
+    /// Returns whether the name and password of a user are valid. A server calls this once for each phase 1 with a
     /// client (draft-beaulieu-ike-xauth-02). Without an implementation, all users are rejected.
     fn login(&mut self, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
         let _ = (peer, answer);

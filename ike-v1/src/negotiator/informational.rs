@@ -9,7 +9,7 @@ use ike_codec::{
 use ipsec_packet::Instant;
 
 use super::census::Census;
-use super::changeover::{Retired, UNDER_WAY};
+use super::changeover::{IN_TRANSIT, Retired};
 use super::counters::Counter;
 use super::dpd::is_dpd;
 use super::event::{Gone, SlotId};
@@ -325,7 +325,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                     match found {
                         // Packets that the peer has sent before may be in transit.
                         Some(pair) if pair.stage == Negotiation::Complete => {
-                            let remove_at = Some(now.saturating_add(UNDER_WAY));
+                            let remove_at = Some(now.saturating_add(IN_TRANSIT));
                             pair.retire(Retired { why: Gone::DeletedByPeer, delete_at: None, remove_at, heard: None });
                         }
                         // The peer has deleted the pair before the last message of quick mode, or that message is late.

@@ -20,7 +20,7 @@ impl Lease {
     /// Lease without an assigned address.
     pub const NONE: Self = Self { v4: None, v6: None };
 
-    /// Adds the addresses of a message to the client, which take the place of earlier ones.
+    /// Adds the addresses of a message to the client, which replace earlier ones.
     pub fn add(&mut self, sent: &ClientConfig) {
         *self = Self { v4: sent.address.or(self.v4), v6: sent.address_v6.or(self.v6) };
     }

@@ -13,7 +13,7 @@ use super::ipsec_sa::IpsecSlot;
 use super::stage::Stage;
 use super::{Negotiator, Refusal, Role, Table};
 
-/// Token bucket: a number of events in each second, of which all may come at once.
+/// Token bucket: permits a number of events per second, all of which may occur at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     tokens: u16,
@@ -136,7 +136,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
 
-    /// Refuses a first message of quick mode if its peer has begun half of the exchanges, or the negotiations of three
+    /// Refuses a first message of quick mode if its peer uses half of the exchanges, or negotiates three
     /// quarters of the pairs. Small tables are for one peer: those of less than four exchanges, or eight pairs.
     pub(super) fn check_share(&self, sa: SlotId) -> Result<(), Refusal> {
         let sa = self.isakmp_sa(sa)?;
@@ -174,7 +174,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the ISAKMP SA that is removed for one of a client at this address whose user is still to be authenticated:
-    /// everybody who has the key of a group can have such SAs. A source that has as many as it may loses the oldest
+    /// every holder of the key of a group can establish such SAs. A source that has as many as it may loses the oldest
     /// one; when half of the table is used for them, the busiest source does so for one that has fewer.
     pub(super) fn login_place(&self, remote: IpAddr) -> Result<Option<(usize, IsakmpSaId)>, Refusal> {
         let owing = || self.isakmp.iter().filter(|(_, sa)| sa.owes_login());
@@ -189,7 +189,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         } else {
             return Ok(None);
         };
-        // One SA that has given way is reported at a time.
+        // One SA that was evicted is reported at a time.
         let oldest = oldest.filter(|_| self.superseded.is_none()).ok_or(Refusal::TooManyLogins)?;
         Ok(Some((oldest.0, IsakmpSaId(oldest.1.id))))
     }
@@ -249,7 +249,7 @@ fn is_reassembly(state: &State) -> bool {
     FRAGMENTS && state.stage == Stage::Reassembles
 }
 
-/// Returns what identifies the source of an address: an IPv4 address, or the network prefix of 64 bits of an IPv6
+/// Returns the identifier of the source of an address: an IPv4 address, or the network prefix of 64 bits of an IPv6
 /// address, of which a host may use any.
 fn source(address: IpAddr) -> (bool, u64) {
     match address.to_canonical() {

@@ -46,8 +46,8 @@ pub struct Peer<'a> {
     pub defaults: PeerDefaults,
     /// Exchanges that are allowed in phase 1: main, aggressive and base mode. This host initiates the first one.
     ///
-    /// Aggressive mode sends the identities in cleartext. With a pre-shared key everybody who knows the identity of the
-    /// initiator receives a hash with which a weak key can be found by trying offline.
+    /// Aggressive mode sends the identities in cleartext. With a pre-shared key every host that knows the identity of
+    /// the initiator receives a hash with which a weak key can be found by trying offline.
     pub exchanges: &'a [ExchangeKind],
     /// Documents of NAT traversal that this host uses with the peer; none disables it.
     pub nat_traversal: NatTraversals,

@@ -35,7 +35,7 @@ pub struct Settings {
     /// Time for which the inbound SA of a pair is kept after a newer pair has replaced it.
     pub keep_renewed: Duration,
     /// Set if a pair is deleted after this time when this host has initiated the newer one. Otherwise it exists until
-    /// its lifetime ends. Some peers send with an old SA until it is deleted.
+    /// its lifetime ends. Some peers send on an old SA until it is deleted.
     pub delete_renewed: bool,
 }
 

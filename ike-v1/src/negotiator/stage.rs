@@ -42,7 +42,7 @@ pub(crate) enum Stage {
     ConfigAwaitsAck,
     /// Transaction exchange of the peer whose first message waits for the host.
     TransactionAwaitsHost,
-    /// Fragments of a first message; nothing is known of its exchange but what they say.
+    /// Fragments of a first message; its exchange is known from their headers only.
     Reassembles,
     /// The exchange is complete; its last message is repeated for a duplicate of the message that it answers.
     Answers,

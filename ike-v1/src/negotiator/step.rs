@@ -55,7 +55,7 @@ impl Step<'_> {
         self.host.peer(self.state.peer).ok_or(Refusal::Superseded)
     }
 
-    /// Keeps what the vendor IDs and certificate requests of the peer say.
+    /// Stores the properties that the vendor IDs and certificate requests of the peer announce.
     pub fn learn(&mut self) {
         self.state.quirks = self.quirks;
         self.state.credential = self.credential;

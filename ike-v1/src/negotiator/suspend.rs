@@ -1,8 +1,8 @@
 //! Steps that wait for an answer of the host.
 //!
-//! A step asks before it changes anything but what the answers are for: the random values that it has drawn and the
-//! SPIs that it has reserved. They are kept with its message. When the host has an answer, the same step is taken
-//! again: it repeats the same queries, and receives the answers.
+//! A step makes its queries before it changes state, except for the random values that it has drawn and the SPIs that
+//! it has reserved, which are kept with its message. When the host has an answer, the same step is taken again: it
+//! repeats the same queries, and receives the answers.
 
 use core::task::Poll;
 

@@ -308,7 +308,7 @@ fn first_fragments_of_one_source_are_bounded() {
         });
         rest.collect()
     };
-    assert_eq!(answered(&[1, 1, 1]), [true, true, false], "the oldest one of the source has given way");
+    assert_eq!(answered(&[1, 1, 1]), [true, true, false], "the oldest one of the source was evicted");
     assert_eq!(answered(&[2, 3, 4, 5, 6]), [true, true, true, true, false], "the oldest one of all");
 }
 

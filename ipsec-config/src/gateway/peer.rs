@@ -252,7 +252,7 @@ impl Reader<'_> {
     }
 }
 
-/// Parses what follows the algorithms of a transform of phase 2. The group of IPComp is that of its bundle.
+/// Parses the options after the algorithms of a transform of phase 2. The group of IPComp is that of its bundle.
 fn transform(parser: &mut Parser<'_, '_>, protocol: ProtocolId, suite: Phase2Suite) -> Parsed<Phase2Choice> {
     let mut lifetimes = Lifetimes { seconds: Some(PHASE_2_SECONDS), ..Lifetimes::default() };
     let mut group = None;

@@ -63,7 +63,7 @@ struct Converter<'c> {
     used: HashSet<String>,
 }
 
-/// Adds what the sections configure.
+/// Adds the peers, policies and parameters of the sections.
 pub(super) fn add(ini: &Ini, configuration: &mut Configuration, diagnostics: &mut Diagnostics) {
     let mut converter = Converter {
         ini,

@@ -25,7 +25,7 @@ const ID_TYPES: &[(&str, IdKind)] = &[
 ];
 const ID_TAGS: &[&str] = &["ID-type", "Address", "Network", "Netmask", "Name", "Protocol", "Port"];
 
-/// Returns the value of a word of a table, or reports what was expected.
+/// Returns the value of a word of a table, or reports the expected words.
 pub(super) fn choice<T: Copy>(tag: &Tag, what: &str, table: &[(&str, T)], diagnostics: &mut Diagnostics) -> Option<T> {
     let found = table.iter().find(|row| row.0.eq_ignore_ascii_case(&tag.value)).map(|row| row.1);
     if found.is_none() {

@@ -244,7 +244,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// Splits a word that begins with `$` into the name of the macro and what follows it.
+/// Splits a word that begins with `$` into the name of the macro and the rest.
 fn macro_name(word: &str) -> (&str, &str) {
     let word = word.strip_prefix('$').unwrap_or(word);
     let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';

@@ -73,7 +73,7 @@ const PATHS: &[(&str, u8)] = &[
 /// Depth to which files may include others.
 const MAX_DEPTH: usize = 10;
 
-/// Blocks that were read, by what must differ between them.
+/// Blocks that were read, by the values that must differ between them.
 #[derive(Default)]
 pub(super) struct Known {
     /// Indices of the statements `remote`.

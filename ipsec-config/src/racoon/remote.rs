@@ -101,7 +101,7 @@ pub(super) fn parse(
     Ok(())
 }
 
-/// Checks what a block must contain.
+/// Checks that a block contains the required statements.
 fn check(parser: &mut Parser<'_, '_>, head: Span, name: &RemoteName, values: &RemoteValues) {
     if values.exchange_mode.is_empty() {
         parser.diagnostics.error_with_help(head, "statement `exchange_mode` is missing", "write `exchange_mode main;`");
@@ -206,7 +206,7 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
     parser.end(&SCOPE)
 }
 
-/// Returns what is done in the place of a statement that was just read, if it is not what the statement says.
+/// Returns the behaviour that differs from a statement that was just read, which has no effect.
 fn instead_of(word: &str, values: &RemoteValues) -> Option<&'static str> {
     match word {
         "nonce_size" if values.nonce_size != Some(32) => Some("nonces have 32 octets"),

@@ -93,7 +93,7 @@ pub(super) fn parse(
     Ok(())
 }
 
-/// Checks what a block must contain.
+/// Checks that a block contains the required statements.
 fn check(parser: &mut Parser<'_, '_>, sainfo: &Sainfo, has: (bool, bool, bool)) {
     if !has.0 {
         parser.diagnostics.error(sainfo.span, "statement `encryption_algorithm` is missing");

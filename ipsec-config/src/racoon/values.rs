@@ -97,7 +97,7 @@ impl<'t> Parser<'t, '_> {
         Ok((count, span))
     }
 
-    /// Parses `lifetime`: a time, or the number of octets, which racoon has given up.
+    /// Parses `lifetime`: a time, or the number of octets, which newer racoon refuses.
     pub(super) fn lifetime(
         &mut self,
         name: Span,

@@ -103,7 +103,7 @@ pub(super) fn write(
     text
 }
 
-/// Notes what the block has no statements for.
+/// Records the properties for which the block has no statements.
 fn note_rest(peer: &ConfiguredPeer, lost: &mut Lost) {
     let notes = [
         (!peer.other_identities.is_empty(), "identities of a peer besides the first"),

@@ -9,7 +9,7 @@ use crate::multiset::Multiset;
 use crate::table::SlotNumber;
 use ipsec_sa::MAX_TRANSFORMS;
 
-/// Buckets of the stamps of the templates of a policy.
+/// Indices of the stamps on which a choice of SAs depends, one for each template.
 pub(super) type Depends = [Option<core::num::NonZero<u32>>; MAX_TRANSFORMS];
 
 /// Order of any number of SAs.

@@ -87,7 +87,7 @@ impl<S: Read + Write> Client<S> {
         (self.has_output() || !self.is_watching).then(|| self.active.saturating_add(TIMEOUT))
     }
 
-    /// Reads what has arrived, and returns a request, or the reply to one that is refused.
+    /// Reads the octets that have arrived, and returns a request, or the reply to one that is refused.
     ///
     /// # Errors
     /// [`Disconnect`].
@@ -131,7 +131,7 @@ impl<S: Read + Write> Client<S> {
         Ok(true)
     }
 
-    /// Adds a reply, and sends what the stream takes.
+    /// Adds a reply, and sends as many octets as the stream accepts.
     ///
     /// # Errors
     /// [`Disconnect`].
@@ -147,7 +147,7 @@ impl<S: Read + Write> Client<S> {
         self.flush(now)
     }
 
-    /// Sends what the stream takes.
+    /// Sends as many octets of the replies as the stream accepts.
     ///
     /// # Errors
     /// [`Disconnect`].
@@ -173,7 +173,7 @@ impl<S: Read + Write> Client<S> {
     }
 }
 
-/// Makes space for more octets. Those in memory that is given up are wiped, as they may be keys.
+/// Reserves memory for more octets. Memory that is released is wiped, as it may contain keys.
 fn grow(octets: &mut Zeroizing<Vec<u8>>, more: usize) {
     if octets.capacity() - octets.len() < more {
         let mut grown = Zeroizing::new(Vec::with_capacity((octets.len() + more).next_power_of_two()));

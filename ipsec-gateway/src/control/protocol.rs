@@ -70,7 +70,7 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// The request was carried out. Each line says what was done.
+    /// The request was carried out. Each line describes one change.
     Done(Vec<String>),
     /// The request was refused. Each line is an error.
     Error(Vec<String>),

@@ -107,7 +107,7 @@ impl std::fmt::Display for Changes {
     }
 }
 
-/// Parses all statements. Returns what they may change.
+/// Parses all statements. Returns the databases that they may change.
 fn check(text: &[u8], locals: &[IpAddr]) -> Result<Changes, String> {
     let (mut changes, mut statements) = (Changes::default(), Statements::of_bytes(text));
     while let Some(statement) = statements.next().map_err(|e| e.to_string())? {

@@ -57,7 +57,7 @@ impl Daemon {
         }
     }
 
-    /// Notes an SA with manual keys that has expired.
+    /// Records an SA with manual keys that has expired.
     pub(super) fn note_expiry(&mut self, event: &SaEvent) {
         if let (Some(state), SaEvent::Expire(id, Expiry::Hard)) = (&mut self.plane.state, event) {
             state.expired(id);

@@ -4,7 +4,7 @@ use ike_v1::Counter;
 
 use crate::buffer::Buffer;
 use crate::generated::Changes;
-use crate::ike::tests::{Gateway, NOW, UNDER_WAY, Wire, exchange};
+use crate::ike::tests::{Gateway, IN_TRANSIT, NOW, Wire, exchange};
 use crate::key_exchange::KeyExchange;
 use crate::policy;
 
@@ -25,7 +25,7 @@ fn negotiated(name: &str, client: (&str, &str), server: (&str, &str)) -> (Gatewa
     (client, server)
 }
 
-/// Returns the SPD in the format of setkey(8), without what follows the templates.
+/// Returns the SPD in the format of setkey(8), up to the templates.
 fn spd(gateway: &Gateway) -> Vec<String> {
     let line = |(_, policy): (_, &ipsec_engine::PolicyParams)| {
         let ipsec_engine::Action::Protect(bundle) = policy.action else { return policy.action.to_string() };
@@ -58,7 +58,7 @@ fn policies_exist_as_long_as_their_sas() {
     // The client deletes its SAs.
     client.ike.delete_named(NOW, "other", &mut client.plane.engine).unwrap();
     exchange(NOW, &mut client, &mut server);
-    exchange(NOW + UNDER_WAY, &mut client, &mut server);
+    exchange(NOW + IN_TRANSIT, &mut client, &mut server);
     assert_eq!((server.sas().len(), spd(&server).len()), (0, 0));
     assert_eq!(server.ike.take_policy_changes(), Changes { added: Vec::new(), has_removed: true });
 }

@@ -129,7 +129,7 @@ pub(super) fn environment(
     (values, omitted)
 }
 
-/// Returns what a server has assigned. Values that it has not sent are empty.
+/// Returns the values that a server has assigned. Values that it has not sent are empty.
 fn assigned(lease: &ClientConfig) -> Vec<(Variable, String)> {
     let list = |list: &[Option<Ipv4Addr>]| joined(list.iter().flatten());
     let first = |list: &[Option<Ipv4Addr>]| list.iter().flatten().next().map(ToString::to_string).unwrap_or_default();
@@ -151,7 +151,7 @@ fn assigned(lease: &ClientConfig) -> Vec<(Variable, String)> {
     ]
 }
 
-/// Returns the number of ones at the begin of a mask.
+/// Returns the number of ones at the beginning of a mask.
 const fn length(mask: Ipv4Addr) -> u32 {
     mask.to_bits().leading_ones()
 }

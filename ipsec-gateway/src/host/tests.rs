@@ -141,7 +141,7 @@ fn path_and_identities_of_a_peer_are_those_of_its_configuration() {
     assert_eq!(east.remote_identity.unwrap().name(), Some("east.example.net"));
     assert_eq!(six.path.unwrap().local.port(), 501, "the local address has the family of the peer");
     assert_eq!((six.local_identity.kind, six.local_identity.data), (IdKind::KEY_ID, &b"west"[..]));
-    assert_eq!(road.path, None, "a peer at any address is not initiated to");
+    assert_eq!(road.path, None, "this host does not initiate phase 1 with a peer at any address");
     assert!(host.peer(PeerId(3)).is_none());
 }
 

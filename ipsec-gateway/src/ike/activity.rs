@@ -13,7 +13,7 @@ use crate::log::Level;
 /// Shortest time between two reports of packets of one SA to the negotiator.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Interval of the questions to a kernel about the packets of its SAs.
+/// Interval of the queries of a kernel about the packets of its SAs.
 const KERNEL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Times of the reports of packets that were sent.

@@ -115,7 +115,7 @@ impl Ike {
         Ok(KeyRows { ikev1_decryption_table: self.negotiator.sas().map(isakmp).collect(), esp_sa })
     }
 
-    /// Negotiates SAs for the policies with a peer that have none. Returns what was begun.
+    /// Negotiates SAs for the policies with a peer that have none. Returns a line for each negotiation that was begun.
     ///
     /// # Errors
     /// The reason why no negotiation can begin.
@@ -164,7 +164,7 @@ impl Ike {
         self.begin(now, policies.into_iter(), engine)
     }
 
-    /// Deletes the SAs with a peer or with an SPI, and notifies the peer. Returns what was deleted.
+    /// Deletes the SAs with a peer or with an SPI, and notifies the peer. Returns a line for each deletion.
     ///
     /// # Errors
     /// The message about a name that is unknown or ambiguous.
@@ -218,7 +218,7 @@ impl Ike {
         }
     }
 
-    /// Puts a configuration in the place of the former one. `gone` are the peers that it does not have.
+    /// Replaces the configuration. `gone` are the peers that it does not have.
     pub fn replace(&mut self, exchange: KeyExchange, keys: PskFile, mut access: Access, gone: &[PeerId]) {
         if !exchange.config.exports_keys {
             self.shown_keys.clear();

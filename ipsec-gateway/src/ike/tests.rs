@@ -158,7 +158,7 @@ pub(crate) fn exchange(now: Instant, a: &mut Gateway, b: &mut Gateway) -> usize 
 
 pub(crate) const NOW: Instant = Instant::from_secs(1);
 /// Time for which a gateway accepts packets of an SA that the peer has deleted.
-pub(crate) const UNDER_WAY: Duration = Duration::from_secs(5);
+pub(crate) const IN_TRANSIT: Duration = Duration::from_secs(5);
 
 /// Returns two gateways with a pair of SAs, which gateway 1 has initiated.
 fn established(name: &str) -> (Gateway, Gateway) {
@@ -230,7 +230,7 @@ fn a_user_is_authenticated_before_sas_are_negotiated() {
     let sa = server.ike.negotiator.sas().next().unwrap().id();
     assert_eq!(server.ike.access.user(sa), Some(&b"alice"[..]));
     client.ike.stop(NOW, &mut client.plane.engine);
-    for now in [NOW, NOW + UNDER_WAY] {
+    for now in [NOW, NOW + IN_TRANSIT] {
         exchange(now, &mut client, &mut server);
     }
     assert_eq!(server.ike.access.user(sa), None, "what the SA had is released");
@@ -261,7 +261,7 @@ fn no_negotiation_begins_after_the_stop() {
     let later = NOW + Duration::from_secs(2);
     a.ike.stop(later, &mut a.plane.engine);
     exchange(later, &mut a, &mut b);
-    let later = later + UNDER_WAY;
+    let later = later + IN_TRANSIT;
     exchange(later, &mut a, &mut b);
     assert_eq!((a.sas(), b.sas()), (vec![], vec![]), "both gateways have deleted the SAs");
     a.ike.handle_unknown_spi(later, "192.0.2.2".parse().unwrap(), &mut a.plane.engine);
@@ -295,7 +295,7 @@ fn a_pair_that_lacks_its_outbound_sa_is_deleted_at_both_gateways() {
     }
     a.receive(NOW, message_3);
     exchange(NOW, &mut a, &mut b);
-    exchange(NOW + UNDER_WAY, &mut a, &mut b);
+    exchange(NOW + IN_TRANSIT, &mut a, &mut b);
     assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0));
     assert_eq!((a.sas().len(), b.sas()), (255, vec![]), "the manual SAs remain");
     assert!(a.ike.failed.contains_key(&PolicyId::new(1)));
@@ -310,7 +310,7 @@ fn a_pair_is_deleted_at_both_gateways_when_one_of_its_sas_expires() {
         a.plane.engine.remove(&id, source);
         a.ike.handle_sa_event(NOW, &SaEvent::Expire(id, Expiry::Hard), &mut a.plane.engine);
         assert_eq!(exchange(NOW, &mut a, &mut b), 1, "a delete message");
-        exchange(NOW + UNDER_WAY, &mut a, &mut b);
+        exchange(NOW + IN_TRANSIT, &mut a, &mut b);
         assert_eq!((a.sas(), b.sas()), (vec![], vec![]), "{direction:?}");
         assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0), "{direction:?}");
     }

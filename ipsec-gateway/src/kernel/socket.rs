@@ -105,7 +105,7 @@ impl Connection {
         Self { channel, wire, buffer, reply: Zeroizing::default(), waiting: VecDeque::new() }
     }
 
-    /// Takes the reply to the last request.
+    /// Returns the reply to the last request, and removes it.
     pub fn take_reply(&mut self) -> Zeroizing<Vec<u8>> {
         std::mem::take(&mut self.reply)
     }

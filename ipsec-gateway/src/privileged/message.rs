@@ -16,7 +16,7 @@ use crate::hooks::Environment;
 /// Request of the worker. None of them names a command, and none a file that is not one of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// The worker has given up its privileges: the reply has the options of the log and its file.
+    /// The worker has dropped its privileges: the reply has the options of the log and its file.
     Start,
     /// The configuration is read, and all files that it names. The reply has their contents.
     ReadConfiguration,
@@ -70,7 +70,7 @@ pub enum Request {
     ReopenLog,
     /// The scripts that the configuration has for an event of a peer are run.
     RunScripts {
-        /// Place of the peer in the configuration.
+        /// Index of the peer in the configuration.
         peer: usize,
         /// Event of phase 1.
         event: EventEntry,
@@ -108,7 +108,7 @@ impl From<EventEntry> for ScriptEvent {
     }
 }
 
-/// Configuration of a request.
+/// Configuration to which a request refers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Which {
     /// Configuration that is in effect.
@@ -187,7 +187,7 @@ impl Reply {
     }
 }
 
-/// Reply with what is not written to logs: contents of files, and descriptors.
+/// Reply with contents of files and descriptors, which are not written to logs.
 pub struct Answer {
     /// Reply without contents and descriptors.
     pub reply: Reply,

@@ -1,4 +1,4 @@
-//! Policies in requests: what firewall rules and routes depend on.
+//! Policies in requests: the fields on which firewall rules and routes depend.
 
 use std::net::IpAddr;
 

@@ -158,7 +158,7 @@ impl Recorder {
         Self { files, recording: RefCell::default() }
     }
 
-    /// Takes what was recorded.
+    /// Returns the recorded answers.
     pub fn take(&self) -> Recording {
         self.recording.take()
     }

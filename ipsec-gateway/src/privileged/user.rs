@@ -7,16 +7,16 @@ use ipsec_config::ProcessUser;
 /// User without a statement.
 const DEFAULT: &str = "nobody";
 
-/// Numbers of a user and a group.
+/// User ID and group ID of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
-    /// Number of the user, which is not 0.
+    /// User ID, which is not 0.
     pub user: u32,
-    /// Number of the group, which is not 0.
+    /// Group ID, which is not 0.
     pub group: u32,
 }
 
-/// Returns the numbers of the configured user and group; without a configured one those of the default user. Names are
+/// Returns the IDs of the configured user and group; without a configured one those of the default user. Names are
 /// those of `/etc/passwd` and `/etc/group`.
 ///
 /// # Errors

@@ -37,7 +37,7 @@ pub fn run() -> Result<(), String> {
     daemon::run(Privileges::of_process(channel))
 }
 
-/// Gives up all privileges for good, and checks that none is left.
+/// Drops all privileges permanently, and checks that none remains.
 fn give_up_privileges() -> Result<(), String> {
     let problem = |e: rustix::io::Errno| format!("privileges were not dropped: {e}");
     // The name would be that of the link by which the program was started.

@@ -57,7 +57,7 @@ pub struct SavedSa {
     pub is_expired: bool,
 }
 
-/// Damage of a file: the line, and what it is expected to be.
+/// Damage of a file: the line and its expected contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// Number of the line from 1.

@@ -84,7 +84,7 @@ impl FileKind {
         }
     }
 
-    /// Returns what a file is and what to do with it where a capture is expected.
+    /// Returns the error of a file where a capture is expected: its kind and the remedy.
     pub fn as_capture(self) -> String {
         let hint = match self {
             Self::Empty => {

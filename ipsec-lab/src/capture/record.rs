@@ -63,6 +63,6 @@ pub enum Next {
     Record(Record),
     /// End of the file, after a complete record.
     End,
-    /// The file ends in a record; description of what is missing.
+    /// The file ends in a record; description of the missing octets.
     Truncated(String),
 }

@@ -1,4 +1,4 @@
-//! Counts of what a capture contains besides IP packets.
+//! Counts of the frames of a capture without IP packets.
 
 use std::collections::BTreeMap;
 

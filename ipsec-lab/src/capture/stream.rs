@@ -125,7 +125,7 @@ impl Stream {
         Some((sequence, self.waiting.remove(&sequence)?))
     }
 
-    /// Appends what is new of a segment that begins at the next octet or before it.
+    /// Appends the new octets of a segment that begins at the next octet or before it.
     fn append(&mut self, sequence: u32, octets: &[u8]) {
         let Some(next) = self.next else { return };
         let known = next.wrapping_sub(sequence) as usize;

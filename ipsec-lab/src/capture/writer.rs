@@ -54,7 +54,7 @@ impl Writer {
         self.is_closed
     }
 
-    /// Writes what is buffered.
+    /// Writes the buffered packets.
     pub fn finish(mut self) -> Result<(), Box<dyn Error>> {
         let flushed = if self.is_closed { Ok(()) } else { self.out.flush() };
         let checked = self.check(flushed);

@@ -155,7 +155,8 @@ impl Opener {
         rows.into_iter().map(|(row, _)| row).collect()
     }
 
-    /// Opens a packet with a row. What the row leaves open is tried until a packet is authentic ([`Variant`]).
+    /// Opens a packet with a row. Properties that the row does not specify are tried until a packet is authentic
+    /// ([`Variant`]).
     fn open_with(
         &mut self,
         row: usize,

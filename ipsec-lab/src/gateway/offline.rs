@@ -315,7 +315,7 @@ impl Ran {
         self.log.exit_code()
     }
 
-    /// Warns if no packet matched a PROTECT policy, with what the policies select.
+    /// Warns if no packet matched a PROTECT policy, with the selectors of the policies.
     fn warn_without_policy(&self, config: &Config, mirrored: bool, kind: Kind) {
         let log = &self.log;
         let has_met = match kind {

@@ -75,7 +75,7 @@ impl Packets {
         self.frames.skipped().total()
     }
 
-    /// Prints what was skipped. Returns whether packets were lost with it.
+    /// Prints the numbers of skipped frames and packets. Returns whether packets were among them.
     pub fn print_skipped(&self) -> bool {
         self.frames.skipped().warnings().iter().for_each(|line| noteln!("ipsec-lab: {line}"));
         if self.cut > 0 {

@@ -33,7 +33,7 @@ impl Contents {
         });
     }
 
-    /// Describes what was counted, the most frequent kinds first. `skipped` frames have no IP packet.
+    /// Describes the packets that were counted, the most frequent kinds first. `skipped` frames have no IP packet.
     pub fn describe(&self, skipped: u64) -> String {
         let mut kinds: Vec<_> = self.kinds.iter().map(|(kind, count)| (*kind, *count)).collect();
         kinds.push(("frames without IP", skipped));

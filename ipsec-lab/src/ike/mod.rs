@@ -112,8 +112,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if all_good && !has_failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints why nothing was found or decrypted, and what to do. Returns whether that is a failure: without a message, or
-/// if keys were given and none of them decrypts a message.
+/// Prints the reason why nothing was found or decrypted, and the remedy. Returns whether that is a failure: without a
+/// message, or if keys were given and none of them decrypts a message.
 fn explain(args: &Args, summary: &Summary, messages: &source::Messages) -> bool {
     if summary.messages() == 0 {
         match args.filter.is_empty() {

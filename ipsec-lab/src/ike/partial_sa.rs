@@ -20,7 +20,7 @@ impl Limited<'_> {
 }
 
 /// Returns the SA payload at an offset as far as it is present before the limit, as a valid payload, and the offset
-/// after what it contains.
+/// after its contents.
 pub fn shrink(message: &[u8], at: usize, limit: usize) -> Option<(Vec<u8>, usize)> {
     let message = Limited(message.get(..limit.min(message.len()))?);
     let mut payload = message.octets(at, SA)?.to_vec();

@@ -91,12 +91,12 @@ impl Messages {
         self.frames.is_some()
     }
 
-    /// Returns what the capture holds besides messages.
+    /// Returns the packets of the capture that are not messages, by kind.
     pub fn contents(&self) -> String {
         self.contents.describe(self.frames.as_ref().map_or(0, |frames| frames.skipped().total()))
     }
 
-    /// Prints what was skipped.
+    /// Prints the numbers of skipped frames and packets.
     pub fn print_skipped(&self) {
         let Some(frames) = &self.frames else { return };
         frames.skipped().warnings().iter().for_each(|line| noteln!("ipsec-lab: {line}"));

@@ -77,7 +77,7 @@ fn percentage(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-/// Time after which a negotiation is given up.
+/// Time after which a negotiation is ended.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Runs the command `negotiate`.

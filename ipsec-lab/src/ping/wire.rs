@@ -139,7 +139,7 @@ impl Wire {
     }
 }
 
-/// Sends what a socket receives to the channel, until an error or until the channel is closed.
+/// Sends the packets that a socket receives to the channel, until an error or until the channel is closed.
 #[allow(clippy::disallowed_methods)] // the time of arrival
 fn forward(source: Source, socket: &UdpSocket, sender: &Sender<io::Result<Datagram>>) {
     let mut buffer = vec![0; MAX_DATAGRAM];

@@ -33,7 +33,7 @@ impl Counters {
     }
 }
 
-/// Prints in three lines what the run shows and where.
+/// Prints in three lines the purpose of the run and its files.
 pub fn print_explanation(networks: &Networks, a: &Gateway, b: &Gateway, out: &Path) {
     let (ends, protection) = (a.ends(), a.protection());
     let [a_end, b_end] = [ends.map(|ends| ends.0), ends.map(|ends| ends.1)]

@@ -101,7 +101,7 @@ struct Setkey {
     policies: bool,
 }
 
-/// Runs the command. The exit status is 1 if the daemon has refused the request, and 2 if it could not be asked.
+/// Runs the command. The exit status is 1 if the daemon has refused the request, and 2 if it could not be reached.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let (status, errors) = match execute(&cli) {

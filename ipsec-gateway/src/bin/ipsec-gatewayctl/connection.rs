@@ -10,7 +10,7 @@ use ipsec_gateway::control::protocol::{self, MAX_REQUEST, Page, Reply, Request};
 pub enum Failure {
     /// The daemon has refused the request; each line is an error.
     Refused(Vec<String>),
-    /// The daemon could not be asked.
+    /// The daemon could not be reached.
     Connection(String),
 }
 
@@ -57,7 +57,7 @@ impl Connection {
         self.receive()?.ok_or_else(|| Failure::Connection("the daemon has ended the connection".to_owned()))
     }
 
-    /// Receives the entries of all pages of a list. `request` asks for those from a number on.
+    /// Receives the entries of all pages of a list. `request` returns the request for those from a number on.
     pub fn list<T>(
         &mut self,
         request: impl Fn(usize) -> Request,
