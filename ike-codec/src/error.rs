@@ -63,11 +63,15 @@ pub enum DecodeErrorKind {
     Truncated {
         /// Value of the length field of the header.
         declared: u32,
+        /// Length of the message in octets.
+        received: u16,
     },
     /// The header declares fewer octets than were received, or fewer than its own length.
     LengthMismatch {
         /// Value of the length field of the header.
         declared: u32,
+        /// Length of the message in octets.
+        received: u16,
     },
     /// The payload that a next payload field announces is missing.
     MissingPayload(PayloadKind),
@@ -112,7 +116,7 @@ pub enum DecodeErrorKind {
     /// Strict only: a number is not assigned by any document.
     Unassigned,
     /// Strict only: the length of a nonce is not 8 to 256 octets (RFC 2409 section 5).
-    NonceLength,
+    NonceLength(u16),
     /// Strict only: the initiator cookie is zero (RFC 2408 section 2.5.3).
     ZeroCookie,
     /// Strict only: the message has no payload, or a payload that requires content is empty.
@@ -127,9 +131,11 @@ impl fmt::Display for DecodeErrorKind {
             Self::Ikev2 => f.write_str("unsupported major version 2 (IKEv2)"),
             Self::MajorVersion(v) => write!(f, "unsupported major version {v}, expected 1"),
             Self::MinorVersion(v) => write!(f, "unsupported minor version {v}, expected 0"),
-            Self::Truncated { declared } => write!(f, "truncated message: header declares {declared} octets"),
-            Self::LengthMismatch { declared } => {
-                write!(f, "message length mismatch: header declares {declared} octets")
+            Self::Truncated { declared, received } => {
+                write!(f, "truncated message: got {received} octets, header declares {declared}")
+            }
+            Self::LengthMismatch { declared, received } => {
+                write!(f, "message length mismatch: got {received} octets, header declares {declared}")
             }
             Self::MissingPayload(kind) => write!(f, "announced {kind} payload is missing"),
             Self::TruncatedPayload(kind) => write!(f, "truncated {kind} payload"),
@@ -151,7 +157,9 @@ impl fmt::Display for DecodeErrorKind {
             Self::EncryptedLength => f.write_str("ciphertext is empty or not a multiple of the block size"),
             Self::Reserved => f.write_str("reserved field is not zero"),
             Self::Unassigned => f.write_str("unassigned number"),
-            Self::NonceLength => f.write_str("nonce length is not 8 to 256 octets"),
+            Self::NonceLength(octets) => {
+                write!(f, "nonce length is out of range: got {octets} octets, expected 8 to 256")
+            }
             Self::ZeroCookie => f.write_str("initiator cookie is zero"),
             Self::Empty(kind) => write!(f, "{kind} payload is empty or missing"),
         }

@@ -97,15 +97,15 @@ impl Header {
             //# SHOULD NOT: packets of a higher major version are not accepted
             (major, _) => return wrong(DecodeErrorKind::MajorVersion(major), 17),
         }
-        let Ok(actual) = u16::try_from(message.len()) else { return wrong(DecodeErrorKind::TooLong, 0) };
+        let Ok(received) = u16::try_from(message.len()) else { return wrong(DecodeErrorKind::TooLong, 0) };
         match header.length {
-            declared if declared == u32::from(actual) => Ok((header, rest)),
+            declared if declared == u32::from(received) => Ok((header, rest)),
             //= RFC 2408 5.1/1
             //# SHOULD: a packet is checked to be as long as its header says
-            declared if declared > u32::from(actual) => wrong(DecodeErrorKind::Truncated { declared }, 24),
+            declared if declared > u32::from(received) => wrong(DecodeErrorKind::Truncated { declared, received }, 24),
             //= RFC 2408 5.1/2
             //# MUST: a message whose length is not that in its header is rejected
-            declared => wrong(DecodeErrorKind::LengthMismatch { declared }, 24),
+            declared => wrong(DecodeErrorKind::LengthMismatch { declared, received }, 24),
         }
     }
 

@@ -55,7 +55,9 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
         Body::OtherDoi(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         //= RFC 2409 5/8
         //# MUST: a nonce has 8 to 256 octets
-        Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => refuse(DecodeErrorKind::NonceLength),
+        Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => {
+            refuse(DecodeErrorKind::NonceLength(u16::try_from(nonce.len()).unwrap_or(u16::MAX)))
+        }
         Body::KeyExchange([]) | Body::Hash([]) | Body::Signature([]) | Body::VendorId([]) | Body::NatDetection([]) => {
             refuse(DecodeErrorKind::Empty(payload.kind))
         }

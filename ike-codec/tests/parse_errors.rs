@@ -53,9 +53,9 @@ fn invalid_length_or_version_of_the_header_is_refused() {
         ("version 0", with_octet(17, 0x00), Kind::MajorVersion(0), 17),
         ("version 15", with_octet(17, 0xff), Kind::MajorVersion(15), 17),
         ("version 1.1", with_octet(17, 0x11), Kind::MinorVersion(1), 17),
-        ("header length one above", with_octet(27, 39), Kind::Truncated { declared: 39 }, 24),
-        ("header length one below", with_octet(27, 37), Kind::LengthMismatch { declared: 37 }, 24),
-        ("length 0", with_octet(27, 0), Kind::LengthMismatch { declared: 0 }, 24),
+        ("header length one above", with_octet(27, 39), Kind::Truncated { declared: 39, received: 38 }, 24),
+        ("header length one below", with_octet(27, 37), Kind::LengthMismatch { declared: 37, received: 38 }, 24),
+        ("length 0", with_octet(27, 0), Kind::LengthMismatch { declared: 0, received: 38 }, 24),
     ]);
 }
 
@@ -279,8 +279,8 @@ fn parse_strict_error_has_kind_and_offset_and_parse_accepts() {
         ("unknown kind", one(100, b"x"), Kind::Unassigned, 28),
         ("unknown protocol", with_byte(45, 9, &good_sa), Kind::Unassigned, 40),
         ("unknown DOI", one(1, &hex("00000009 00")), Kind::Unassigned, 28),
-        ("nonce of 7", one(10, &[7; 7]), Kind::NonceLength, 28),
-        ("nonce of 257", one(10, &[7; 257]), Kind::NonceLength, 28),
+        ("nonce of 7", one(10, &[7; 7]), Kind::NonceLength(7), 28),
+        ("nonce of 257", one(10, &[7; 257]), Kind::NonceLength(257), 28),
         ("empty KE", one(4, &[]), Kind::Empty(PayloadKind::KEY_EXCHANGE), 28),
         ("empty hash", one(8, &[]), Kind::Empty(PayloadKind::HASH), 28),
         ("empty signature", one(9, &[]), Kind::Empty(PayloadKind::SIGNATURE), 28),
@@ -297,7 +297,7 @@ fn parse_strict_error_has_kind_and_offset_and_parse_accepts() {
         (
             "the second payload",
             raw(13, &[&payload(10, b"x")[..], &payload(0, &[7; 7])].concat()),
-            Kind::NonceLength,
+            Kind::NonceLength(7),
             33,
         ),
     ];

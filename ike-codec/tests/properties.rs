@@ -192,8 +192,9 @@ fn parse_refuses_every_truncation() {
     for record in common::messages() {
         for end in 0..record.hex.len() {
             let error = Message::parse(&record.hex[..end]).unwrap_err();
-            let declared = record.hex.len() as u32;
-            let expected = if end < 28 { DecodeErrorKind::TooShort } else { DecodeErrorKind::Truncated { declared } };
+            let (declared, received) = (record.hex.len() as u32, end as u16);
+            let truncated = DecodeErrorKind::Truncated { declared, received };
+            let expected = if end < 28 { DecodeErrorKind::TooShort } else { truncated };
             assert_eq!(error.kind, expected, "{} at {end}", record.id);
         }
         let longer = [&record.hex[..], &[0]].concat();

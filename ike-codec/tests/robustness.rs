@@ -28,7 +28,9 @@ fn parse_refuses_header_length_other_than_datagram_length() {
     for declared in [0u32, 1, 27, 28, 37, 39, 0x7fff_ffff, 0xffff_ffff] {
         let mut bytes = valid.clone();
         bytes[24..28].copy_from_slice(&declared.to_be_bytes());
-        let expected = if declared > 38 { Kind::Truncated { declared } } else { Kind::LengthMismatch { declared } };
+        let (truncated, received) = (declared > 38, 38);
+        let mismatch = Kind::LengthMismatch { declared, received };
+        let expected = if truncated { Kind::Truncated { declared, received } } else { mismatch };
         assert_eq!(parse_error(&bytes), Some(expected));
     }
     assert_eq!(parse_error(&valid), None);
@@ -105,7 +107,7 @@ fn parse_checks_version_first_and_accepts_1_0_only() {
         bytes[17] = version;
         bytes[27] = 0xee;
         let expected = match (version >> 4, version & 15) {
-            (1, 0) => Kind::Truncated { declared: 0xee },
+            (1, 0) => Kind::Truncated { declared: 0xee, received: 38 },
             (1, minor) => Kind::MinorVersion(minor),
             (2, _) => Kind::Ikev2,
             (major, _) => Kind::MajorVersion(major),

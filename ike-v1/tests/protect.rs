@@ -289,11 +289,15 @@ fn malformed_headers_are_refused_by_encrypt_and_decrypt() {
         ("IKEv2", changed(17, 0x20), DecodeErrorKind::Ikev2),
         ("version 3", changed(17, 0x30), DecodeErrorKind::MajorVersion(3)),
         ("version 1.1", changed(17, Version::IKEV1.0 | 1), DecodeErrorKind::MinorVersion(1)),
-        ("truncated", valid[..valid.len() - 16].to_vec(), DecodeErrorKind::Truncated { declared: valid.len() as u32 }),
+        (
+            "truncated",
+            valid[..valid.len() - 16].to_vec(),
+            DecodeErrorKind::Truncated { declared: valid.len() as u32, received: valid.len() as u16 - 16 },
+        ),
         (
             "one block too many",
             [&valid[..], &[0; 16]].concat(),
-            DecodeErrorKind::LengthMismatch { declared: valid.len() as u32 },
+            DecodeErrorKind::LengthMismatch { declared: valid.len() as u32, received: valid.len() as u16 + 16 },
         ),
     ];
     for (name, bytes, expected) in both {

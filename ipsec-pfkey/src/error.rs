@@ -19,11 +19,16 @@ pub enum PfkeyErrorKind {
     /// The version is this one instead of 2.
     Version(u8),
     /// The length of the message, in units of 8 octets, differs from that of the input.
-    MessageLength(u16),
+    MessageLength {
+        /// Length field of the header, in units of 8 octets.
+        units: u16,
+        /// Length of the input in octets.
+        received: usize,
+    },
     /// The length of the extension, in units of 8 octets, is 0, exceeds the message, or is too small for its kind.
     ExtensionLength(u16),
     /// The extension is a duplicate (RFC 2367 section 2.3).
-    Twice(u16),
+    Duplicate(u16),
     /// The address family is neither IPv4 nor IPv6.
     Family(u16),
     /// The key has more bits than the extension has octets for.
@@ -45,11 +50,11 @@ impl fmt::Display for PfkeyErrorKind {
         match self {
             Self::TooShort => f.write_str("truncated header or extension"),
             Self::Version(version) => write!(f, "unsupported PF_KEY version: got {version}, expected 2"),
-            Self::MessageLength(units) => {
-                write!(f, "message length mismatch: header has {units} units of 8 octets")
+            Self::MessageLength { units, received } => {
+                write!(f, "message length mismatch: got {received} octets, header declares {units} units of 8 octets")
             }
             Self::ExtensionLength(units) => write!(f, "invalid extension length: {units} units of 8 octets"),
-            Self::Twice(kind) => write!(f, "duplicate extension {kind}"),
+            Self::Duplicate(kind) => write!(f, "duplicate extension {kind}"),
             Self::Family(family) => write!(f, "unknown address family {family}"),
             Self::KeyLength(bits) => write!(f, "key length of {bits} bits exceeds the extension"),
             Self::Template => f.write_str("invalid template"),

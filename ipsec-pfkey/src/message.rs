@@ -62,7 +62,7 @@ impl<'a> Message<'a> {
         }
         let units = order.u16([l_1, l_2]);
         if usize::from(units).saturating_mul(8) != octets.len() {
-            return Err(wrong(0, PfkeyErrorKind::MessageLength(units)));
+            return Err(wrong(0, PfkeyErrorKind::MessageLength { units, received: octets.len() }));
         }
         let header = Header {
             kind: MessageKind(kind),
@@ -80,7 +80,7 @@ impl<'a> Message<'a> {
             let bit = 1u64.checked_shl(u32::from(number & 63)).unwrap_or(0);
             if let Some(word) = seen.get_mut(usize::from(number >> 6)) {
                 if *word & bit != 0 {
-                    return Err(wrong(offset, PfkeyErrorKind::Twice(number)));
+                    return Err(wrong(offset, PfkeyErrorKind::Duplicate(number)));
                 }
                 *word |= bit;
             }

@@ -270,11 +270,11 @@ fn each_malformed_message_has_its_error_and_offset() {
     let good = octets(ADD_SENT);
     let cases: &[(usize, u8, usize, PfkeyErrorKind)] = &[
         (0, 1, 0, PfkeyErrorKind::Version(1)),
-        (4, 1, 0, PfkeyErrorKind::MessageLength(1)),
+        (4, 1, 0, PfkeyErrorKind::MessageLength { units: 1, received: good.len() }),
         (16, 0, 16, PfkeyErrorKind::ExtensionLength(0)),
         (16, 200, 16, PfkeyErrorKind::ExtensionLength(200)),
         (16, 1, 16, PfkeyErrorKind::TooShort),
-        (34, 1, 32, PfkeyErrorKind::Twice(1)),
+        (34, 1, 32, PfkeyErrorKind::Duplicate(1)),
     ];
     for &(at, octet, offset, kind) in cases {
         let mut bad = good.clone();

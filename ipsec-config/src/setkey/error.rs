@@ -142,7 +142,7 @@ pub enum SetkeyErrorKind {
     /// An algorithm that the protocol needs is missing, or one that it does not use is present.
     Algorithms,
     /// An authentication algorithm is given with this cipher, which provides integrity itself.
-    Twice(&'static str),
+    RedundantIntegrity(&'static str),
     /// This option or algorithm is not valid for the version of the protocol.
     OldProtocol(&'static str),
     /// The word is not an option, or a duplicate of one.
@@ -198,7 +198,7 @@ impl fmt::Display for SetkeyErrorKind {
                 return if *salt > 0 { write!(f, ", of which the last {salt} are the salt") } else { Ok(()) };
             }
             Self::Algorithms => "algorithm is not valid for this protocol",
-            Self::Twice(cipher) => return write!(f, "{cipher} provides integrity: -A is not allowed"),
+            Self::RedundantIntegrity(cipher) => return write!(f, "{cipher} provides integrity: -A is not allowed"),
             Self::OldProtocol(option) => return write!(f, "{option} is not valid for this protocol"),
             Self::Option => "unknown or duplicate option",
             Self::Policy => "unknown policy action: expected discard, none, bypass, entrust or ipsec",

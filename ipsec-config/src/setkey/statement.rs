@@ -379,7 +379,9 @@ fn check_combination(sa: &Add<'_>) -> Result<(), SetkeyErrorKind> {
         _ if named("des-32iv") && !old => Err(SetkeyErrorKind::OldProtocol("des-32iv")),
         _ if tcp_md5 != (sa.id.protocol == SaProtocol::Tcp) => Err(SetkeyErrorKind::OldProtocol("tcp-md5")),
         // An AEAD provides its own integrity.
-        Some((cipher, _)) if cipher.is_aead() && sa.mac.is_some() => Err(SetkeyErrorKind::Twice(cipher.name)),
+        Some((cipher, _)) if cipher.is_aead() && sa.mac.is_some() => {
+            Err(SetkeyErrorKind::RedundantIntegrity(cipher.name))
+        }
         _ => Ok(()),
     }
 }
