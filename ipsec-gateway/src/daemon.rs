@@ -84,12 +84,12 @@ struct Daemon {
 impl Daemon {
     fn start(privileges: Privileges) -> Result<Self, String> {
         let now = clock::now();
-        let signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
+        let signals = Signals::register().map_err(|e| format!("signal handlers were not installed: {e}"))?;
         let (path, files) = privileges.read()?;
         let config = Config::read(&*files, &path)?;
         let mut engine = policy::databases_for(&config, || privileges.open_pfkey())?;
         // A kernel has the SAs of a daemon that was killed, with which no other one can negotiate.
-        engine.flush(None).map_err(|e| format!("SAs of the kernel: {e}"))?;
+        engine.flush(None).map_err(|e| format!("SAs of the kernel were not removed: {e}"))?;
         let policies = policy::load(&config, &mut engine, now)?;
         let mut keys = PskFile::read_optional(&files, config.keys.as_deref())?;
         for warning in missing_keys(&config, &mut keys) {
@@ -137,7 +137,7 @@ impl Daemon {
 
     fn run(&mut self) -> Result<(), String> {
         loop {
-            self.wait().map_err(|e| format!("poll: {e}"))?;
+            self.wait().map_err(|e| format!("waiting for packets and clients failed: {e}"))?;
             if self.privileges.has_ended() {
                 return Err("the privileged process has ended; firewall rules and routes remain".to_owned());
             }
@@ -187,7 +187,7 @@ impl Daemon {
                 }
             };
             if let Err(e) = done {
-                log::error(format_args!("assigned address: {e}"));
+                log::error(format_args!("assigned address was not set or removed: {e}"));
             }
         }
     }
@@ -219,7 +219,7 @@ impl Daemon {
         for address in self.ike.own_addresses() {
             let policies = self.plane.engine.policies().map(|(_, policy)| policy);
             if let Err(e) = self.privileges.add_address(address, policies) {
-                log::error(format_args!("assigned address: {e}"));
+                log::error(format_args!("assigned address {address} was not set: {e}"));
             }
         }
     }
@@ -228,7 +228,7 @@ impl Daemon {
     fn remove_addresses(&self) {
         for address in self.ike.own_addresses() {
             if let Err(e) = self.privileges.remove_address(address) {
-                log::warning(format_args!("assigned address: {e}"));
+                log::warning(format_args!("assigned address {address} was not removed: {e}"));
             }
         }
     }

@@ -49,7 +49,8 @@ const ATTEMPTS: u32 = 100;
 pub fn run() -> Result<(), String> {
     // The signals end the commands and daemons; this process then removes the namespaces.
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::default()).map_err(|e| format!("signal {signal}: {e}"))?;
+        signal_hook::flag::register(signal, Arc::default())
+            .map_err(|e| format!("handler of signal {signal} was not installed: {e}"))?;
     }
     let demo = Demo::start()?;
     say(&format!("Files and logs of the gateways: {}", demo.folder.display()));

@@ -279,7 +279,7 @@ impl Store for StateOfProcess {
     }
 
     fn replace(&self, contents: &[u8]) -> Result<(), String> {
-        let contents = String::from_utf8(contents.to_vec()).map_err(|e| format!("state file: {e}"))?;
+        let contents = String::from_utf8(contents.to_vec()).map_err(|e| format!("state file is not UTF-8: {e}"))?;
         self.privileges.call(&Request::ReplaceState { contents }).map(drop)
     }
 }

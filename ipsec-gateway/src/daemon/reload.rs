@@ -52,7 +52,7 @@ impl Daemon {
         if let Err(e) = self.privileges.protect(Which::Next, &trial) {
             // The rules of the SPD that remains in effect.
             if let Err(e) = self.privileges.update(&self.plane.engine) {
-                log::error(format_args!("protection: {e}"));
+                log::error(format_args!("firewall rules and routes were not restored: {e}"));
             }
             return Err(e);
         }

@@ -23,15 +23,15 @@ pub const WORKER: &str = "worker";
 /// # Errors
 /// The message about what prevents its start.
 pub fn run(mut server: Server, ids: Ids) -> Result<ExitCode, String> {
-    let mut signals = Signals::register().map_err(|e| format!("signals: {e}"))?;
-    let (own, other) = UnixStream::pair().map_err(|e| format!("channel to the worker: {e}"))?;
+    let mut signals = Signals::register().map_err(|e| format!("signal handlers were not installed: {e}"))?;
+    let (own, other) = UnixStream::pair().map_err(|e| format!("channel to the worker was not created: {e}"))?;
     let mut worker = start(other.into(), ids)?;
     if let Err(e) = serve(&mut server, &own, &worker, &mut signals) {
-        log::error(format_args!("channel to the worker: {e}"));
+        log::error(format_args!("channel to the worker failed: {e}"));
         let _ = worker.kill();
     }
     drop(own);
-    let status = worker.wait().map_err(|e| format!("worker: {e}"))?;
+    let status = worker.wait().map_err(|e| format!("waiting for the worker failed: {e}"))?;
     if let Some(signal) = status.signal() {
         log::error(format_args!("the worker was ended by signal {signal}; firewall rules and routes remain"));
     }

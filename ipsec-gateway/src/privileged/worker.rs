@@ -23,7 +23,7 @@ use crate::{daemon, log, memory};
 /// The message about what prevents its start.
 pub fn run() -> Result<(), String> {
     give_up_privileges()?;
-    let problem = |e: io::Error| format!("channel to the privileged process: {e}");
+    let problem = |e: io::Error| format!("channel to the privileged process failed: {e}");
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().map_err(problem)?);
     stream.peer_addr().map_err(|e| problem(io::Error::other(format!("{e}: the command is for the daemon itself"))))?;
     let channel = Channel::new(stream);
