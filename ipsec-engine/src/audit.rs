@@ -18,7 +18,7 @@ pub struct Audit {
     pub source: Option<IpAddr>,
     /// Destination address of the packet.
     pub destination: Option<IpAddr>,
-    /// The flow label of an IPv6 packet.
+    /// Flow label of an IPv6 packet.
     pub flow_label: u32,
     /// SPI or CPI, if the packet has one.
     pub spi: Option<u32>,

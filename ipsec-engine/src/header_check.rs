@@ -14,7 +14,7 @@ pub(crate) struct HeaderCheck<'p> {
     hop_limit: u8,
     /// Offset of the outermost header that a transform has inserted in transport mode.
     inserted: usize,
-    /// Set behind a tunnel: the outer header has neither options nor extension headers.
+    /// Set after the transform of a tunnel: the outer header has neither options nor extension headers.
     is_tunnelled: bool,
 }
 

@@ -30,7 +30,7 @@ type Stamp = u64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownChoice {
     pub(crate) chosen: Chosen,
-    /// Buckets of the stamps that the choice depends on.
+    /// Indices of the stamps on which the choice depends.
     #[cfg(feature = "alloc")]
     depends: heap::Depends,
     /// State of the SAs at the time of the choice.
