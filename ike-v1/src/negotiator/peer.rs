@@ -49,7 +49,7 @@ pub struct Peer<'a> {
     /// Aggressive mode sends the identities in cleartext. With a pre-shared key every host that knows the identity of
     /// the initiator receives a hash with which a weak key can be found by trying offline.
     pub exchanges: &'a [ExchangeKind],
-    /// Documents of NAT traversal that this host uses with the peer; none disables it.
+    /// Documents of NAT traversal (RFC 3947 or its drafts) that this host supports; an empty set disables it.
     pub nat_traversal: NatTraversals,
     /// Size in octets of the IP packets in which longer messages are sent in fragments to a peer that supports them; 0
     /// for none.

@@ -1,4 +1,4 @@
-//! Packets of a capture by kind, for the message that it has no IKE.
+//! Counts of the packets of a capture by kind, for the error that it contains no IKE message.
 
 use std::collections::BTreeMap;
 
