@@ -195,7 +195,7 @@ fn errors_name_the_section_and_tag() {
         ("Transforms= AES-SHA", "Transforms= AES-SHAA", "27:13: expected a transform as `AES-SHA-GRP2-RSA_SIG`"),
         ("Suites= QM", "Suites= Q", "31:9: expected a suite as"),
         ("ID_PROT", "ID_PORT", "26:16: expected an exchange of phase 1: `ID_PROT` or `AGGRESSIVE`"),
-        ("Netmask= 255.255.255.0", "Netmask= 255.0.255.0", "23:10: expected a mask of 198.51.100.0"),
+        ("Netmask= 255.255.255.0", "Netmask= 255.0.255.0", "23:10: expected a contiguous mask of 198.51.100.0"),
         ("Network= 198.51.100.0", "Network= 198.51.100", "22:10: expected an address, found `198.51.100`"),
         ("ID-type= IPV4_ADDR\n", "ID-type= IPV6_ADDR\n", "17:1: expected an address of the family of `ID-type`"),
         ("[local]\n", "[local\n", "17:7: expected `]` at the end of the name of the section"),
