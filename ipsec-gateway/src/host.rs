@@ -88,6 +88,7 @@ pub struct GatewayHost<'h> {
     pub generated: &'h mut Generated,
     /// Scripts for events of phase 1.
     pub hooks: &'h mut Hooks,
+    /// Admission of new negotiations by either side.
     pub admission: Admission,
     /// Limit for log lines about peers.
     pub limiter: &'h mut Limiter,
