@@ -181,7 +181,7 @@ fn hexadecimal_message_is_decoded_or_reported_with_its_offset() {
     let cut = json(&ike(&[&first[..80], "--json"]));
     assert_eq!(
         (cut[0]["error"].as_str(), cut[0]["offset"].as_u64()),
-        (Some("truncated message: got 80 octets, header declares 200"), Some(24))
+        (Some("truncated message: got 40 octets, header declares 200"), Some(24))
     );
     assert!(!ike(&[&first[..80]]).status.success());
     assert!(!ike(&["neither"]).status.success());
