@@ -85,7 +85,7 @@ pub(super) fn write(
         line("start on".to_string());
     }
     // These are written if they differ from a block without them.
-    let has_address = config.address.is_some() && config.xauth != Some(XauthPart::Server);
+    let has_address = config.address.is_some() && config.xauth != Some(XauthRole::Server);
     let switches = [
         (has_address && !config.initiates, "passive on"),
         (!config.renews, "rekey off"),
