@@ -1,9 +1,10 @@
-//! AES-CBC, AES-CTR and HMAC with vector instructions of x86-64, for one packet or sixteen at a time, and bitsliced
-//! decryption of DES and 3DES.
+//! AES-CBC, AES-CTR and HMAC with vector instructions of x86-64, for one packet or sixteen at a time, and DES and 3DES
+//! in bitsliced form and by tables.
 //!
 //! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`sha_ni`] computes
 //! HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC with [`Md5`], [`Sha1`] and [`Sha256`] of many,
-//! sixteen at a time. [`BitslicedDes`] decrypts CBC with DES (RFC 2405) and 3DES (RFC 2451) in constant time.
+//! sixteen at a time. [`BitslicedDes`], [`TableDes`] and [`FastDes`], which has both, are DES (RFC 2405) and 3DES
+//! (RFC 2451) in CBC mode ([`Cbc64`]).
 //! Arguments are octets, words and key schedules; the algorithms of ESP and AH that are made of them are in
 //! `ipsec-crypto`, whose feature `vector-code` enables this crate.
 //!
@@ -26,7 +27,8 @@
 //! Features: none.
 //!
 //! Security notes: keys and key schedules are wiped on drop and never printed. The code has no branches and no addresses
-//! that depend on keys or texts. CBC and CTR do not authenticate; callers verify an ICV first. The crate does not
+//! that depend on keys or texts, except for [`TableDes`] and
+//! [`FastDes`]. CBC and CTR do not authenticate; callers verify an ICV first. The crate does not
 //! allocate, panic or use `unsafe`.
 #![no_std]
 #![deny(
@@ -41,6 +43,7 @@
     clippy::missing_errors_doc
 )]
 
+mod cbc64;
 mod des;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 mod multi_buffer;
@@ -51,7 +54,8 @@ mod text;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 mod vaes;
 
-pub use des::BitslicedDes;
+pub use cbc64::{CHAINS, Cbc64};
+pub use des::{BitslicedDes, FastDes, MAX_TABLE_LEN, TableDes};
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 pub use multi_buffer::{Md5, MultiBufferHash, Sha1, Sha256, hmac_batch};
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]

@@ -6,20 +6,25 @@ use core::fmt;
 #[cfg(any(feature = "cast128", all(feature = "blowfish", not(feature = "alloc"))))]
 use cipher::KeyInit;
 
+use crate::cbc_backend::CbcBackend;
 use crate::cipher::BatchItem;
 #[cfg(any(feature = "des", feature = "3des"))]
-use crate::des_backend::DesBackend;
+use crate::des_backend;
+#[cfg(feature = "des")]
+use crate::des_backend::Des;
+#[cfg(feature = "3des")]
+use crate::des_backend::TripleDes;
 use crate::internal::Internal;
 use crate::layout::layout;
-use crate::{Cbc, Cipher, Confidential, IcvLen, Iv, KeyError, KeyLengths, Layout, cbc};
+use crate::{Cbc, Cipher, Confidential, IcvLen, Iv, KeyError, KeyLengths, Layout};
 
 macro_rules! cbc {
-    ($(#[$doc:meta])* $name:ident($stored:ty), $schedule:ty, $block:literal, $text:literal, $decrypt:expr) => {
+    ($(#[$doc:meta])* $name:ident($stored:ty), $backend:ty, $block:literal, $text:literal) => {
         $(#[$doc])*
         pub struct $name($stored);
 
         impl $name {
-            fn schedule(&self) -> &$schedule {
+            fn backend(&self) -> &$backend {
                 self.0.borrow()
             }
         }
@@ -30,15 +35,15 @@ macro_rules! cbc {
             }
 
             fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
-                cbc::encrypt(self.schedule(), iv, body);
+                self.backend().encrypt(iv, body);
             }
 
             fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-                ($decrypt)(self, iv, body);
+                self.backend().decrypt(iv, body);
             }
 
             fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
-                cbc::encrypt_and_mac(self.schedule(), iv, text, from, follow);
+                self.backend().encrypt_and_mac(iv, text, from, follow);
             }
 
             /// Encryption takes longer than any hash, so batches are always faster.
@@ -46,8 +51,12 @@ macro_rules! cbc {
                 2
             }
 
+            fn interleaves_keys(&self, _: Internal) -> bool {
+                <$backend>::INTERLEAVES_KEYS
+            }
+
             fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
-                cbc::encrypt_batch(lanes, |cipher| Some(cipher.schedule()));
+                <$backend>::encrypt_batch(lanes, Self::backend);
             }
         }
 
@@ -64,9 +73,9 @@ macro_rules! cbc {
 
 #[cfg(feature = "des")]
 cbc!(
-    /// DES in CBC mode (RFC 2405). **Legacy**: the 56-bit key can be found by search. Not constant-time, except for
-    /// decryption with the feature `vector-code`.
-    DesCbc(DesBackend<des::Des, 1>), des::Des, 8, "DesCbc", |cipher: &Self, iv, body| cipher.0.decrypt(iv, body)
+    /// DES in CBC mode (RFC 2405). **Legacy**: the 56-bit key can be found by search. Not constant-time without
+    /// `--cfg ipsec_constant_time_des`.
+    DesCbc(Des), Des, 8, "DesCbc"
 );
 
 #[cfg(feature = "des")]
@@ -77,7 +86,7 @@ impl DesCbc {
     /// [`KeyError::WeakDes`] and [`KeyError::SemiWeakDes`] (RFC 2405 section 4.1).
     pub fn new(key: &[u8; 8]) -> Result<Self, KeyError> {
         crate::weak::check_des(key)?;
-        Ok(Self(DesBackend::<des::Des, 1>::new(key)))
+        Ok(Self(des_backend::des(key)))
     }
 
     /// Creates the cipher from a slice, as [`new`](Self::new).
@@ -92,9 +101,8 @@ impl DesCbc {
 #[cfg(feature = "3des")]
 cbc!(
     /// Triple DES in CBC mode (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit
-    /// blocks. Not constant-time, except for decryption with the feature `vector-code`.
-    TripleDesCbc(DesBackend<des::TdesEde3, 3>), des::TdesEde3, 8, "TripleDesCbc",
-    |cipher: &Self, iv, body| cipher.0.decrypt(iv, body)
+    /// blocks. Not constant-time without `--cfg ipsec_constant_time_des`.
+    TripleDesCbc(TripleDes), TripleDes, 8, "TripleDesCbc"
 );
 
 #[cfg(feature = "3des")]
@@ -106,7 +114,7 @@ impl TripleDesCbc {
     /// 2451 section 2.1).
     pub fn new(key: &[u8; 24]) -> Result<Self, KeyError> {
         crate::weak::check_triple_des(key)?;
-        Ok(Self(DesBackend::<des::TdesEde3, 3>::new(key)))
+        Ok(Self(des_backend::triple_des(key)))
     }
 
     /// Creates the cipher from a slice, as [`new`](Self::new).
@@ -142,8 +150,7 @@ fn stored_blowfish(key: &[u8]) -> Option<StoredBlowfish> {
 #[cfg(feature = "blowfish")]
 cbc!(
     /// Blowfish in CBC mode (RFC 2451). **Legacy**: 64-bit blocks, key schedule of 4168 octets. Not constant-time.
-    BlowfishCbc(StoredBlowfish), blowfish::Blowfish, 8, "BlowfishCbc",
-    |cipher: &Self, iv, body| cbc::decrypt(cipher.schedule(), iv, body)
+    BlowfishCbc(StoredBlowfish), blowfish::Blowfish, 8, "BlowfishCbc"
 );
 
 #[cfg(feature = "blowfish")]
@@ -162,8 +169,7 @@ impl BlowfishCbc {
 #[cfg(feature = "cast128")]
 cbc!(
     /// CAST-128 in CBC mode (RFC 2451, RFC 2144). **Legacy**: 64-bit blocks. Not constant-time.
-    Cast128Cbc(cast5::Cast5), cast5::Cast5, 8, "Cast128Cbc",
-    |cipher: &Self, iv, body| cbc::decrypt(cipher.schedule(), iv, body)
+    Cast128Cbc(cast5::Cast5), cast5::Cast5, 8, "Cast128Cbc"
 );
 
 #[cfg(feature = "cast128")]

@@ -1,51 +1,57 @@
-//! DES and 3DES (FIPS 46-3): the implementation of the `des` crate, and with the feature `vector-code` decryption by the
-//! bitsliced implementation of `ipsec-crypto-simd`, which is constant-time and processes many blocks at once.
-//! Encryption of one packet is a chain, which has but one block at a time.
+//! DES and 3DES (FIPS 46-3): those of the `des` crate, or with the feature `vector-code` those of `ipsec-crypto-simd`:
+//! tables for the chain of one packet and for short bodies, and the bitsliced implementation, which is constant-time, for
+//! long bodies. With `--cfg ipsec_constant_time_des` everything is bitsliced.
 
-use core::borrow::Borrow;
+#[cfg(all(ipsec_constant_time_des, not(feature = "vector-code")))]
+compile_error!("--cfg ipsec_constant_time_des requires the feature vector-code");
 
-use cipher::consts::U8;
-use cipher::{BlockCipherDecrypt, BlockSizeUser};
+#[cfg(not(feature = "vector-code"))]
+pub(crate) use portable::*;
+#[cfg(feature = "vector-code")]
+pub(crate) use vector::*;
 
-use crate::Iv;
+#[cfg(not(feature = "vector-code"))]
+mod portable {
+    use cipher::KeyInit;
+    use cipher::array::Array;
 
-/// Key schedule `C` of the crate for `KEYS` keys, and the keys for decryption where it is bitsliced.
-pub(crate) struct DesBackend<C, const KEYS: usize> {
-    schedule: C,
-    #[cfg(feature = "vector-code")]
-    bitsliced: ipsec_crypto_simd::BitslicedDes<KEYS>,
-}
+    #[cfg(feature = "des")]
+    pub(crate) use des::Des;
+    #[cfg(feature = "3des")]
+    pub(crate) use des::TdesEde3 as TripleDes;
 
-macro_rules! backend {
-    ($feature:literal, $schedule:ty, $keys:literal, $octets:literal) => {
-        #[cfg(feature = $feature)]
-        impl DesBackend<$schedule, $keys> {
-            pub fn new(key: &[u8; $octets]) -> Self {
-                Self {
-                    schedule: cipher::KeyInit::new(&cipher::array::Array(*key)),
-                    #[cfg(feature = "vector-code")]
-                    bitsliced: ipsec_crypto_simd::BitslicedDes::<$keys>::new(key),
-                }
-            }
-        }
-    };
-}
-backend!("des", des::Des, 1, 8);
-backend!("3des", des::TdesEde3, 3, 24);
+    #[cfg(feature = "des")]
+    pub(crate) fn des(key: &[u8; 8]) -> Des {
+        Des::new(&Array(*key))
+    }
 
-impl<C: BlockCipherDecrypt + BlockSizeUser<BlockSize = U8>, const KEYS: usize> DesBackend<C, KEYS> {
-    /// Decrypts whole blocks in CBC mode.
-    #[inline(always)]
-    pub fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-        #[cfg(feature = "vector-code")]
-        self.bitsliced.decrypt(&crate::cbc::first::<U8>(iv).0, body);
-        #[cfg(not(feature = "vector-code"))]
-        crate::cbc::decrypt(&self.schedule, iv, body);
+    #[cfg(feature = "3des")]
+    pub(crate) fn triple_des(key: &[u8; 24]) -> TripleDes {
+        TripleDes::new(&Array(*key))
     }
 }
 
-impl<C, const KEYS: usize> Borrow<C> for DesBackend<C, KEYS> {
-    fn borrow(&self) -> &C {
-        &self.schedule
+#[cfg(feature = "vector-code")]
+mod vector {
+    #[cfg(ipsec_constant_time_des)]
+    use ipsec_crypto_simd::BitslicedDes as Implementation;
+    #[cfg(not(ipsec_constant_time_des))]
+    use ipsec_crypto_simd::FastDes as Implementation;
+
+    use crate::cbc_backend::Vector;
+
+    #[cfg(feature = "des")]
+    pub(crate) type Des = Vector<Implementation<1>>;
+    #[cfg(feature = "3des")]
+    pub(crate) type TripleDes = Vector<Implementation<3>>;
+
+    #[cfg(feature = "des")]
+    pub(crate) fn des(key: &[u8; 8]) -> Des {
+        Vector(Implementation::<1>::new(key))
+    }
+
+    #[cfg(feature = "3des")]
+    pub(crate) fn triple_des(key: &[u8; 24]) -> TripleDes {
+        Vector(Implementation::<3>::new(key))
     }
 }

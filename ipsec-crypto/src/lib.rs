@@ -3,7 +3,7 @@
 //! A [`Suite`] encrypts and authenticates the [`EspParts`] of one packet in place. [`EncryptThenMac`] and the AEADs
 //! are chosen at compile time, [`AnySuite`] at run time. Keys and what is derived from them are stored in types of
 //! this crate and of `ipsec-crypto-simd` only. Ciphers and hashes are those of RustCrypto, except for the vector code
-//! of feature `vector-code` (AES-CBC and AES-CTR, decryption of DES and 3DES, HMAC with SHA-1 and SHA-256, and
+//! of feature `vector-code` (AES-CBC and AES-CTR, DES and 3DES, HMAC with SHA-1 and SHA-256, and
 //! batches), which is in `ipsec-crypto-simd`. Packet formats are in `esp-core` and `ah-core`.
 //!
 //! ```
@@ -27,14 +27,13 @@
 //!
 //! Features: one per algorithm, grouped as `modern` and `legacy`; `runtime-suites` for
 //! [`AnySuite`]; `vector-code` for vector implementations of AES-CBC, AES-CTR, HMAC and batches on x86-64 with AVX-512
-//! from Ice Lake and Zen 4 on (it needs std on x86-64 to detect the processor), and for bitsliced decryption of DES and
-//! 3DES on every machine. All features are additive. `--cfg ipsec_small` is for machines with little stack and AES in
-//! software.
+//! from Ice Lake and Zen 4 on (it needs std on x86-64 to detect the processor), and for DES and 3DES by tables and in
+//! bitsliced form on every machine. All features are additive. `--cfg ipsec_small` is for machines with little stack and AES in
+//! software; `--cfg ipsec_constant_time_des` uses bitsliced DES and 3DES only (with `vector-code`).
 //!
 //! Security notes: keys and key schedules are wiped on drop and never printed. ICVs are compared in constant time,
 //! and before anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up
-//! tables at secret indices and are **not**, except for decryption with DES and 3DES with the feature `vector-code`.
-//! Legacy algorithms are for peers without stronger ones: 64-bit blocks leak after 2^32 blocks, single DES is broken by
+//! tables at secret indices and are **not**; `--cfg ipsec_constant_time_des` makes DES and 3DES constant-time. Legacy algorithms are for peers without stronger ones: 64-bit blocks leak after 2^32 blocks, single DES is broken by
 //! search, and MD5 is secure inside HMAC only.
 #![no_std]
 #![deny(
@@ -69,6 +68,8 @@ pub mod batch;
 mod cbc;
 #[cfg(any(feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
 mod cbc64;
+#[cfg(any(feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
+mod cbc_backend;
 #[cfg(feature = "aes-ccm")]
 mod ccm;
 mod cipher;

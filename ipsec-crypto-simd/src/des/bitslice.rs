@@ -1,4 +1,4 @@
-//! DES in bitsliced form, and CBC decryption with it.
+//! DES in bitsliced form, and CBC mode with it.
 //!
 //! 32 blocks of 64 bits for each lane become 64 registers, each with one bit of all blocks. Then an S-box is a circuit
 //! of AND, OR, XOR and NOT for all blocks at once, and a permutation of bits is a choice of registers at compile time:
@@ -16,6 +16,7 @@
 
 use super::circuits::{s1, s2, s3, s4, s5, s6, s7, s8};
 use super::key::{DECRYPTION, ENCRYPTION, KeyMasks, RoundKey};
+use super::sboxes::for_each_sbox;
 use super::word::Word;
 
 /// Lists the registers of the left or right half after the initial permutation, from the first bit to the last. `$front`
@@ -53,7 +54,9 @@ pub(super) fn decrypt_cbc<W: Word<LANES>, const LANES: usize>(
                 *back = u32::from_le_bytes([e, f, g, h]);
             }
         }
-        decrypt_group::<W, LANES>(token, keys, &mut halves);
+        // Encrypt-decrypt-encrypt in reverse.
+        let keys = keys.iter().rev().zip([&DECRYPTION, &ENCRYPTION, &DECRYPTION]);
+        process_group::<W, LANES>(token, keys, &mut halves);
         let [front, back] = &halves;
         for ((row, front), back) in group.chunks_mut(LANES).zip(front).zip(back) {
             for ((block, front), back) in row.iter_mut().zip(front).zip(back) {
@@ -67,27 +70,51 @@ pub(super) fn decrypt_cbc<W: Word<LANES>, const LANES: usize>(
     }
 }
 
-/// Decrypts 32 blocks for each lane.
+/// Encrypts `steps` blocks of at most 32 chains in CBC mode, and removes them from the front of the bodies. Bit n of each
+/// mask belongs to the key of chain n.
+pub(super) fn encrypt_chains(keys: &[KeyMasks], chains: &mut [[u8; 8]], bodies: &mut [&mut [[u8; 8]]], steps: usize) {
+    for _ in 0..steps {
+        let mut halves = [[[0; 1]; 32]; 2];
+        let [front, back] = &mut halves;
+        for (((chain, body), [front]), [back]) in chains.iter().zip(&*bodies).zip(front).zip(back) {
+            let block = body.first().copied().unwrap_or_default();
+            let [a, b, c, d, e, f, g, h] = (u64::from_ne_bytes(*chain) ^ u64::from_ne_bytes(block)).to_ne_bytes();
+            *front = u32::from_le_bytes([a, b, c, d]);
+            *back = u32::from_le_bytes([e, f, g, h]);
+        }
+        process_group::<u32, 1>((), keys.iter().zip([&ENCRYPTION, &DECRYPTION, &ENCRYPTION]), &mut halves);
+        let [front, back] = &halves;
+        for (((chain, body), [front]), [back]) in chains.iter_mut().zip(&mut *bodies).zip(front).zip(back) {
+            let [a, b, c, d] = front.to_le_bytes();
+            let [e, f, g, h] = back.to_le_bytes();
+            if let Some((block, rest)) = core::mem::take(body).split_first_mut() {
+                *chain = [a, b, c, d, e, f, g, h];
+                *block = *chain;
+                *body = rest;
+            }
+        }
+    }
+}
+
+/// Encrypts or decrypts 32 blocks for each lane with keys in their order, each with the rotations of its direction.
 #[inline(always)]
-fn decrypt_group<W: Word<LANES>, const LANES: usize>(
+fn process_group<'a, W: Word<LANES>, const LANES: usize>(
     token: W::Token,
-    keys: &[KeyMasks],
+    keys: impl Iterator<Item = (&'a KeyMasks, &'a [usize; 16])>,
     halves: &mut [[[u32; LANES]; 32]; 2],
 ) {
     let [mut front, mut back] = halves.each_ref().map(|half| half.each_ref().map(|row| W::load(token, row)));
     transpose(token, &mut front);
     transpose(token, &mut back);
     let (mut left, mut right) = (half!(left of front, back), half!(right of front, back));
-    let mut rotations = &DECRYPTION;
     // The final permutation of one DES is reversed by the initial permutation of the next.
-    for key in keys.iter().rev() {
+    for (key, rotations) in keys {
         let (pairs, _) = rotations.as_chunks();
         for [first, second] in pairs {
             round(token, &right, &mut left, key.rotated(*first));
             round(token, &left, &mut right, key.rotated(*second));
         }
         core::mem::swap(&mut left, &mut right);
-        rotations = if core::ptr::eq(rotations, &DECRYPTION) { &ENCRYPTION } else { &DECRYPTION };
     }
     half!(left of front, back) = left;
     half!(right of front, back) = right;
@@ -123,26 +150,15 @@ fn exchange<W: Word<LANES>, const LANES: usize, const SIZE: usize>(token: W::Tok
 
 /// Adds the function f of one half and a round key to the other half (FIPS 46-3, "The Cipher Function f").
 #[inline(always)]
-fn round<W: Word<LANES>, const LANES: usize>(token: W::Token, from: &[W; 32], to: &mut [W; 32], (c, d): RoundKey<'_>) {
-    // For each S-box: bits of the half (E), bits of the key (permuted choice 2), bits of the result (P). They are
-    // counted from 0.
+fn round<W: Word<LANES>, const LANES: usize>(token: W::Token, from: &[W; 32], to: &mut [W; 32], key: RoundKey<'_>) {
     macro_rules! substitute {
-        ($($sbox:ident, [$($bit:literal),*], $key:ident [$($mask:literal),*], [$a:literal, $b:literal, $c:literal, $d:literal];)*) => {$(
-            let result = $sbox([$(from[$bit] ^ W::splat_mask(token, $key[$mask])),*]);
+        ($($sbox:ident, [$($bit:literal),*], $half:tt [$($mask:literal),*], [$a:literal, $b:literal, $c:literal, $d:literal];)*) => {$(
+            let result = $sbox([$(from[$bit] ^ W::splat_mask(token, key.$half[$mask])),*]);
             to[$a] = to[$a] ^ result[0];
             to[$b] = to[$b] ^ result[1];
             to[$c] = to[$c] ^ result[2];
             to[$d] = to[$d] ^ result[3];
         )*};
     }
-    substitute! {
-        s1, [31, 0, 1, 2, 3, 4], c [13, 16, 10, 23, 0, 4], [8, 16, 22, 30];
-        s2, [3, 4, 5, 6, 7, 8], c [2, 27, 14, 5, 20, 9], [12, 27, 1, 17];
-        s3, [7, 8, 9, 10, 11, 12], c [22, 18, 11, 3, 25, 7], [23, 15, 29, 5];
-        s4, [11, 12, 13, 14, 15, 16], c [15, 6, 26, 19, 12, 1], [25, 19, 9, 0];
-        s5, [15, 16, 17, 18, 19, 20], d [12, 23, 2, 8, 18, 26], [7, 13, 24, 2];
-        s6, [19, 20, 21, 22, 23, 24], d [1, 11, 22, 16, 4, 19], [3, 28, 10, 18];
-        s7, [23, 24, 25, 26, 27, 28], d [15, 20, 10, 27, 5, 24], [31, 11, 21, 6];
-        s8, [27, 28, 29, 30, 31, 0], d [17, 13, 21, 7, 0, 3], [4, 26, 14, 20];
-    }
+    for_each_sbox!(substitute);
 }

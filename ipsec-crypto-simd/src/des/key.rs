@@ -29,7 +29,8 @@ pub(super) const DECRYPTION: [usize; 16] = [28, 27, 25, 23, 21, 19, 17, 15, 14, 
 /// C and D of a round.
 pub(super) type RoundKey<'a> = (&'a [i32; HALF], &'a [i32; HALF]);
 
-/// C and D of a key, a mask of 0 or -1 for each bit, each half twice in succession. They are wiped on drop.
+/// C and D of a key, a mask of 0 or -1 for each bit, each half twice in succession; or C and D of at most 32 keys, of
+/// which each has one bit of a mask. They are wiped on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct KeyMasks {
     c: [i32; 2 * HALF],
@@ -44,6 +45,16 @@ impl KeyMasks {
         masks
     }
 
+    /// Returns the masks of at most 32 keys: bit n belongs to key n.
+    pub fn of_each<'k>(keys: impl Iterator<Item = &'k [u8; 8]> + Clone) -> Self {
+        let mut masks = Self { c: [0; 2 * HALF], d: [0; 2 * HALF] };
+        let mask = |bit: u32| keys.clone().zip(0..).fold(0, |mask, (key, at)| mask | i32::from(bit_of(key, bit)) << at);
+        for (half, bits) in [(&mut masks.c, &C), (&mut masks.d, &D)] {
+            half.iter_mut().zip(bits.iter().chain(bits)).for_each(|(to, bit)| *to = mask(*bit));
+        }
+        masks
+    }
+
     /// Returns both halves, rotated to the left by at most 28 bits.
     #[inline(always)]
     pub fn rotated(&self, by: usize) -> RoundKey<'_> {
@@ -53,13 +64,42 @@ impl KeyMasks {
 
 #[inline(always)]
 fn fill(masks: &mut [i32; 2 * HALF], bits: &[u32; HALF], key: &[u8; 8]) {
-    let key = u64::from_be_bytes(*key);
-    let mut half = bits.map(|bit| {
-        let [.., octet] = key.rotate_left(bit).to_be_bytes();
-        i32::from(octet & 1).wrapping_neg()
-    });
+    let mut half = bits.map(|bit| i32::from(bit_of(key, bit)).wrapping_neg());
     masks.as_chunks_mut().0.iter_mut().for_each(|copy| *copy = half);
     half.zeroize();
+}
+
+/// Returns a bit of the key, counted from 1.
+#[inline(always)]
+fn bit_of(key: &[u8; 8], bit: u32) -> u8 {
+    let [.., octet] = u64::from_be_bytes(*key).rotate_left(bit).to_be_bytes();
+    octet & 1
+}
+
+/// C and D of a key as integers, each half twice in succession. They are wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(super) struct KeyBits {
+    c: u64,
+    d: u64,
+}
+
+impl KeyBits {
+    pub fn new(key: &[u8; 8]) -> Self {
+        let twice =
+            |bits: &[u32; HALF]| bits.iter().chain(bits).fold(0, |half, bit| half << 1 | u64::from(bit_of(key, *bit)));
+        Self { c: twice(&C), d: twice(&D) }
+    }
+
+    /// Returns both halves, rotated to the left by at most 28 bits. They have 28 bits at the top.
+    pub fn rotated(&self, by: usize) -> (u64, u64) {
+        let by = u32::try_from(by.wrapping_add(8)).unwrap_or_default();
+        (self.c.wrapping_shl(by), self.d.wrapping_shl(by))
+    }
+
+    /// Returns a bit of a half that was returned by [`rotated`](Self::rotated), counted from 0.
+    pub const fn bit(half: u64, bit: u32) -> u64 {
+        half.rotate_left(bit.wrapping_add(1)) & 1
+    }
 }
 
 #[inline(always)]

@@ -1,9 +1,11 @@
 //! Each width of the implementation agrees with the `des` crate octet for octet.
 
-use cipher::{BlockCipherDecrypt, KeyInit};
+use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use proptest::prelude::*;
 
 use super::*;
+use crate::cbc64::tests::{agree as cbc_agrees, octets};
+use crate::{Cbc64, TableDes};
 
 extern crate std;
 use std::vec::Vec;
@@ -107,6 +109,57 @@ fn the_example_of_sp_800_67_is_decrypted() {
     let text = b"The qufck brown fox jump";
     for (block, plain) in blocks.map(u64::to_be_bytes).iter().zip(text.as_chunks::<8>().0) {
         agree(keys, &[0; 8], &[*block], &[*plain]);
+    }
+}
+
+/// Keys of RFC 2405 section 4.1, whose round keys repeat, and keys of one bit.
+const SPECIAL: [u64; 8] = [
+    0x0101_0101_0101_0101,
+    0xfefe_fefe_fefe_fefe,
+    0x1f1f_1f1f_0e0e_0e0e,
+    0x01fe_01fe_01fe_01fe,
+    0xe001_e001_f101_f101,
+    0,
+    1 << 63,
+    2,
+];
+
+fn cbc_of_keys_agrees<D: Cbc64, T: Cbc64>(
+    seed: &mut u64,
+    special: bool,
+    des: impl Fn(&[u8; 8]) -> D,
+    triple: impl Fn(&[u8; 24]) -> T,
+) {
+    let mut key = |n: usize| if special { SPECIAL[n % 8].to_be_bytes() } else { octets(seed) };
+    let keys: Vec<[u8; 8]> = (0..5).map(&mut key).collect();
+    let triples: Vec<[[u8; 8]; 3]> = (5..10).map(|n| [key(n), key(n ^ 1), key(n ^ 7)]).collect();
+    let joined = |keys: &[[u8; 8]; 3]| -> [u8; 24] { keys.as_flattened().try_into().unwrap() };
+    let crates: Vec<_> = keys.iter().map(|key| des::Des::new(&(*key).into())).collect();
+    let encrypt = |number: usize, block: [u8; 8]| {
+        let mut block = block.into();
+        crates[number].encrypt_block(&mut block);
+        block.into()
+    };
+    cbc_agrees(&keys.iter().map(&des).collect::<Vec<_>>(), encrypt, seed);
+    let crates: Vec<_> = triples.iter().map(|keys| des::TdesEde3::new(&joined(keys).into())).collect();
+    let encrypt = |number: usize, block: [u8; 8]| {
+        let mut block = block.into();
+        crates[number].encrypt_block(&mut block);
+        block.into()
+    };
+    cbc_agrees(&triples.iter().map(|keys| triple(&joined(keys))).collect::<Vec<_>>(), encrypt, seed);
+}
+
+#[test]
+fn cbc_mode_of_every_form_agrees_with_the_crate() {
+    for seed in 0..20 {
+        cbc_of_keys_agrees(&mut { seed }, seed == 0, TableDes::<1>::new, TableDes::<3>::new);
+    }
+    for seed in 0..2 {
+        cbc_of_keys_agrees(&mut { seed }, seed == 0, FastDes::<1>::new, FastDes::<3>::new);
+    }
+    for seed in 0..2 {
+        cbc_of_keys_agrees(&mut { seed }, seed == 0, BitslicedDes::<1>::new, BitslicedDes::<3>::new);
     }
 }
 
