@@ -1,7 +1,8 @@
-//! AES-CBC, AES-CTR and HMAC with vector instructions of x86-64, for one packet or sixteen at a time, and DES and 3DES
-//! in bitsliced form and by tables.
+//! AES-CBC, AES-CTR, ChaCha20-Poly1305 and HMAC with vector instructions of x86-64, for one packet or sixteen at a
+//! time, and DES and 3DES in bitsliced form and by tables.
 //!
-//! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`sha_ni`] computes
+//! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`ChaCha20Poly1305`] is
+//! the AEAD of RFC 8439 in AVX2 or SSE2. [`sha_ni`] computes
 //! HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC with [`Md5`], [`Sha1`] and [`Sha256`] of many,
 //! sixteen at a time. [`BitslicedDes`], [`TableDes`] and [`FastDes`], which has both, are DES (RFC 2405) and 3DES
 //! (RFC 2451) in CBC mode ([`Cbc64`]).
@@ -44,6 +45,8 @@
 )]
 
 mod cbc64;
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+mod chacha20_poly1305;
 mod des;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 mod multi_buffer;
@@ -55,6 +58,8 @@ mod text;
 mod vaes;
 
 pub use cbc64::{CHAINS, Cbc64};
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+pub use chacha20_poly1305::ChaCha20Poly1305;
 pub use des::{BitslicedDes, FastDes, MAX_TABLE_LEN, TableDes};
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 pub use multi_buffer::{Md5, MultiBufferHash, Sha1, Sha256, hmac_batch};

@@ -3,7 +3,7 @@
 //! A [`Suite`] encrypts and authenticates the [`EspParts`] of one packet in place. [`EncryptThenMac`] and the AEADs
 //! are chosen at compile time, [`AnySuite`] at run time. Keys and what is derived from them are stored in types of
 //! this crate and of `ipsec-crypto-simd` only. Ciphers and hashes are those of RustCrypto, except for the vector code
-//! of feature `vector-code` (AES-CBC and AES-CTR, DES and 3DES, HMAC with SHA-1 and SHA-256, and
+//! of feature `vector-code` (AES-CBC and AES-CTR, ChaCha20-Poly1305, DES and 3DES, HMAC with SHA-1 and SHA-256, and
 //! batches), which is in `ipsec-crypto-simd`. Packet formats are in `esp-core` and `ah-core`.
 //!
 //! ```
@@ -72,6 +72,8 @@ mod cbc64;
 mod cbc_backend;
 #[cfg(feature = "aes-ccm")]
 mod ccm;
+#[cfg(feature = "chacha20-poly1305")]
+mod chacha;
 mod cipher;
 #[cfg(feature = "aes-cmac")]
 mod cmac;
@@ -84,6 +86,8 @@ mod ctr;
 mod des_backend;
 mod encrypt_then_mac;
 mod esp_parts;
+#[cfg(feature = "aes-gcm")]
+mod gcm;
 #[cfg(feature = "aes-gmac")]
 mod gmac;
 #[cfg(feature = "_hmac")]
@@ -130,13 +134,6 @@ mod wycheproof_vectors;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
 
-#[cfg(feature = "aes-gcm")]
-pub use aead::{
-    Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16,
-    Gcm,
-};
-#[cfg(feature = "chacha20-poly1305")]
-pub use aead::{ChaCha, ChaCha20Poly1305};
 #[cfg(feature = "aes-cbc")]
 pub use aes_cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
 #[cfg(feature = "runtime-suites")]
@@ -154,6 +151,8 @@ pub use ccm::{
     Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
     Ccm,
 };
+#[cfg(feature = "chacha20-poly1305")]
+pub use chacha::{ChaCha, ChaCha20Poly1305};
 #[cfg(feature = "null")]
 pub use cipher::Null;
 pub use cipher::{Cbc, Cipher, Confidential, Iv};
@@ -163,6 +162,11 @@ pub use cmac::AesCmac96;
 pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
 pub use encrypt_then_mac::{EncryptThenMac, EncryptWithoutIntegrity};
 pub use esp_parts::{Aad, EspParts};
+#[cfg(feature = "aes-gcm")]
+pub use gcm::{
+    Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16,
+    Gcm,
+};
 #[cfg(feature = "aes-gmac")]
 pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
 #[cfg(feature = "_hmac")]
