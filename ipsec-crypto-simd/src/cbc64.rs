@@ -160,6 +160,19 @@ fn decrypt_group<C: Feistel, const N: usize>(cipher: &C, before: &mut Halves<C::
     }
 }
 
+/// Returns the words of a block in network byte order.
+#[inline(always)]
+pub(crate) fn words(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> Halves<u32> {
+    [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
+}
+
+/// Reverses [`words`].
+#[inline(always)]
+pub(crate) fn octets([left, right]: Halves<u32>) -> [u8; 8] {
+    let ([a, b, c, d], [e, f, g, h]) = (left.to_be_bytes(), right.to_be_bytes());
+    [a, b, c, d, e, f, g, h]
+}
+
 #[inline(always)]
 fn xor<H: core::ops::BitXor<Output = H>>([a, b]: Halves<H>, [c, d]: Halves<H>) -> Halves<H> {
     [a ^ c, b ^ d]

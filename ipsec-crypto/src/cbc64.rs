@@ -3,9 +3,10 @@
 use core::borrow::Borrow;
 use core::fmt;
 
-#[cfg(any(feature = "cast128", all(feature = "blowfish", not(feature = "alloc"))))]
-use cipher::KeyInit;
-
+#[cfg(feature = "blowfish")]
+use crate::blowfish_backend::{Blowfish, StoredBlowfish, stored_blowfish};
+#[cfg(feature = "cast128")]
+use crate::cast128_backend::{Cast128, cast128};
 use crate::cbc_backend::CbcBackend;
 use crate::cipher::BatchItem;
 #[cfg(any(feature = "des", feature = "3des"))]
@@ -126,31 +127,10 @@ impl TripleDesCbc {
     }
 }
 
-/// Key schedule of Blowfish, on the heap if there is one: it is several times as large as those of other ciphers.
-#[cfg(all(feature = "blowfish", feature = "alloc"))]
-type StoredBlowfish = alloc::boxed::Box<blowfish::Blowfish>;
-#[cfg(all(feature = "blowfish", not(feature = "alloc")))]
-type StoredBlowfish = blowfish::Blowfish;
-
-/// Computes the key schedule of a key that is not empty.
-#[cfg(all(feature = "blowfish", feature = "alloc"))]
-fn stored_blowfish(key: &[u8]) -> Option<StoredBlowfish> {
-    key.first()?;
-    // The state before the key is public, so that the schedule is never copied.
-    let mut schedule = StoredBlowfish::from(blowfish::Blowfish::bc_init_state());
-    schedule.bc_expand_key(key);
-    Some(schedule)
-}
-
-#[cfg(all(feature = "blowfish", not(feature = "alloc")))]
-fn stored_blowfish(key: &[u8]) -> Option<StoredBlowfish> {
-    blowfish::Blowfish::new_from_slice(key).ok()
-}
-
 #[cfg(feature = "blowfish")]
 cbc!(
     /// Blowfish in CBC mode (RFC 2451). **Legacy**: 64-bit blocks, key schedule of 4168 octets. Not constant-time.
-    BlowfishCbc(StoredBlowfish), blowfish::Blowfish, 8, "BlowfishCbc"
+    BlowfishCbc(StoredBlowfish), Blowfish, 8, "BlowfishCbc"
 );
 
 #[cfg(feature = "blowfish")]
@@ -169,7 +149,7 @@ impl BlowfishCbc {
 #[cfg(feature = "cast128")]
 cbc!(
     /// CAST-128 in CBC mode (RFC 2451, RFC 2144). **Legacy**: 64-bit blocks. Not constant-time.
-    Cast128Cbc(cast5::Cast5), cast5::Cast5, 8, "Cast128Cbc"
+    Cast128Cbc(Cast128), Cast128, 8, "Cast128Cbc"
 );
 
 #[cfg(feature = "cast128")]
@@ -182,6 +162,6 @@ impl Cast128Cbc {
     pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
         let allowed = KeyLengths { min: 5, max: 16, step: 1 };
         allowed.check(key)?;
-        cast5::Cast5::new_from_slice(key).map(Self).map_err(|_| KeyError::length(allowed, key))
+        cast128(key).map(Self).ok_or(KeyError::length(allowed, key))
     }
 }

@@ -45,10 +45,10 @@ impl<C: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U8>>
     }
 }
 
-#[cfg(all(feature = "vector-code", any(feature = "des", feature = "3des")))]
+#[cfg(feature = "vector-code")]
 pub(crate) use vector::Vector;
 
-#[cfg(all(feature = "vector-code", any(feature = "des", feature = "3des")))]
+#[cfg(feature = "vector-code")]
 mod vector {
     use cipher::consts::U8;
     use ipsec_crypto_simd::{CHAINS, Cbc64};

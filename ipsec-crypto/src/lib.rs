@@ -3,7 +3,7 @@
 //! A [`Suite`] encrypts and authenticates the [`EspParts`] of one packet in place. [`EncryptThenMac`] and the AEADs
 //! are chosen at compile time, [`AnySuite`] at run time. Keys and what is derived from them are stored in types of
 //! this crate and of `ipsec-crypto-simd` only. Ciphers and hashes are those of RustCrypto, except for the vector code
-//! of feature `vector-code` (AES-CBC and AES-CTR, ChaCha20-Poly1305, DES and 3DES, HMAC with SHA-1 and SHA-256, and
+//! of feature `vector-code` (AES-CBC and AES-CTR, ChaCha20-Poly1305, DES, 3DES, Blowfish, CAST-128, HMAC with SHA-1 and SHA-256, and
 //! batches), which is in `ipsec-crypto-simd`. Packet formats are in `esp-core` and `ah-core`.
 //!
 //! ```
@@ -28,7 +28,7 @@
 //! Features: one per algorithm, grouped as `modern` and `legacy`; `runtime-suites` for
 //! [`AnySuite`]; `vector-code` for vector implementations of AES-CBC, AES-CTR, HMAC and batches on x86-64 with AVX-512
 //! from Ice Lake and Zen 4 on (it needs std on x86-64 to detect the processor), and for DES and 3DES by tables and in
-//! bitsliced form on every machine. All features are additive. `--cfg ipsec_small` is for machines with little stack and AES in
+//! bitsliced form, and Blowfish and CAST-128 of several blocks in turn, on every machine. All features are additive. `--cfg ipsec_small` is for machines with little stack and AES in
 //! software; `--cfg ipsec_constant_time_des` uses bitsliced DES and 3DES only (with `vector-code`).
 //!
 //! Security notes: keys and key schedules are wiped on drop and never printed. ICVs are compared in constant time,
@@ -64,6 +64,10 @@ mod aes_cbc;
 mod any;
 mod append;
 pub mod batch;
+#[cfg(feature = "blowfish")]
+mod blowfish_backend;
+#[cfg(feature = "cast128")]
+mod cast128_backend;
 #[cfg(any(feature = "aes-cbc", feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
 mod cbc;
 #[cfg(any(feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
