@@ -229,9 +229,11 @@ fn split(text: &mut [u8], at: usize) -> (&mut [u8], &mut [u8]) {
 /// Returns the key of Poly1305, which is the first half of block 0 (RFC 8439 section 2.6).
 #[inline(always)]
 fn mac_key<R: Row, S: Simd>(simd: S, sets: &[Set<R>]) -> Key {
-    let number = |piece| u128::from_le_bytes(u8x16::simd_from(simd, piece).to_array());
-    let mut pieces = sets.iter().take(1).flat_map(|set| R::pieces(*set)).map(number);
-    Key::new([(); 2].map(|()| pieces.next().unwrap_or_default()))
+    let number =
+        |piece: Option<Piece>| piece.map_or(0, |piece| u128::from_le_bytes(u8x16::simd_from(simd, piece).to_array()));
+    let Some(set) = sets.first() else { return Key::new([0; 2]) }; // there is one
+    let mut pieces = R::pieces(*set);
+    Key::new([number(pieces.next()), number(pieces.next())])
 }
 
 /// XORs key stream to a text.

@@ -200,15 +200,22 @@ pub(super) fn apply<S: Simd>(simd: S, mut stream: impl Iterator<Item = Piece>, t
     for (text, stream) in whole.iter_mut().zip(&mut stream) {
         *text = (u8x16::load_array_ref(simd, text) ^ u8x16::simd_from(simd, stream)).to_array();
     }
-    if !rest.is_empty()
-        && let Some(stream) = stream.next()
-    {
-        let stream = u8x16::simd_from(simd, stream).to_array();
-        let ((words, octets), (stream_words, _)) = (rest.as_chunks_mut(), stream.as_chunks());
-        let after = stream.iter().skip(words.as_flattened().len());
-        octets.iter_mut().zip(after).for_each(|(octet, stream)| *octet ^= stream);
-        for (word, stream) in words.iter_mut().zip(stream_words) {
-            *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(*stream)).to_ne_bytes();
-        }
+    let Some(stream) = stream.next().filter(|_| !rest.is_empty()) else { return };
+    let stream = u8x16::simd_from(simd, stream).to_array();
+    let ((words, octets), (stream_words, _)) = (rest.as_chunks_mut(), stream.as_chunks());
+    let after = stream.iter().skip(words.as_flattened().len());
+    octets.iter_mut().zip(after).for_each(|(octet, stream)| *octet ^= stream);
+    // Of a loop the compiler would make a masked store, which the hash that follows has to wait for.
+    let xor = |to: &mut [u8; 4], stream: &[u8; 4]| {
+        *to = (u32::from_ne_bytes(*to) ^ u32::from_ne_bytes(*stream)).to_ne_bytes()
+    };
+    if let ([a, ..], [stream, ..]) = (&mut *words, stream_words) {
+        xor(a, stream);
+    }
+    if let ([_, b, ..], [_, stream, ..]) = (&mut *words, stream_words) {
+        xor(b, stream);
+    }
+    if let ([_, _, c, ..], [_, _, stream, ..]) = (words, stream_words) {
+        xor(c, stream);
     }
 }
