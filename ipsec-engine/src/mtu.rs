@@ -128,8 +128,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Some(self.largest_inner(&chosen, mtu, Inner { ip: &ip, packet: like }))
     }
 
-    /// Returns the length in octets of the fragments in which an IPv4 packet is to be sent into a tunnel, because an SA
-    /// limits the size of its packets ([`Sa::with_max_packet`]): what a NAT receives is no fragment then.
+    /// Returns the largest length in octets of the fragments into which an IPv4 packet is divided before it enters a
+    /// tunnel, because an SA limits the size of its packets ([`Sa::with_max_packet`]). The packets of the SA are then
+    /// not fragmented, as some NATs require.
     ///
     /// `None` if no SA has a limit, the packet fits or must not be fragmented, is a fragment itself, or is protected in
     /// transport mode, or if its fragments, which have no ports, are not those of its policy.

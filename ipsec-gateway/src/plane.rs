@@ -194,7 +194,7 @@ impl Plane {
         }
     }
 
-    /// Sends what the engine has made of a packet, or keeps the packet until its SA exists.
+    /// Sends a packet as the engine has protected it, or keeps it until its SA exists.
     fn finish(
         &mut self,
         now: Instant,

@@ -126,7 +126,7 @@ pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec
     Ok(policies)
 }
 
-/// Removes all policies.
+/// Removes the policies of all directions from the SPD.
 pub fn unload(databases: &mut Databases) {
     let policies: Vec<_> = databases.policies().map(|(id, _)| id).collect();
     policies.iter().for_each(|id| _ = databases.remove_policy(*id));

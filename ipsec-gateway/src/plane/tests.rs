@@ -47,7 +47,7 @@ fn outbound(plane: &mut Plane, packet: &[u8], wire: &Kept) {
 }
 
 #[test]
-fn batches_send_what_a_loop_sends() {
+fn batches_send_the_packets_of_a_loop() {
     let manual = SA.replace("0x1001 -m", "0x1001 -esp_frag 552 -m");
     let policies = format!(
         "{manual}{}spdadd 10.1.0.0/16 10.3.0.0/16 any -P out none;\
