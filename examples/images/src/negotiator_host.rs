@@ -9,7 +9,7 @@ use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Pr
 use ike_v1::{
     ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError, Event, Failure, Host, IpsecPolicy,
     IpsecTemplate, ModeConfig, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
-    PolicyRefusal, PolicyRequest, PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthRole, XauthRequest,
+    PolicyRefusal, PolicyRequest, PreSharedKey, Settings, ShortText, Target, XauthAnswer, XauthRequest, XauthRole,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
