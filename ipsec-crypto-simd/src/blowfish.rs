@@ -45,7 +45,7 @@ impl Blowfish {
         initial
     }
 
-    /// Computes the schedule of a key in place. A key that is empty changes nothing; one of more than 72 octets is cut.
+    /// Computes the schedule of a key in place. A key that is empty changes nothing; of one that is longer, the first 72 octets are used.
     pub fn expand_key(&mut self, key: &[u8]) {
         let mut octets = key.iter().cycle();
         for word in &mut self.p {

@@ -49,13 +49,13 @@ pub(crate) trait Feistel: Sized {
     /// Returns the block of two halves.
     fn store(halves: Halves<Self::Half>) -> [u8; 8];
 
-    /// Encrypts a block.
+    /// Encrypts the halves of one block.
     fn encrypt_block(&self, block: Halves<Self::Half>) -> Halves<Self::Half>;
 
     /// Encrypts blocks, each with its key.
     fn encrypt_blocks<const N: usize>(all: [&Self; N], blocks: &mut [Halves<Self::Half>; N]);
 
-    /// Decrypts blocks.
+    /// Decrypts blocks with one key.
     fn decrypt_blocks<const N: usize>(&self, blocks: &mut [Halves<Self::Half>; N]);
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn words(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> Halves<u32> {
     [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
 }
 
-/// Reverses [`words`].
+/// Returns the octets of two words, in the reverse of [`words`].
 #[inline(always)]
 pub(crate) fn octets([left, right]: Halves<u32>) -> [u8; 8] {
     let ([a, b, c, d], [e, f, g, h]) = (left.to_be_bytes(), right.to_be_bytes());

@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use crate::nonce::{nonce, set_icv};
 use crate::{EspParts, IcvMismatch};
 
-/// Implements [`Suite::seal`](crate::Suite::seal).
+/// Encrypts a packet as [`Suite::seal`](crate::Suite::seal) specifies.
 pub(crate) fn seal<A: AeadInOut>(aead: &A, salt: &[u8; 4], parts: &mut EspParts<'_>) {
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let sealed = aead.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body()));
@@ -18,7 +18,7 @@ pub(crate) fn seal<A: AeadInOut>(aead: &A, salt: &[u8; 4], parts: &mut EspParts<
     }
 }
 
-/// Implements [`Suite::open`](crate::Suite::open).
+/// Decrypts a packet as [`Suite::open`](crate::Suite::open) specifies.
 pub(crate) fn open<A: AeadInOut>(aead: &A, salt: &[u8; 4], parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
     let tag = Tag::<A>::try_from(parts.icv()).map_err(|_| IcvMismatch)?;
     let (nonce, aad) = (nonce(salt, parts), parts.aad());

@@ -4,7 +4,7 @@
 
 #[cfg(not(feature = "vector-code"))]
 pub(crate) use blowfish::Blowfish;
-/// Implementation, keyed.
+/// Cipher with the key schedule of the vector code.
 #[cfg(feature = "vector-code")]
 pub(crate) type Blowfish = crate::cbc_backend::Vector<ipsec_crypto_simd::Blowfish>;
 

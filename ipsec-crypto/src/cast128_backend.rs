@@ -3,7 +3,7 @@
 
 #[cfg(not(feature = "vector-code"))]
 pub(crate) use cast5::Cast5 as Cast128;
-/// Implementation, keyed.
+/// Cipher with the key schedule of the vector code.
 #[cfg(feature = "vector-code")]
 pub(crate) type Cast128 = crate::cbc_backend::Vector<ipsec_crypto_simd::Cast128>;
 

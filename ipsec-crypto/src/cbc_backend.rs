@@ -11,16 +11,16 @@ pub(crate) trait CbcBackend: Sized {
     /// Set if a batch gains from packets with other keys as well.
     const INTERLEAVES_KEYS: bool;
 
-    /// Encrypts whole blocks.
+    /// Encrypts the whole blocks of a text.
     fn encrypt(&self, iv: &Iv, body: &mut [u8]);
 
-    /// Decrypts whole blocks.
+    /// Decrypts the whole blocks of a text.
     fn decrypt(&self, iv: &Iv, body: &mut [u8]);
 
-    /// Implements [`crate::Cipher::encrypt_and_mac`].
+    /// Encrypts a text as [`crate::Cipher::encrypt_and_mac`] specifies.
     fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]));
 
-    /// Implements [`crate::Cipher::encrypt_batch`].
+    /// Encrypts the texts of a batch as [`crate::Cipher::encrypt_batch`] specifies.
     fn encrypt_batch<T>(lanes: &mut [BatchItem<'_, T>], backend: impl Fn(&T) -> &Self);
 }
 
@@ -58,7 +58,7 @@ mod vector {
     use crate::cbc::{encrypt_in_chunks, first, interleaved};
     use crate::cipher::BatchItem;
 
-    /// Implementation of `ipsec-crypto-simd`.
+    /// Cipher of `ipsec-crypto-simd` in CBC mode.
     pub(crate) struct Vector<C>(pub C);
 
     impl<C: Cbc64> CbcBackend for Vector<C> {

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 use crate::nonce::{LAYOUT, icv_len};
 use crate::{EspParts, IcvMismatch, Layout, Suite, aead};
 
-/// ChaCha20-Poly1305 (RFC 7634).
+/// ChaCha20-Poly1305 in ESP (RFC 7634).
 pub struct ChaCha<A> {
     aead: Implementation<A>,
     salt: [u8; 4],

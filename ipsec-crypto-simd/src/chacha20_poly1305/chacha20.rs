@@ -30,7 +30,7 @@ pub(super) type Piece = __m128i;
 pub(super) trait Row: Copy + BitXor<Output = Self> {
     /// Proof that the processor has the instructions.
     type Token: Copy;
-    /// Number of blocks.
+    /// Number of blocks whose rows the register has.
     const BLOCKS: usize;
 
     /// Returns a register with the same row for each block.
@@ -39,7 +39,7 @@ pub(super) trait Row: Copy + BitXor<Output = Self> {
     /// Returns a register with the number of each block in its first word.
     fn numbers(token: Self::Token) -> Self;
 
-    /// Adds each word.
+    /// Adds each word modulo 2^32.
     fn add(self, other: Self) -> Self;
 
     /// Rotates each word to the left by 1 to 31 bits.

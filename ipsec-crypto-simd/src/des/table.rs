@@ -114,7 +114,7 @@ fn round_key(key: &KeyBits, rotation: usize) -> u64 {
     halves.iter().zip(&CHOSEN).rev().fold(0, |key, (half, chosen)| key << 8 | octet(*half, chosen))
 }
 
-/// Returns what a round adds to the other half. The bits of the entries are disjoint, so that all three operators give
+/// Returns the value that a round adds to the other half. The bits of the entries are disjoint, so that all three operators give
 /// the same; of a single one the compiler would make a chain of eight, of these it keeps the tree.
 #[inline(always)]
 fn look_up(half: u64) -> u64 {
