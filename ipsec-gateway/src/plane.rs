@@ -152,25 +152,24 @@ impl Plane {
         self.addresses.retain(|other| *other != address);
     }
 
-    /// Processes a packet of the protected side: protects and sends it, or keeps it until its SA exists.
-    ///
-    /// # Errors
-    /// The error of `wire`.
+    /// Processes one packet as [`outbound_batch`](Self::outbound_batch) does, with which it is compared.
+    #[cfg(test)]
     pub fn outbound(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         match self.gifs.encapsulate(packet, self.rng.random()) {
             Ok(Encapsulation::TooBig { mtu }) => self.report_too_big(packet.data(), mtu, wire),
-            Ok(Encapsulation::Done | Encapsulation::None) => self.protect(now, packet, wire),
             // The engine counts a malformed packet.
-            Err(_) => self.protect(now, packet, wire),
+            Ok(Encapsulation::Done | Encapsulation::None) | Err(_) => self.protect(now, packet, wire),
         }
     }
 
     /// Protects and sends a packet, in fragments if the packets of its SA are limited (`esp_frag`).
     fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         let fragments = self.divided(now, packet.data());
-        if fragments.is_empty() {
-            return self.protect_one(now, packet, wire);
-        }
+        if fragments.is_empty() { self.protect_one(now, packet, wire) } else { self.protect_all(now, &fragments, wire) }
+    }
+
+    /// Protects and sends the fragments of a packet, until one is not sent.
+    fn protect_all(&mut self, now: Instant, fragments: &[Vec<u8>], wire: &impl PacketSink) -> io::Result<()> {
         let mut buffer = Buffer::new();
         fragments.iter().try_for_each(|fragment| self.protect_one(now, &mut buffer.copy(fragment)?, wire))
     }
@@ -220,8 +219,8 @@ impl Plane {
         }
     }
 
-    /// Processes packets of the protected side in their order as [`outbound`](Self::outbound) does, whose ciphers and
-    /// hashes run together. `failed` receives the errors of `wire`.
+    /// Processes packets of the protected side in their order: each is protected and sent, or kept until its SA exists.
+    /// Their ciphers and hashes run together. `failed` receives the errors of `wire`.
     pub fn outbound_batch(
         &mut self,
         now: Instant,
@@ -243,11 +242,7 @@ impl Plane {
                 continue;
             }
             self.send_slots(now, &mut slots, wire, failed);
-            let mut buffer = Buffer::new();
-            for fragment in &fragments {
-                let sent = buffer.copy(fragment).and_then(|mut packet| self.protect_one(now, &mut packet, wire));
-                sent.unwrap_or_else(&mut *failed);
-            }
+            self.protect_all(now, &fragments, wire).unwrap_or_else(&mut *failed);
         }
         self.send_slots(now, &mut slots, wire, failed);
     }
