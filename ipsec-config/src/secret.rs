@@ -263,10 +263,24 @@ fn racoon(line: &[u8]) -> Vec<(usize, usize)> {
 /// Words whose next word is a key, and words with a name between them and a key.
 const BEFORE_KEY: [&[u8]; 3] = [b"psk", b"authkey", b"enckey"];
 const BEFORE_NAME: [&[u8]; 6] = [b"-A", b"-E", b"auth-trunc", b"auth", b"enc", b"aead"];
-/// Number of octets from which a word in the place of a key is masked: names of keywords are shorter.
-const MIN_KEY: usize = 12;
-/// Number of octets from which a word that is directly before a quote is masked.
-const MIN_JOINED_KEY: usize = 5;
+/// Words of ipsec.conf(5) and ip-xfrm(8) that may follow the name of an algorithm in place of a key.
+const AFTER_NAME: [&[u8]; 11] = [
+    b"aggressive",
+    b"authkey",
+    b"auth-trunc",
+    b"bytes",
+    b"dstid",
+    b"enckey",
+    b"group",
+    b"lifetime",
+    b"quick",
+    b"replay-window",
+    b"srcid",
+];
+/// Number of octets from which a word in the place of a key, or directly before a quote, is masked.
+const MIN_KEY: usize = 5;
+/// Number of octets from which a word in the place of the name of an algorithm is masked: names are shorter.
+const MIN_KEY_AS_NAME: usize = 24;
 
 fn keys(line: &[u8]) -> Vec<(usize, usize)> {
     let mut masked = Vec::new();
@@ -290,8 +304,8 @@ fn keys(line: &[u8]) -> Vec<(usize, usize)> {
                 let length = rest.iter().position(is_end).unwrap_or(rest.len());
                 let word = rest.get(..length).unwrap_or_default();
                 let is_behind = BEFORE_KEY.contains(&last[1])
-                    || (BEFORE_NAME.contains(&last[0]) && length >= MIN_KEY)
-                    || (BEFORE_NAME.contains(&last[1]) && length >= 2 * MIN_KEY);
+                    || (BEFORE_NAME.contains(&last[0]) && length >= MIN_KEY && !AFTER_NAME.contains(&word))
+                    || (BEFORE_NAME.contains(&last[1]) && length >= MIN_KEY_AS_NAME);
                 let is_joined = is_joined(line, begin, length);
                 if is_behind || is_joined || is_key_like(word) {
                     masked.push((begin, begin.saturating_add(length)));
@@ -319,7 +333,7 @@ fn keys(line: &[u8]) -> Vec<(usize, usize)> {
 /// in quotes.
 fn is_joined(line: &[u8], begin: usize, length: usize) -> bool {
     let is_quote = |at: usize| line.get(at).is_some_and(|octet| matches!(octet, b'"' | b'\''));
-    begin.checked_sub(1).is_some_and(is_quote) || (length >= MIN_JOINED_KEY && is_quote(begin.saturating_add(length)))
+    begin.checked_sub(1).is_some_and(is_quote) || (length >= MIN_KEY && is_quote(begin.saturating_add(length)))
 }
 
 /// Returns the ranges of words that look like keys.

@@ -143,6 +143,28 @@ fn valid_texts_are_accepted_and_show_no_keys() {
 }
 
 #[test]
+fn a_key_without_quotes_is_not_shown() {
+    let table = [
+        (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 9 -A hmac-md5 QZQZQZ;"),
+        (Language::Setkey, "add 192.0.2.1 192.0.2.2 esp 9 -E des-cbc QZQZQZQZ -A hmac-md5 QZQZQZQZQZQ"),
+        (Language::OpenBsd, "esp from 192.0.2.1 to 192.0.2.2 spi 9 auth hmac-md5 enc aes authkey QZQZQZ enckey QZQZQZ"),
+        (Language::Xfrm, "ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 5 enc 'cbc(aes)' QZQZQZ"),
+    ];
+    for (language, text) in table {
+        let loaded = loaded(text, language);
+        assert!(loaded.diagnostics.errors() > 0, "{text}");
+        assert_eq!(leaked(&shown(&loaded)), None, "{text}");
+    }
+}
+
+#[test]
+fn words_after_the_name_of_an_algorithm_are_shown() {
+    let text = "ike esp from 192.0.2.1 to 192.0.2.2 main auth hmac-md5 enc aes group modp1024 lifetime 3x psk \"s\"\n";
+    let shown = shown(&loaded(text, Language::OpenBsd));
+    assert!(shown.contains("auth hmac-md5 enc aes group modp1024 lifetime 3x"), "{shown}");
+}
+
+#[test]
 fn a_superfluous_quote_shows_no_key() {
     let table = [
         (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 9 -A h\"mac-sha1 \"QZQZQZQZQZQZQZQZQZQZ\";"),
@@ -157,8 +179,13 @@ fn a_superfluous_quote_shows_no_key() {
     }
 }
 
+/// Returns the number of texts: `PROPTEST_CASES`, or 2,000.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(2000, |cases| cases.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_texts_show_no_keys(
