@@ -4,7 +4,8 @@
 #   peer-charon.sh start IKE SA   starts charon anew, without its earlier SAs. IKE and SA are proposals of both phases, such as
 #                                 `aes128-sha1-modp2048` and `aes128-sha1`; for AH, SA is an integrity algorithm
 #   peer-charon.sh kill           ends charon and removes its SAs; no message is sent
-#   peer-charon.sh swanctl ..     runs swanctl; the connection is `peer`, its child `net`
+#   peer-charon.sh initiate SECONDS   negotiates both phases
+#   peer-charon.sh delete-sa, delete-ike   deletes the SAs of phase 2, or those of both phases
 #   peer-charon.sh log            prints the log of charon
 #   peer-charon.sh exec, down     as in peer-kernel.sh
 # Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
@@ -116,7 +117,7 @@ connections {
         encap = ${ENCAP:-no}
         pull = ${PULL:-yes}
         $fragments
-        $addresses
+        192.0.2.2es
         rekey_time = $(renewal "$ike")s
         over_time = $((ike - $(renewal "$ike")))s
         rand_time = 0
@@ -158,11 +159,16 @@ for i in \$(seq 200); do [ ! -S /run/charon.vici ] || break; sleep 0.05; done
 swanctl --load-all --uri unix:///run/charon.vici 2>&1 || { cat /run/charon.out; exit 1; }"
 }
 
+# The connection is `peer`, its child `net`.
+swanctl() { on_guest "timeout 20 swanctl $* --uri unix:///run/charon.vici 2>&1"; }
+
 case ${1:-} in
 up) up ;;
 start) shift; start "$@" ;;
 kill) on_guest "$kill_charon" ;;
-swanctl) shift; on_guest "timeout 20 swanctl $* --uri unix:///run/charon.vici 2>&1" ;;
+initiate) swanctl --initiate --child net --timeout "$2" ;;
+delete-sa) swanctl --terminate --child net ;;
+delete-ike) swanctl --terminate --ike peer ;;
 log) on_guest 'cat /run/charon.log' ;;
 exec) shift; on_guest "$*" ;;
 down) "$kernel" down ;;
