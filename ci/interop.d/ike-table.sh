@@ -31,25 +31,29 @@ certificates() {
     done
 }
 
-# configure IKE SA [PROTO [MODE]]: the gateway, with the proposals as the scripts of the peers have them; $life is the lifetime of both phases, $exchange
-# the exchange of phase 1, $auth is psk, rsa, key (RSA without certificates) or hybrid, $ca the CA, $before are other certificates of
-# the gateway, $xauth is the role of the peer in XAUTH and Mode Config, $push is on if the server of Mode Config begins, and $statements
-# are others of the peer.
+# configure IKE SA [PROTO [MODE]]: the gateway, with the proposals as the scripts of the peers have them; $life is the lifetime of both
+# phases, $exchange the exchange of phase 1, $auth is psk, rsa, key (RSA without certificates) or hybrid, $ca the CA, $before are other
+# certificates of the gateway, $xauth is the role of the peer in XAUTH and Mode Config, $push is on if the server of Mode Config begins,
+# and $statements are others of the peer. With $version 6, all addresses are of IPv6.
 configure() {
     local life=${life:-3600} exchange=${exchange:-main} method=psk certificate= ends back templates inward transforms
     local sa=$2 pfs= proto=${3:-esp} mode=${4:-tunnel}
     what=${title:-$proto $mode} us=192.168.1.1 them=192.168.2.1 nets='192.168.1.0/24 192.168.2.0/24' wire=$proto
+    local hosts=(192.0.2.1 192.0.2.2) bits=32
+    [ "${version:-4}" = 4 ] || {
+        what+=', IPv6' us=fd00:1::1 them=fd00:2::1 nets='fd00:1::/64 fd00:2::/64' hosts=(2001:db8:2::1 2001:db8:2::2) bits=128
+    }
     case ${2##*-} in modp*|ecp*) sa=${2%-*} pfs="pfs ${2##*-}";; esac
-    ends=192.0.2.1-192.0.2.2 back=192.0.2.2-192.0.2.1
-    [ "$mode" = tunnel ] || { us=192.0.2.1 them=192.0.2.2 nets="192.0.2.1 192.0.2.2" ends= back=; }
+    local own=$us
+    ends=${hosts[0]}-${hosts[1]} back=${hosts[1]}-${hosts[0]}
+    [ "$mode" = tunnel ] || { us=${hosts[0]} them=${hosts[1]} nets="${hosts[*]}" ends= back=; }
     templates=$proto/$mode/$ends/require inward=$proto/$mode/$back/require transforms="$proto $sa $pfs lifetime $life;"
     if [ "$proto" = ipcomp ]; then
         templates="ipcomp/$mode/$ends/use esp/transport//require" inward="ipcomp/$mode/$back/use esp/transport//require"
         transforms="esp $sa $pfs lifetime $life; ipcomp deflate lifetime $life;" wire=esp
     fi
-    match="ip protocol $wire"
+    match="meta l4proto $wire"
     [ "${encap:-no}" = no ] || { wire="ESP in UDP" match="udp dport 4500"; }
-    local own=192.168.1.1
     case ${auth:-psk}:${xauth:-} in
     psk:) ;;
     *:) method=rsasig ;;
@@ -71,8 +75,8 @@ configure() {
     esac
     cat >"$out/gateway.conf" <<EOF
 policies "setkey.conf"; keys "psk.txt";
-local 192.0.2.1; wan pk-tap; tun ipsec0${own:+ address $own/32};
-peer $daemon address 192.0.2.2 {
+local ${hosts[0]}; wan pk-tap; tun ipsec0${own:+ address $own/$bits};
+peer $daemon address ${hosts[1]} {
     proposal ${1//-/ } $method lifetime $life; $transforms $certificate exchange_mode $exchange; ${statements:-}
 }
 EOF
@@ -80,7 +84,7 @@ EOF
 spdadd $nets any -P out ipsec $templates;
 spdadd ${nets#* } ${nets% *} any -P in ipsec $inward;
 EOF
-    (umask 077; echo 'alice wonder land' >"$out/users.txt"; printf '192.0.2.2 a shared secret\nalice wonder land\n' >"$out/psk.txt")
+    (umask 077; echo 'alice wonder land' >"$out/users.txt"; printf "${hosts[1]} a shared secret\nalice wonder land\n" >"$out/psk.txt")
 }
 start() {
     rm -f "$out/log"
@@ -89,7 +93,7 @@ start() {
 }
 end() { { kill -"$1" $pid; wait $pid || true; } 2>/dev/null; }
 start_peer() {
-    EXCHANGE=${exchange:-} AUTH=${auth:-} ENCAP=${encap:-} XAUTH=${xauth:-} PROTO=${3:-} MODE=${4:-} "$peer" start "$1" "$2" >"$out/start" ||
+    VERSION=${version:-4} EXCHANGE=${exchange:-} AUTH=${auth:-} ENCAP=${encap:-} XAUTH=${xauth:-} PROTO=${3:-} MODE=${4:-} "$peer" start "$1" "$2" >"$out/start" ||
         { cat "$out/start"; exit 1; }
 }
 # initiate ROLE: that side begins. The first packets of the gateway arrive before the peer has its SAs, as nothing confirms them.
@@ -115,27 +119,41 @@ pings() { # COUNT [INTERVAL]: both sides; prints how many answers each has recei
 }
 # Captured packets: those of the protocol, the long ones, and others than IKE and the protocol.
 count_wire() {
-    on nft 'table ip wire; delete table ip wire; table ip wire {
+    on nft 'table inet wire; delete table inet wire; table inet wire {
         counter right { }; counter long { }; counter other { }
         chain count { udp dport 500 return; udp dport 4500 @th,64,32 0 return
+            icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld2-listener-report } return
             '$match' meta length > 400 counter name long
             '$match' counter name right return; counter name other; }
         chain enter { type filter hook prerouting priority -450; iifname pk-tap jump count; }
         chain leave { type filter hook postrouting priority 450; oifname pk-tap jump count; }
     }'
 }
-wire() { on nft list counter ip wire "$1" | sed -n 's/.*packets \([0-9]*\) .*/\1/p'; }
-# traffic ROLE: pings both ways, and only the protocol on the wire.
+wire() { on nft list counter inet wire "$1" | sed -n 's/.*packets \([0-9]*\) .*/\1/p'; }
+# transfer: 300 kB by TCP in each direction; prints what arrived complete.
+transfer() {
+    local connect='for i in $(seq 40); do timeout 10 nc -N -s' i; files=${TMPDIR:-/tmp}/interop.$(id -u)/run
+    head -c 300000 /dev/urandom >"$files/sent"
+    on timeout 12 nc -l $us 7000 >"$out/received" & local receiver=$!
+    "$peer" exec "$connect $them $us 7000 </mnt/sent && exit; sleep 0.1; done"
+    wait $receiver || true
+    ! cmp -s "$files/sent" "$out/received" || echo received
+    "$peer" exec "timeout 12 nc -l $them 7000 >/dev/shm/received; cmp -s /mnt/sent /dev/shm/received" & receiver=$!
+    for i in $(seq 40); do ! on timeout 10 nc -N -s $us $them 7000 <"$files/sent" || break; sleep 0.1; done
+    ! wait $receiver || echo sent
+}
+# traffic ROLE: pings both ways and transfers, and only the protocol on the wire.
 traffic() {
     count_wire
     want "pings answered" "$(pings 3)" "3 3"
     want "packets of $wire, of 12" "$(wire right)" 12
     case $what in ipcomp*) want "packets that are not compressed" "$(wire long)" 0;; esac
+    [ -n "$problems" ] || want transfers "$(transfer | xargs)" "received sent"
     want "packets of other protocols" "$(wire other)" 0
     logged "phase 1 with $daemon .* is established as $1" 1
 }
-sas() { # EXPECTED: number of SAs in the kernel of the peer; waits for the expected one
-    "$peer" exec "count() { ip xfrm state | grep -c ^src; }
+sas() { # EXPECTED: number of SAs in the kernel of the peer; waits for the expected one. Those without an SPI are requested.
+    "$peer" exec "count() { ip xfrm state | grep -c 'spi 0x0*[1-9a-f]'; }
         for i in \$(seq 30); do [ \$(count) != $1 ] || break; sleep 0.1; done; count" || true
 }
 
@@ -187,7 +205,7 @@ renewal() {
     end TERM
     row "renewal, $1 / $2" $role
 }
-# restarts IKE SA: the side that begins again has lost its SAs without a message.
+# restarts IKE SA: the side that begins again has lost its SAs without a message. The peer has $remaining SAs after the second restart.
 restarts() {
     configure "$@"; start_peer "$@"
     start; initiate responder
@@ -197,7 +215,7 @@ restarts() {
     end KILL; start
     "$peer" exec "ping -c 1 -w 12 -i 0.3 -I $them $us" >"$out/theirs" || problems+="no answer to $daemon; "
     logged "$daemon uses an SA that does not exist: a new one is negotiated"
-    traffic initiator; want "SAs of $daemon" "$(sas 2)" 2
+    traffic initiator; want "SAs of $daemon" "$(sas ${remaining:-2})" ${remaining:-2}
     row "restart of the gateway" initiator
     end TERM
 }

@@ -9,10 +9,11 @@
 #   peer-charon.sh log            prints the log of charon
 #   peer-charon.sh exec, down     as in peer-kernel.sh
 # Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
-# peer), IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side. EXCHANGE (main or aggressive),
-# AUTH (psk, rsa, key or hybrid), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in octets. With RSA, PKI is
-# the directory of ca.pem, peer.pem and peer.key, or of peer.pub and gateway.pub. XAUTH (client or server) is the part of charon for the user `alice` with the
-# password `wonder land`; the address of the client is 10.99.0.10, which it requests unless PULL=no.
+# peer), VERSION=6 for addresses of IPv6, IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side.
+# EXCHANGE (main or aggressive), AUTH (psk, rsa, key or hybrid), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in
+# octets. With RSA, PKI is the directory of ca.pem, peer.pem and peer.key, or of peer.pub and gateway.pub. XAUTH (client or server) is
+# the part of charon for the user `alice` with the password `wonder land`; the address of the client is 10.99.0.10, which it requests
+# unless PULL=no.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 kernel=$here/peer-kernel.sh
@@ -38,8 +39,10 @@ ip xfrm state flush; ip xfrm policy flush'
 renewal() { [ "${RENEW:-}" = no ] && echo 0 || echo $(($1 * 8 / 10)); }
 
 start() {
-    local networks="local_ts = ${TS:-192.168.2.0/24}
-                remote_ts = 192.168.1.0/24"
+    local address=192.0.2.2 gateway=192.0.2.1 network=192.168.2.0/24 behind=192.168.1.0/24
+    [ "${VERSION:-4}" = 4 ] || address=2001:db8:2::2 gateway=2001:db8:2::1 network=fd00:2::/64 behind=fd00:1::/64
+    local networks="local_ts = ${TS:-$network}
+                remote_ts = $behind"
     [ "${MODE:-tunnel}" = tunnel ] || networks=
     local users= addresses= pools=
     case ${XAUTH:-} in
@@ -110,24 +113,24 @@ cat >/run/swanctl.conf <<'E'
 connections {
     peer {
         version = 1
-        local_addrs = 192.0.2.2
-        remote_addrs = 192.0.2.1
+        local_addrs = $address
+        remote_addrs = $gateway
         proposals = $1
         aggressive = $([ "${EXCHANGE:-main}" = aggressive ] && echo yes || echo no)
         encap = ${ENCAP:-no}
         pull = ${PULL:-yes}
         $fragments
-        192.0.2.2es
+        $addresses
         rekey_time = $(renewal "$ike")s
         over_time = $((ike - $(renewal "$ike")))s
         rand_time = 0
         local {
             $own
-            id = 192.0.2.2
+            id = $address
         }
         remote {
             $others
-            id = 192.0.2.1
+            id = $gateway
         }
         $users
         children {
