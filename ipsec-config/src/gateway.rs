@@ -14,7 +14,7 @@ use std::path::Path;
 use std::string::String;
 use std::vec::Vec;
 
-pub(crate) use authentication::mask;
+pub(crate) use authentication::{mask, split_dns};
 
 use crate::blocks::{Parsed, Parser, Scope};
 use crate::configuration::{IKE_PORT, ProcessUser};

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ike_codec::{AuthMethod, Group, ProtocolId};
-use ike_v1::{DeadPeerDetection, LocalIdentity, ModeConfig, NatUse, PeerDefaults, ProposalCheck, XauthRole};
+use ike_v1::{
+    ClientNetwork, DeadPeerDetection, LocalIdentity, ModeConfig, NatUse, PeerDefaults, ProposalCheck, XauthRole,
+};
 use ipsec_config::gateway::{ControlSocket, GatewayConf, parse};
 use ipsec_config::{Configuration, Diagnostics, Language, Sources};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
@@ -227,7 +229,8 @@ fn peer(statements: &str) -> Result<ipsec_config::ConfiguredPeer, String> {
 
 const POOL: &str = "network4 10.99.0.10; pool_size 9; netmask4 255.255.255.0; dns4 10.1.0.1; dns4 10.1.0.2; \
                     wins4 10.1.0.3; default_domain \"example.net\"; banner \"authorised users only\"; \
-                    split_network include 10.1.0.0/16 10.2.3.4/32;";
+                    split_network include 10.1.0.0/16 10.2.3.4/32; split_network local_lan 192.168.0.0/16; \
+                    split_dns \"example.net\" \"example.org\";";
 
 #[test]
 fn a_server_has_users_and_a_pool() {
@@ -249,6 +252,9 @@ fn a_server_has_users_and_a_pool() {
         (Ipv4Addr::new(10, 2, 3, 4), Ipv4Addr::BROADCAST),
     ];
     assert_eq!(networks, expected);
+    let local = ClientNetwork { address: Ipv4Addr::new(192, 168, 0, 0), mask: Ipv4Addr::new(255, 255, 0, 0) };
+    assert_eq!(values.split_exclude, [Some(local), None, None, None]);
+    assert_eq!(values.split_dns.octets(), b"example.net,example.org");
     let pushing = peer(&format!("proposal aes sha1 2; mode_cfg {{ {POOL} push on; }};")).unwrap();
     assert_eq!(pushing.config.mode_config, Some(ModeConfig::Assign));
 }
@@ -301,14 +307,23 @@ fn values_of_a_pool_are_checked() {
         ("{ network4 255.255.255.250; pool_size 7; };", "expected a pool below 255.255.255.255"),
         ("{ pool_size 0; };", "expected a number of addresses from 1 to 65535, found `0`"),
         ("{ dns4 1.1.1.1; dns4 1.1.1.1; dns4 1.1.1.1; dns4 1.1.1.1; dns4 1.1.1.2; };", "expected at most 4 values"),
-        ("{ split_network exclude 10.0.0.0/8; };", "expected a kind of networks: `include`, found `exclude`"),
+        (
+            "{ split_network exclude 10.0.0.0/8; };",
+            "expected a kind of networks: `include` or `local_lan`, found `exclude`",
+        ),
         ("{ split_network include fd00::/8; };", "expected an IPv4 address with the length of its prefix"),
+        ("{ split_dns \"a,b\"; };", "expected the name of a domain, found `a,b`"),
+        ("{ split_dns \"\"; };", "expected the name of a domain, found `nothing`"),
         ("{ auth_source radius; };", "expected a statement of `mode_cfg`, found `auth_source`"),
     ];
     for (text, message) in table {
         let error = peer(&format!("proposal aes sha1 2; mode_cfg {text}")).unwrap_err();
         assert!(error.contains(message), "{text}: {error}");
     }
+    let name = "a".repeat(64);
+    let statement = format!("proposal aes sha1 2; mode_cfg {{ network4 10.0.0.1; split_dns \"{name}\" \"{name}\"; }};");
+    let error = peer(&statement).unwrap_err();
+    assert!(error.contains("expected names of at most 128 octets together, found 129"), "{error}");
     let zero = peer("proposal aes sha1 2; mode_cfg { network4 10.0.0.1; split_network include 0.0.0.0/0; };").unwrap();
     let network = zero.pool.unwrap().values.split_include[0];
     assert_eq!(network.map(|network| network.mask), Some(Ipv4Addr::UNSPECIFIED));
@@ -344,6 +359,7 @@ peer server address any {
     mode_cfg {
         network4 10.9.0.1; pool_size 20; netmask4 255.255.255.0; dns4 10.0.0.53; wins4 10.0.0.54;
         split_network include 10.0.0.0/8, 172.16.0.0/12; default_domain "example.org"; banner "Welcome."; push on;
+        split_network local_lan 192.168.0.0/16; split_dns "example.org", "lab.example.org";
     }
 }
 peer client address 2001:db8::2 {

@@ -144,6 +144,34 @@ fn a_gateway_conf_that_names_itself_is_refused() {
 }
 
 #[test]
+fn networks_and_domains_of_mode_cfg_are_sent_to_clients() {
+    let read = |statements: &str| {
+        let conf = format!(
+            "path pre_shared_key \"psk.txt\"; mode_cfg {{ network4 10.99.0.10; {statements} }}\n\
+             remote anonymous {{ exchange_mode main; mode_cfg on; proposal {{ encryption_algorithm aes; hash_algorithm sha1; \
+             authentication_method xauth_psk_server; dh_group 14; }} }}"
+        );
+        let texts = texts::Texts::default().with("racoon.conf", conf).with("psk.txt", "192.0.2.9 key\n");
+        let loaded = texts.load("racoon.conf", Language::Racoon);
+        let shown = texts::shown(&loaded);
+        (loaded.configuration.peers[0].pool.clone().unwrap().values, shown)
+    };
+    let (values, shown) =
+        read("split_network local_lan 192.168.0.0/24, 10.0.0.0/8; split_dns \"a.example\", \"b.example\";");
+    assert!(!shown.contains("no effect"), "{shown}");
+    let excluded: Vec<_> = values.split_exclude.iter().flatten().map(|own| (own.address, own.mask)).collect();
+    let expected = [([192, 168, 0, 0], [255, 255, 255, 0]), ([10, 0, 0, 0], [255, 0, 0, 0])];
+    assert_eq!(excluded, expected.map(|(address, mask)| (address.into(), mask.into())));
+    assert_eq!((values.split_include, values.split_dns.octets()), ([None; 8], &b"a.example,b.example"[..]));
+    let (values, shown) = read(&format!("split_dns \"{}\";", "a".repeat(129)));
+    assert!(
+        shown.contains("`split_dns` has no effect: expected names of at most 128 octets together, found 129"),
+        "{shown}"
+    );
+    assert_eq!(values.split_dns.octets(), b"");
+}
+
+#[test]
 fn missing_files_and_keys_are_reported() {
     let files = [("gateway.conf", GATEWAY, 0o644), ("racoon.conf", RACOON, 0o644)];
     let (_, shown) = read("gateway.conf", &files);

@@ -82,13 +82,19 @@ pub struct ClientConfig {
     /// Networks that are reached through the server (UNITY_SPLIT_INCLUDE, INTERNAL_IP4_SUBNET), the first eight of
     /// them; all networks if there are none.
     pub split_include: [Option<ClientNetwork>; 8],
+    /// Networks of the client that are not reached through the server (UNITY_LOCAL_LAN), the first four of them.
+    pub split_exclude: [Option<ClientNetwork>; 4],
+    /// Domains whose names the name servers resolve, with commas between them (UNITY_SPLITDNS_NAME), the first 128
+    /// octets; all domains if there are none.
+    pub split_dns: ShortText<128>,
     /// Default domain (UNITY_DEF_DOMAIN), its first 64 octets.
     pub domain: ShortText<64>,
     /// Text for the user (UNITY_BANNER), its first 128 octets.
     pub banner: ShortText<128>,
 }
 
-/// Octets of one network in UNITY_SPLIT_INCLUDE: address, mask, protocol and two ports; and in INTERNAL_IP4_SUBNET.
+/// Octets of one network in UNITY_SPLIT_INCLUDE and UNITY_LOCAL_LAN: address, mask, protocol and two ports; and in
+/// INTERNAL_IP4_SUBNET.
 const UNITY_NETWORK: usize = 14;
 const SUBNET: usize = 8;
 /// Octets of INTERNAL_IP6_SUBNET: address and length of the prefix. Some servers write INTERNAL_IP6_ADDRESS so, too.
@@ -113,23 +119,16 @@ impl ClientConfig {
                 ConfigAttribute::ADDRESS_EXPIRY => {
                     config.expiry = attribute.number().and_then(|seconds| u32::try_from(seconds).ok());
                 }
-                ConfigAttribute::UNITY_SPLIT_INCLUDE => config.add_networks(octets, UNITY_NETWORK),
-                ConfigAttribute::IP4_SUBNET => config.add_networks(octets, SUBNET),
+                ConfigAttribute::UNITY_SPLIT_INCLUDE => add_networks(&mut config.split_include, octets, UNITY_NETWORK),
+                ConfigAttribute::UNITY_LOCAL_LAN => add_networks(&mut config.split_exclude, octets, UNITY_NETWORK),
+                ConfigAttribute::IP4_SUBNET => add_networks(&mut config.split_include, octets, SUBNET),
+                ConfigAttribute::UNITY_SPLIT_DNS => config.split_dns = ShortText::new(octets),
                 ConfigAttribute::UNITY_DEFAULT_DOMAIN => config.domain = ShortText::new(octets),
                 ConfigAttribute::UNITY_BANNER => config.banner = ShortText::new(octets),
                 _ => {}
             }
         }
         config
-    }
-
-    fn add_networks(&mut self, octets: &[u8], len: usize) {
-        for network in octets.chunks_exact(len) {
-            let Some((&[a, b, c, d, e, f, g, h], _)) = network.split_first_chunk::<8>() else { continue };
-            let (address, mask) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-            // The network 0.0.0.0/0 of some servers means all networks.
-            add(&mut self.split_include, Some(ClientNetwork { address, mask }).filter(|_| !mask.is_unspecified()));
-        }
     }
 
     /// Writes the values of an attribute, of which there may be none.
@@ -153,19 +152,35 @@ impl ClientConfig {
             ConfigAttribute::ADDRESS_EXPIRY => self.expiry.map_or(Ok(()), |seconds| put(&seconds.to_be_bytes())),
             ConfigAttribute::UNITY_DEFAULT_DOMAIN if self.domain.len > 0 => put(self.domain.octets()),
             ConfigAttribute::UNITY_BANNER if self.banner.len > 0 => put(self.banner.octets()),
-            ConfigAttribute::UNITY_SPLIT_INCLUDE => {
-                // Each network is an attribute of its own, as racoon sends them.
-                self.split_include.iter().flatten().try_for_each(|network| {
-                    let (address, mask) = (network.address.octets(), network.mask.octets());
-                    let mut octets = [0; UNITY_NETWORK];
-                    let values = address.iter().chain(&mask);
-                    octets.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
-                    put(&octets)
-                })
-            }
+            ConfigAttribute::UNITY_SPLIT_DNS if self.split_dns.len > 0 => put(self.split_dns.octets()),
+            ConfigAttribute::UNITY_SPLIT_INCLUDE => write_networks(&self.split_include, put),
+            ConfigAttribute::UNITY_LOCAL_LAN => write_networks(&self.split_exclude, put),
             _ => Ok(()),
         }
     }
+}
+
+/// Reads networks of `len` octets each, of which the first eight are address and mask.
+fn add_networks<const N: usize>(list: &mut [Option<ClientNetwork>; N], octets: &[u8], len: usize) {
+    for network in octets.chunks_exact(len) {
+        let Some((&[a, b, c, d, e, f, g, h], _)) = network.split_first_chunk::<8>() else { continue };
+        let (address, mask) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
+        // The network 0.0.0.0/0 of some servers means all networks.
+        add(list, Some(ClientNetwork { address, mask }).filter(|_| !mask.is_unspecified()));
+    }
+}
+
+/// Writes networks of Unity, each as an attribute of its own, as racoon sends them.
+fn write_networks(
+    networks: &[Option<ClientNetwork>],
+    mut put: impl FnMut(&[u8]) -> Result<(), NoSpace>,
+) -> Result<(), NoSpace> {
+    networks.iter().flatten().try_for_each(|network| {
+        let (address, mask) = (network.address.octets(), network.mask.octets());
+        let mut octets = [0; UNITY_NETWORK];
+        octets.iter_mut().zip(address.iter().chain(&mask)).for_each(|(to, from)| *to = *from);
+        put(&octets)
+    })
 }
 
 /// Writes addresses of one IP version.

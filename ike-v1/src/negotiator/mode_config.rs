@@ -59,8 +59,13 @@ const REQUESTED: [ConfigAttribute; 9] = [
     ConfigAttribute::IP6_DNS,
     ConfigAttribute::IP6_SUBNET,
 ];
-const REQUESTED_OF_UNITY: [ConfigAttribute; 3] =
-    [ConfigAttribute::UNITY_BANNER, ConfigAttribute::UNITY_DEFAULT_DOMAIN, ConfigAttribute::UNITY_SPLIT_INCLUDE];
+const REQUESTED_OF_UNITY: [ConfigAttribute; 5] = [
+    ConfigAttribute::UNITY_BANNER,
+    ConfigAttribute::UNITY_DEFAULT_DOMAIN,
+    ConfigAttribute::UNITY_SPLIT_DNS,
+    ConfigAttribute::UNITY_SPLIT_INCLUDE,
+    ConfigAttribute::UNITY_LOCAL_LAN,
+];
 
 /// UDP port of IKE (RFC 2408 section 2.5.1).
 const IKE_PORT: u16 = 500;

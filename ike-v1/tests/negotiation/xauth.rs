@@ -33,6 +33,8 @@ pub fn lease() -> ClientConfig {
     let network =
         |third| ClientNetwork { address: Ipv4Addr::new(192, 168, third, 0), mask: Ipv4Addr::new(255, 255, 255, 0) };
     (lease.split_include[0], lease.split_include[1]) = (Some(network(2)), Some(network(3)));
+    lease.split_exclude[0] = Some(network(4));
+    lease.split_dns = ShortText::new(b"corp.example,lab.example");
     lease.domain = ShortText::new(b"corp.example");
     lease.banner = ShortText::new(b"Welcome.");
     lease
@@ -358,7 +360,7 @@ fn padded_empty_and_unknown_attributes_are_accepted() {
     let request = attribute_payload(0, &request);
     link.lose_all();
     let network = [192, 168, 2, 0, 255, 255, 255, 0];
-    let values: [(ConfigAttribute, &[u8]); 9] = [
+    let values: [(ConfigAttribute, &[u8]); 11] = [
         (ConfigAttribute::IP4_DNS, &[]),
         (ConfigAttribute::IP4_DNS, &[1, 2, 3]),
         (ConfigAttribute::IP4_ADDRESS, &[0, 0, 0, 0]),
@@ -366,6 +368,8 @@ fn padded_empty_and_unknown_attributes_are_accepted() {
         (ConfigAttribute::IP4_ADDRESS, &[10, 99, 0, 11]),
         (ConfigAttribute::IP4_SUBNET, &network),
         (ConfigAttribute::UNITY_SPLIT_INCLUDE, &[7; 13]),
+        (ConfigAttribute::UNITY_LOCAL_LAN, &[7; 28]),
+        (ConfigAttribute::UNITY_SPLIT_DNS, &[b'x'; 129]),
         (ConfigAttribute::UNITY_BANNER, &[b'x'; 200]),
         (ConfigAttribute(30_000), &[1; 40]),
     ];
@@ -379,6 +383,7 @@ fn padded_empty_and_unknown_attributes_are_accepted() {
     let [lease] = link.ends[0].leases[..] else { panic!("{:?}", link.counts()) };
     assert_eq!((lease.address, lease.dns, lease.banner.octets().len()), (Some(ADDRESS), [None; 4], 128));
     assert_eq!(lease.split_include.iter().flatten().count(), 1);
+    assert_eq!((lease.split_exclude.iter().flatten().count(), lease.split_dns.octets().len()), (2, 128));
 }
 
 /// charon answers a request for name and password with the identifier 0.

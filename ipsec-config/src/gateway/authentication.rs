@@ -2,6 +2,8 @@
 
 use std::format;
 use std::net::Ipv4Addr;
+use std::string::String;
+use std::vec::Vec;
 
 use ike_codec::AuthMethod;
 use ike_v1::{ClientConfig, ClientNetwork, MAX_CREDENTIAL, ModeConfig, ShortText, XauthRole};
@@ -19,8 +21,18 @@ const POOL_SIZE: u16 = 255;
 
 const METHOD_NAMES: &str = "an authentication method: psk, rsasig, or xauth_psk, xauth_rsa or hybrid_rsa with _server \
                             or _client";
-const POOL: &[&str] =
-    &["network4", "pool_size", "netmask4", "dns4", "wins4", "default_domain", "split_network", "banner", "push"];
+const POOL: &[&str] = &[
+    "network4",
+    "pool_size",
+    "netmask4",
+    "dns4",
+    "wins4",
+    "default_domain",
+    "split_network",
+    "split_dns",
+    "banner",
+    "push",
+];
 
 impl Draft {
     /// Parses an optional authentication method. All proposals of a peer have the same role in extended
@@ -128,10 +140,22 @@ fn pool(parser: &mut Parser<'_, '_>, span: Span) -> Parsed<Pool> {
             "default_domain" => values.domain = ShortText::new(short_text(parser, 64)?.as_bytes()),
             "banner" => values.banner = ShortText::new(short_text(parser, 128)?.as_bytes()),
             "push" => pushes = parser.boolean()?,
-            _ => {
-                parser.choice("a kind of networks", &[("include", ())])?;
+            "split_dns" => {
+                let (mut names, span) = (Vec::new(), parser.span());
                 while parser.next.kind != TokenKind::Sign(b';') {
-                    add(parser, &mut values.split_include, network)?;
+                    names.push(parser.text("a domain name")?.0);
+                    parser.accept_sign(b',');
+                }
+                values.split_dns = split_dns(&names).or_else(|reason| parser.refuse(span, reason))?;
+            }
+            _ => {
+                let (is_local, _) = parser.choice("a kind of networks", &[("include", false), ("local_lan", true)])?;
+                while parser.next.kind != TokenKind::Sign(b';') {
+                    if is_local {
+                        add(parser, &mut values.split_exclude, network)?;
+                    } else {
+                        add(parser, &mut values.split_include, network)?;
+                    }
                     parser.accept_sign(b',');
                 }
             }
@@ -147,6 +171,25 @@ fn pool(parser: &mut Parser<'_, '_>, span: Span) -> Parsed<Pool> {
         None if parser.diagnostics.errors() > errors => Err(crate::blocks::Failed),
         None => parser.refuse(span, "statement `network4` is missing"),
     }
+}
+
+/// Octets of the names of `split_dns`, with the commas between them.
+const MAX_SPLIT_DNS: usize = 128;
+
+/// Returns the domains of `split_dns` as they are sent to clients.
+///
+/// # Errors
+///
+/// A name contains a comma or is empty, or all together have more than 128 octets.
+pub(crate) fn split_dns(names: &[String]) -> Result<ShortText<MAX_SPLIT_DNS>, String> {
+    let all = names.join(",");
+    if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains(',')) {
+        return Err(format!("expected the name of a domain, found `{}`", shown_word(name)));
+    }
+    if all.len() > MAX_SPLIT_DNS {
+        return Err(format!("expected names of at most {MAX_SPLIT_DNS} octets together, found {}", all.len()));
+    }
+    Ok(ShortText::new(all.as_bytes()))
 }
 
 fn ipv4(parser: &mut Parser<'_, '_>) -> Parsed<Ipv4Addr> {

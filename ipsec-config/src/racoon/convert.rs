@@ -298,24 +298,19 @@ fn convert_pool(conf: &ModeCfg, span: Span, files: &dyn Files, diagnostics: &mut
     };
     fill(&mut values.dns, &conf.dns4, "dns4", diagnostics);
     fill(&mut values.nbns, &conf.wins4, "wins4", diagnostics);
-    match &conf.split_network {
-        Some((false, networks)) => {
-            if networks.len() > values.split_include.len() {
-                let most = values.split_include.len();
-                diagnostics.warning(
-                    span,
-                    format!("`split_network`: at most {most} networks are sent, found {}", networks.len()),
-                );
-            }
-            for (slot, (address, length)) in values.split_include.iter_mut().zip(networks) {
-                *slot = Some(SplitNetwork { address: *address, mask: crate::gateway::mask(*length) });
-            }
+    if let Some((is_local, networks)) = &conf.split_network {
+        let slots = if *is_local { &mut values.split_exclude[..] } else { &mut values.split_include[..] };
+        if networks.len() > slots.len() {
+            let (most, found) = (slots.len(), networks.len());
+            diagnostics.warning(span, format!("`split_network`: at most {most} networks are sent, found {found}"));
         }
-        Some((true, _)) => diagnostics.warning(span, "`split_network local_lan` has no effect: it is not sent"),
-        None => {}
+        for (slot, (address, length)) in slots.iter_mut().zip(networks) {
+            *slot = Some(SplitNetwork { address: *address, mask: crate::gateway::mask(*length) });
+        }
     }
-    if !conf.split_dns.is_empty() {
-        diagnostics.warning(span, "`split_dns` has no effect: it is not sent");
+    match crate::gateway::split_dns(&conf.split_dns) {
+        Ok(names) => values.split_dns = names,
+        Err(reason) => diagnostics.warning(span, format!("`split_dns` has no effect: {reason}")),
     }
     if let Some(domain) = &conf.default_domain {
         values.domain = ShortText::new(domain.as_bytes());

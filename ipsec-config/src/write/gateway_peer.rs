@@ -265,7 +265,7 @@ fn write_pool(pool: &Pool, lost: &mut Lost) -> String {
         lost.note("a pool without a first address");
         return String::new();
     };
-    let ClientConfig { netmask, dns, nbns, split_include, domain, banner, .. } = &pool.values;
+    let ClientConfig { netmask, dns, nbns, domain, banner, .. } = &pool.values;
     let mut text = format!("    mode_cfg {{\n        network4 {first};\n        pool_size {};\n", pool.size.max(1));
     let mut line = |statement: String| {
         let _ = writeln!(text, "        {statement};");
@@ -273,11 +273,22 @@ fn write_pool(pool: &Pool, lost: &mut Lost) -> String {
     netmask.iter().for_each(|mask| line(format!("netmask4 {mask}")));
     dns.iter().flatten().for_each(|server| line(format!("dns4 {server}")));
     nbns.iter().flatten().for_each(|server| line(format!("wins4 {server}")));
-    let networks = split_include.iter().flatten();
-    let networks: Vec<_> =
-        networks.map(|own| format!("{}/{}", own.address, u32::from(own.mask).leading_ones())).collect();
-    if !networks.is_empty() {
-        line(format!("split_network include {}", networks.join(", ")));
+    let lists = [("include", &pool.values.split_include[..]), ("local_lan", &pool.values.split_exclude[..])];
+    for (kind, networks) in lists {
+        let networks = networks.iter().flatten();
+        let networks: Vec<_> =
+            networks.map(|own| format!("{}/{}", own.address, u32::from(own.mask).leading_ones())).collect();
+        if !networks.is_empty() {
+            line(format!("split_network {kind} {}", networks.join(", ")));
+        }
+    }
+    match core::str::from_utf8(pool.values.split_dns.octets()) {
+        Ok("") => {}
+        Ok(names) if !names.contains('"') => {
+            let names: Vec<_> = names.split(',').map(|name| Quoted(name).to_string()).collect();
+            line(format!("split_dns {}", names.join(", ")));
+        }
+        _ => lost.note("domains for clients that are not UTF-8 or contain quotes"),
     }
     for (word, octets) in [("default_domain", domain.octets()), ("banner", banner.octets())] {
         match core::str::from_utf8(octets) {

@@ -133,7 +133,7 @@ pub(super) fn environment(
 fn assigned(lease: &ClientConfig) -> Vec<(Variable, String)> {
     let list = |list: &[Option<Ipv4Addr>]| joined(list.iter().flatten());
     let first = |list: &[Option<Ipv4Addr>]| list.iter().flatten().next().map(ToString::to_string).unwrap_or_default();
-    let networks = || lease.split_include.iter().flatten();
+    let (included, excluded) = (|| lease.split_include.iter().flatten(), || lease.split_exclude.iter().flatten());
     let with_mask = |own: &ClientNetwork| format!("{}/{}", own.address, own.mask);
     let with_length = |own: &ClientNetwork| format!("{}/{}", own.address, length(own.mask));
     vec![
@@ -144,10 +144,10 @@ fn assigned(lease: &ClientConfig) -> Vec<(Variable, String)> {
         (Variable::InternalDnsList, list(&lease.dns)),
         (Variable::InternalWins, first(&lease.nbns)),
         (Variable::InternalWinsList, list(&lease.nbns)),
-        (Variable::SplitInclude, joined(networks().map(with_mask))),
-        (Variable::SplitIncludeCidr, joined(networks().map(with_length))),
-        (Variable::SplitLocal, String::new()),
-        (Variable::SplitLocalCidr, String::new()),
+        (Variable::SplitInclude, joined(included().map(with_mask))),
+        (Variable::SplitIncludeCidr, joined(included().map(with_length))),
+        (Variable::SplitLocal, joined(excluded().map(with_mask))),
+        (Variable::SplitLocalCidr, joined(excluded().map(with_length))),
     ]
 }
 
@@ -183,6 +183,7 @@ mod tests {
         let network = |address: [u8; 4], mask: [u8; 4]| ClientNetwork { address: address.into(), mask: mask.into() };
         lease.split_include[0] = Some(network([10, 1, 0, 0], [255, 255, 0, 0]));
         lease.split_include[1] = Some(network([10, 2, 0, 0], [255, 255, 255, 0]));
+        lease.split_exclude[0] = Some(network([192, 168, 1, 0], [255, 255, 255, 0]));
         (lease.domain, lease.banner) = (ShortText::new(b"example.org"), ShortText::new(b"hello `world`"));
         let identity = Identity::text(IdKind::FQDN, "gw.example.org");
         let (values, omitted) = environment(&path(), Some(&identity), Some(&lease));
@@ -190,7 +191,7 @@ mod tests {
             REMOTE_ID=gw.example.org\nINTERNAL_ADDR4=10.99.0.1\nINTERNAL_NETMASK4=255.255.255.0\nINTERNAL_CIDR4=24\n\
             INTERNAL_DNS4=10.1.0.53\nINTERNAL_DNS4_LIST=10.1.0.53 10.1.1.53\nINTERNAL_WINS4=\nINTERNAL_WINS4_LIST=\n\
             SPLIT_INCLUDE=10.1.0.0/255.255.0.0 10.2.0.0/255.255.255.0\nSPLIT_INCLUDE_CIDR=10.1.0.0/16 10.2.0.0/24\n\
-            SPLIT_LOCAL=\nSPLIT_LOCAL_CIDR=\nDEFAULT_DOMAIN=example.org\nBANNER=hello `world`\n";
+            SPLIT_LOCAL=192.168.1.0/255.255.255.0\nSPLIT_LOCAL_CIDR=192.168.1.0/24\nDEFAULT_DOMAIN=example.org\nBANNER=hello `world`\n";
         assert_eq!((shown(&values).as_str(), omitted), (expected, Vec::new()));
         let (values, _) = environment(&path(), None, None);
         assert_eq!(values.len(), 4, "without an identity and an assignment");
