@@ -182,7 +182,7 @@ pub fn read(
     diagnostics: &mut Diagnostics,
 ) -> io::Result<GatewayConf> {
     let text = files.read(path)?;
-    let file = sources.add(path.to_string_lossy(), text, Secrets::None);
+    let file = sources.add(path.to_string_lossy(), text, Secrets::Gateway);
     Ok(statements(file, path, sources, configuration, diagnostics))
 }
 
@@ -190,7 +190,7 @@ pub fn read(
 pub fn parse(name: &str, text: &str) -> (GatewayConf, Configuration, Sources, Diagnostics) {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::default());
     let mut configuration = Configuration::default();
-    let file = sources.add(name, text.as_bytes().to_vec(), Secrets::None);
+    let file = sources.add(name, text.as_bytes().to_vec(), Secrets::Gateway);
     let conf = statements(file, Path::new(name), &sources, &mut configuration, &mut diagnostics);
     (conf, configuration, sources, diagnostics)
 }

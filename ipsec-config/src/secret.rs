@@ -16,6 +16,8 @@ pub(crate) enum Secrets {
     KeysInLines,
     /// Quoted strings of statements that have none, and passwords of other servers.
     Racoon,
+    /// Quoted strings of statements that have none: gateway.conf contains no keys, but one may be expected there.
+    Gateway,
     /// Value of the tag `Authentication`, or of a tag that is not known.
     Values,
     /// Key after the first word of the line.
@@ -91,7 +93,8 @@ fn ranges(line: &[u8], secrets: Secrets) -> Vec<(usize, usize)> {
     match secrets {
         Secrets::None => key_like_words(line),
         Secrets::Keys | Secrets::KeysInLines => keys(line),
-        Secrets::Racoon => racoon(line),
+        Secrets::Racoon => in_blocks(line, &NO_KEY),
+        Secrets::Gateway => in_blocks(line, &NO_KEY_OF_GATEWAY),
         Secrets::Values => values(line).map_or_else(|| key_like_words(line), |range| std::vec![range]),
         Secrets::RestOfLine => {
             let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t');
@@ -216,11 +219,38 @@ const NO_KEY: [&[u8]; 25] = [
     b"attr_addr",
 ];
 
+/// Statements of gateway.conf whose quoted strings are not keys.
+const NO_KEY_OF_GATEWAY: [&[u8]; 23] = [
+    b"banner",
+    b"ca",
+    b"certificate",
+    b"control",
+    b"crl",
+    b"default_domain",
+    b"export_keys",
+    b"file",
+    b"identity",
+    b"isakmpd",
+    b"keys",
+    b"peer",
+    b"peers_certificate",
+    b"peers_identity",
+    b"peers_public_key",
+    b"policies",
+    b"private_key",
+    b"split_dns",
+    b"state",
+    b"tun",
+    b"user",
+    b"users",
+    b"xauth_login",
+];
+
 /// Statements of racoon.conf(5), and words that may be taken for them, whose words are passwords.
 const PASSWORDS: [&[u8]; 6] = [b"bind_pw", b"auth", b"acct", b"psk", b"secret", b"password"];
 
-/// Returns the quoted strings of statements that have none: a key may have been written in a wrong place.
-fn racoon(line: &[u8]) -> Vec<(usize, usize)> {
+/// Returns the quoted strings of statements other than `no_key`: a key may have been written in a wrong place.
+fn in_blocks(line: &[u8], no_key: &[&[u8]]) -> Vec<(usize, usize)> {
     let is_sign = |octet: u8| matches!(octet, b'{' | b'}' | b';');
     let mut masked = Vec::new();
     // First word of the statement.
@@ -231,7 +261,7 @@ fn racoon(line: &[u8]) -> Vec<(usize, usize)> {
             b'"' => {
                 let inside = rest.iter().position(|octet| *octet == b'"').unwrap_or(rest.len());
                 let begin = at.saturating_add(1);
-                if !statement.is_some_and(|word| NO_KEY.contains(&word)) {
+                if !statement.is_some_and(|word| no_key.contains(&word)) {
                     masked.push((begin, begin.saturating_add(inside)));
                 }
                 inside.saturating_add(1)

@@ -149,12 +149,22 @@ fn a_key_without_quotes_is_not_shown() {
         (Language::Setkey, "add 192.0.2.1 192.0.2.2 esp 9 -E des-cbc QZQZQZQZ -A hmac-md5 QZQZQZQZQZQ"),
         (Language::OpenBsd, "esp from 192.0.2.1 to 192.0.2.2 spi 9 auth hmac-md5 enc aes authkey QZQZQZ enckey QZQZQZ"),
         (Language::Xfrm, "ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 5 enc 'cbc(aes)' QZQZQZ"),
+        (Language::Gateway, "peer a address any { psk \"QZQZQ QZQZQZ\"; }"),
+        (Language::Gateway, "peer a address any { psk QZQZQ QZQZQZ; }"),
+        (Language::Gateway, "secret \"QZQZQZ\"; local 192.0.2.1;"),
     ];
     for (language, text) in table {
         let loaded = loaded(text, language);
         assert!(loaded.diagnostics.errors() > 0, "{text}");
         assert_eq!(leaked(&shown(&loaded)), None, "{text}");
     }
+}
+
+#[test]
+fn names_in_statements_of_gateway_conf_are_shown() {
+    let text = "policies \"setkey.conf\" 5; peer a address any { xauth_login \"alice\" x; users \"u\" 7; }";
+    let shown = shown(&loaded(text, Language::Gateway));
+    assert!(shown.contains(text), "{shown}");
 }
 
 #[test]
@@ -185,7 +195,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_texts_show_no_keys(
