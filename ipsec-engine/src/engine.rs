@@ -207,6 +207,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.spd.policies().find(direction, selector)
     }
 
+    /// Returns whether a policy selects a flow (RFC 4301 section 4.4.1). Counters and remembered flows do not change.
+    pub fn has_policy_for(&self, direction: PolicyDirection, flow: &Flow) -> bool {
+        !matches!(self.spd.policies().search(direction, flow), Verdict::NoPolicy)
+    }
+
     /// Removes a policy and its pending acquires (RFC 4301 section 4.4.1).
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<PolicyParams> {
         self.acquires.forget(id);

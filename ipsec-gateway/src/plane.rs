@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use esp_core::RngIv;
 use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, OutboundSlot, PolicyId, SaId};
-use ipsec_packet::{AddressRange, Instant, Ip, PacketBuf, TooBig, too_big_reply};
+use ipsec_packet::{AddressRange, Flow, Instant, Ip, PacketBuf, TooBig, too_big_reply};
+use ipsec_sa::PolicyDirection;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -156,7 +157,7 @@ impl Plane {
     #[cfg(test)]
     pub fn outbound(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         match self.gifs.encapsulate(packet, self.rng.random()) {
-            Ok(Encapsulation::TooBig { mtu }) => self.report_too_big(packet.data(), mtu, wire),
+            Ok(Encapsulation::TooBig { mtu }) => self.report_too_big(now, packet.data(), mtu, wire),
             // The engine counts a malformed packet.
             Ok(Encapsulation::Done | Encapsulation::None) | Err(_) => self.protect(now, packet, wire),
         }
@@ -214,7 +215,7 @@ impl Plane {
                 self.waiting.insert(*policy, packet.to_vec());
                 Ok(())
             }
-            OutboundAction::Discard(DiscardReason::TooBig { mtu }) => self.report_too_big(packet, *mtu, wire),
+            OutboundAction::Discard(DiscardReason::TooBig { mtu }) => self.report_too_big(now, packet, *mtu, wire),
             OutboundAction::Discard(_) => Ok(()),
         }
     }
@@ -232,7 +233,7 @@ impl Plane {
         for mut packet in packets {
             // The engine counts a malformed packet.
             if let Ok(Encapsulation::TooBig { mtu }) = self.gifs.encapsulate(&mut packet, self.rng.random()) {
-                self.report_too_big(packet.data(), mtu, wire).unwrap_or_else(&mut *failed);
+                self.report_too_big(now, packet.data(), mtu, wire).unwrap_or_else(&mut *failed);
                 continue;
             }
             let fragments = self.divided(now, packet.data());
@@ -279,12 +280,25 @@ impl Plane {
         self.engine.engine_mut().path_mtu_report(&report, now).then_some((report.destination, report.mtu.max(least)))
     }
 
-    /// Sends an ICMP error for a packet of the protected side that is too big to be protected.
-    fn report_too_big(&self, packet: &[u8], mtu: u16, wire: &impl PacketSink) -> io::Result<()> {
+    /// Sends an ICMP error for a packet of the protected side that is too big to be protected. The error quotes the
+    /// packet: if its sender is behind a policy, too, it is protected or discarded as the policy requires (RFC 4301
+    /// section 6.2).
+    fn report_too_big(&mut self, now: Instant, packet: &[u8], mtu: u16, wire: &impl PacketSink) -> io::Result<()> {
         let mut octets = [0; MAX_ICMP_ERROR];
         // No error is sent from an address of the other IP version.
         let length = self.addresses.iter().find_map(|from| Some(too_big_reply(packet, mtu, *from, &mut octets)?.len()));
-        length.map_or(Ok(()), |length| wire.send(&octets[..length]))
+        let Some(report) = length.and_then(|length| octets.get(..length)) else { return Ok(()) };
+        let engine = self.engine.engine_mut();
+        let Ok(flow) = Flow::read(report) else { return Ok(()) };
+        if !engine.has_policy_for(PolicyDirection::Out, &flow) {
+            return wire.send(report);
+        }
+        let mut buffer = Buffer::new();
+        let mut packet = buffer.copy(report)?;
+        match engine.outbound(&mut packet, now, &mut RngIv(&mut self.rng)) {
+            OutboundAction::Send | OutboundAction::Bypass => wire.send(packet.data()),
+            OutboundAction::Acquire(_) | OutboundAction::Discard(_) => Ok(()),
+        }
     }
 
     /// Binds an inbound SA to the source addresses of its packets. The policy of a server is for all its clients; the

@@ -216,6 +216,26 @@ fn packets_that_are_too_big_are_reported_to_their_sender() {
     assert_eq!(send(mtu).pop().unwrap()[9], 50, "a packet of this size is protected and sent");
 }
 
+#[test]
+fn reports_to_senders_behind_a_policy_are_not_sent_in_clear() {
+    let to_sender = "spdadd 10.1.0.254/32 10.1.0.1/32 any -P out";
+    let bypass = format!("{to_sender} none;");
+    let with_sa = format!("{to_sender} ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;");
+    let without_sa = format!("{to_sender} ipsec esp/tunnel/192.0.2.1-198.51.100.4/require;");
+    let discard = format!("{to_sender} discard;");
+    for (policy, protocol) in
+        [("", Some(1)), (&bypass, Some(1)), (&with_sa, Some(50)), (&without_sa, None), (&discard, None)]
+    {
+        let address = "10.1.0.254".parse().unwrap();
+        let mut plane = plane(&format!("{SA}{}{policy}", POLICIES[0]), "192.0.2.1").with_addresses(vec![address]);
+        let mut packet = packet(7);
+        packet[6] = 0x40;
+        let wire = Kept::default();
+        plane.report_too_big(Instant::ZERO, &packet, 800, &wire).unwrap();
+        assert_eq!(wire.take().first().map(|sent| sent[9]), protocol, "{policy}");
+    }
+}
+
 /// Sink over IPv6 whose route has an MTU of 1,300 octets.
 #[derive(Default)]
 struct Fragmenting {
