@@ -264,8 +264,8 @@ impl Ike {
 
     /// Negotiates SAs with a peer that uses an SA which this host does not have, probably because it was started again.
     ///
-    /// The packet is not authentic. It therefore starts a negotiation only for policies without an outbound SA, and
-    /// only once in a while.
+    /// The packet is not authentic. It therefore starts a negotiation for one policy without an outbound SA, and only
+    /// once in a while. INITIAL-CONTACT then tells the peer that its other SAs do not exist either.
     pub fn handle_unknown_spi(&mut self, now: Instant, source: IpAddr, engine: &mut Databases) {
         if self.admission == Admission::Closed {
             return;
@@ -284,9 +284,8 @@ impl Ike {
                 |(id, sa): (&SaId, &InstalledSa)| id.direction == Direction::Outbound && sa.policy == policy.get();
             self.installed.iter().any(is_it)
         };
-        let policies = self.exchange.policies_with(peer).map(|policy| policy.id);
-        let missing: Vec<_> = policies.filter(|policy| !has_sa(*policy)).collect();
-        for policy in missing {
+        let missing = self.exchange.policies_with(peer).map(|policy| policy.id).find(|policy| !has_sa(*policy));
+        if let Some(policy) = missing {
             log::info(format_args!(
                 "{} uses an SA that does not exist: a new one is negotiated",
                 self.exchange.name(peer)
