@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -94,7 +95,8 @@ thread_local! {
 /// The message of the system with the name of the file.
 pub fn open(options: LogOptions) -> Result<(), String> {
     let open = |path: &PathBuf| {
-        let file = File::options().append(true).create(true).open(path);
+        // Its lines have addresses, names and lines of configurations.
+        let file = File::options().append(true).create(true).mode(0o600).open(path);
         file.map_err(|e| format!("log file {}: {e}", path.display()))
     };
     let file = options.file.as_ref().map(open).transpose()?;
