@@ -12,7 +12,9 @@
 #   peer-libreswan.sh exec 'CMD'       a command in the guest
 #   peer-libreswan.sh down             as that of peer-kernel.sh
 # Environment of `start`: PROTO esp, ah or ipcomp; MODE tunnel or transport; EXCHANGE main or aggressive; AUTH psk or rsa, with the
-# certificates of the directory PKI; ENCAP auto or yes; IKE_LIFE and ESP_LIFE in seconds; RENEW no; DPD seconds; PSK; TS its network;
+# certificates of the directory PKI; ENCAP auto or yes; IKE_LIFE and ESP_LIFE in seconds; RENEW no; DPD seconds; PSK; TS its network; FRAGMENT yes;
+# XAUTH client or server, its part for the user `alice` with the password `wonder land` and the address 10.99.0.10; PULL no, the server
+# of Mode Config begins;
 # VERSION 6 for addresses of IPv6.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -74,10 +76,21 @@ start() {
         auth=$'authby=rsasig\n\tleftcert=peer\n\tleftid=192.0.2.2\n\trightid=192.0.2.1\n\tleftsendcert=always\n\trightca=%same'
         [ -e "$run/peer.p12" ] || import peer
     fi
+    local xauth=
+    case ${XAUTH:-} in
+    client)
+        xauth=$'leftxauthclient=yes\n\trightxauthserver=yes\n\tleftmodecfgclient=yes\n\trightmodecfgserver=yes\n\tleftusername=alice'
+        ends="rightsubnet=${networks[1]}" ;;
+    server)
+        xauth=$'leftxauthserver=yes\n\trightxauthclient=yes\n\tleftmodecfgserver=yes\n\trightmodecfgclient=yes\n\txauthby=file'
+        xauth+=$'\n\trightaddresspool=10.99.0.10-10.99.0.12' ends="leftsubnet=${networks[0]}" ;;
+    esac
+    [ -z "$xauth" ] || xauth+=$'\n\tmodecfgpull='${PULL:-yes}
     cat >"$run/ipsec.conf" <<C
 config setup
 	ikev1-policy=accept
 	uniqueids=yes
+	${FRAGMENT:+plutodebug=base}
 conn net
 	ikev2=no
 	left=$own
@@ -92,6 +105,8 @@ conn net
 	pfs=$pfs
 	compress=$compress
 	encapsulation=${ENCAP:-auto}
+	fragmentation=$([ -n "${FRAGMENT:-}" ] && echo force || echo yes)
+	$xauth
 	ikelifetime=${IKE_LIFE:-3600}s
 	salifetime=${ESP_LIFE:-3600}s
 	rekey=${RENEW:-yes}
@@ -104,14 +119,18 @@ conn net
 	initial-contact=yes
 	auto=add
 C
-    case $mode:${TS:-} in
-    tunnel:) echo "-I ${networks[2]} ${networks[3]}" ;;
+    case $mode:${TS:-}${XAUTH:-} in
+    tunnel:|tunnel:server) echo "-I ${networks[2]} ${networks[3]}" ;;
     tunnel:*) ;;
     *) echo $other ;;
     esac >"$run/ping"
     echo "$own $other : PSK \"${PSK:-a shared secret}\"" >"$run/ipsec.secrets"
+    echo '@alice : XAUTH "wonder land"' >>"$run/ipsec.secrets"
+    echo "alice:$(openssl passwd -5 'wonder land'):net" >"$run/passwd"
     kill_pluto
-    guest "$programs; cp /mnt/ipsec.conf /mnt/ipsec.secrets .; chmod 600 ipsec.secrets; rm -f log
+    guest "$programs; cp /mnt/ipsec.conf /mnt/ipsec.secrets /mnt/passwd .; chmod 600 ipsec.secrets passwd; rm -f log
+        # What the script of updown would do.
+        ip addr $([ "${XAUTH:-}" = client ] && echo replace || echo del) 10.99.0.10/32 dev lo 2>/dev/null
         /usr/libexec/ipsec/pluto --config \$PWD/ipsec.conf --secretsfile \$PWD/ipsec.secrets --nssdir \$PWD/nss --ipsecdir \$PWD \
             --rundir /run/pluto --logfile \$PWD/log
         for i in \$(seq 200); do
@@ -128,7 +147,7 @@ kill_pluto() {
 whack() { guest "$programs; timeout $1 /usr/libexec/ipsec/whack --rundir /run/pluto ${*:2}"; }
 
 initiate() {
-    # No packet of this machine has an address of another network.
+    # No packet has an address of another network, or one that Mode Config has not assigned yet.
     if [ -s "$run/ping" ]; then whack 5 --route --name net; guest "ping -c 1 -i 0.3 -w $1 $(cat "$run/ping")"; else whack "$1" --initiate --name net; fi
 }
 
@@ -138,7 +157,8 @@ start) start "$2" "$3" ;;
 initiate) initiate "$2" ;;
 delete-sa) for state in $(whack 5 --trafficstatus | sed -n 's/.*#\([0-9]*\): "net".*/\1/p'); do whack 5 --deletestate "$state"; done ;;
 delete-ike) whack 5 --terminate --name net ;;
-log) guest 'grep -v " | " /dev/shm/pluto/log' | cut -d ' ' -f 4- ;;
+# Fragments are in debugging lines.
+log) guest "awk '!/ [|] / || /IKE fragment/' /dev/shm/pluto/log" | cut -d ' ' -f 4- ;;
 kill) kill_pluto ;;
 exec|down) "$kernel" "$@" ;;
 *) sed -n 's/^#   //p' "$0" >&2; exit 2 ;;
