@@ -184,7 +184,7 @@ fn vendor_ids_are_hashes_of_known_texts() {
 }
 
 #[test]
-fn identify_finds_every_row_and_rows_are_unique() {
+fn every_vendor_id_of_the_table_is_identified_and_unique() {
     for id in vendor_ids() {
         assert_eq!(identify(id.bytes).map(|found| found.name), Some(id.name));
         assert_eq!(vendor_ids().iter().filter(|other| other.bytes == id.bytes).count(), 1, "{}", id.name);

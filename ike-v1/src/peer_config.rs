@@ -134,7 +134,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Identity that is an address.
+    /// Creates an identity of type `ID_IPV4_ADDR` or `ID_IPV6_ADDR`.
     pub fn address(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self { kind: IdKind::IPV4, data: address.octets().to_vec() },
@@ -142,7 +142,7 @@ impl Identity {
         }
     }
 
-    /// Identity of a type whose data is text: `ID_FQDN`, `ID_USER_FQDN` or `ID_KEY_ID`.
+    /// Creates an identity whose data is text: `ID_FQDN`, `ID_USER_FQDN` or `ID_KEY_ID`.
     pub fn text(kind: IdKind, text: &str) -> Self {
         Self { kind, data: text.as_bytes().to_vec() }
     }

@@ -219,7 +219,7 @@ pub(crate) fn phase_2_text(choice: &Phase2Choice) -> String {
     }
 }
 
-/// Returns the text of a selector in the order of setkey(8): source, destination, upper protocol.
+/// Returns the text of a selector in the order of setkey(8): source, destination, upper-layer protocol.
 pub(crate) fn selector_text(selector: &Selector) -> String {
     let (source, destination) = match selector.upper {
         Upper::Ports(_, source, destination) => (source, destination),
@@ -234,7 +234,7 @@ pub(crate) fn selector_text(selector: &Selector) -> String {
     format!("{} {} {upper}", range_text(&selector.source, source), range_text(&selector.destination, destination))
 }
 
-/// Returns the name or the number of an upper protocol.
+/// Returns the name or the number of an upper-layer protocol.
 pub(crate) fn protocol_text(protocol: u8) -> String {
     setkey::protocol_name(protocol).map_or_else(|| protocol.to_string(), ToString::to_string)
 }

@@ -102,7 +102,7 @@ fn by_first_word(text: &[u8]) -> Option<Language> {
 #[derive(Default)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// Texts of the files.
+    /// Contents of the files.
     pub sources: Sources,
     /// Errors and warnings about all files.
     pub diagnostics: Diagnostics,

@@ -29,13 +29,13 @@ pub use file::read;
 pub use params::{LoadOptions, Sha2256, StatementError};
 pub use policy::{PolicyAction, PolicyStatement, Range, Selector, Upper};
 pub use statement::{Add, Lifetimes, Padding, Statement, Statements};
-/// Returns the number of an upper protocol that has a name in setkey(8).
+/// Returns the number of an upper-layer protocol that has a name in setkey(8).
 #[cfg(feature = "std")]
 pub(crate) fn protocol_number(name: &str) -> Option<u8> {
     names::PROTOCOLS.iter().find(|row| row.0 == name).map(|row| row.1)
 }
 
-/// Returns the name of an upper protocol in setkey(8).
+/// Returns the name of an upper-layer protocol in setkey(8).
 #[cfg(feature = "std")]
 pub(crate) fn protocol_name(number: u8) -> Option<&'static str> {
     names::PROTOCOLS.iter().find(|row| row.1 == number).map(|row| row.0)

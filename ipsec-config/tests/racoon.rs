@@ -435,7 +435,7 @@ fn a_sainfo_with_a_group_that_is_not_implemented_is_never_used() {
 }
 
 #[test]
-fn parameters_of_phase_2_have_ranges_of_the_peer() {
+fn sainfo_is_selected_by_peer_range_and_upper_layer_protocol() {
     let text = [
         &remote(""),
         &sainfo("anonymous", ""),

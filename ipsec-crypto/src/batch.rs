@@ -15,7 +15,7 @@ pub fn seal<S: Suite>(batch: &mut [(&S, &mut EspParts<'_>)]) {
     S::seal_all(batch, Internal);
 }
 
-/// Returns whether [`seal`] can be faster than one packet after the other, for this number of packets.
+/// Returns whether [`seal`] may be faster than sealing this number of packets one by one.
 pub fn seals_together<S: Suite>(suite: &S, packets: usize) -> bool {
     suite.prefers_seal_batch(packets, Internal)
 }

@@ -8,7 +8,7 @@ use gateway_pair::{A, A6, B, B6, delivered, discarded, esp, inner, not_sent, pol
 use ipsec_engine::{DiscardReason, OutboundAction, Unmatched};
 use ipsec_packet::IpProto;
 
-/// Returns the gateways A and B with policies in both directions between their networks for this upper protocol.
+/// Returns the gateways A and B with policies in both directions between their networks for this upper-layer protocol.
 fn gateways(unmatched: Unmatched, upper: &str) -> (Gateway, Gateway) {
     let sas = esp(A, B, 0x1001, "-m tunnel") + &esp(B, A, 0x1002, "-m tunnel");
     let both = |a: &str, b: &str| {

@@ -36,7 +36,7 @@ fn limited(options: &str) -> (Gateway, Gateway) {
 }
 
 #[test]
-fn time_limits_are_reached_by_packets() {
+fn soft_and_hard_time_limits_are_reported_once_each() {
     let (mut a, mut b) = limited("-ls 60 -lh 90");
     for _ in 0..2 {
         carries(&mut a, &mut b, &inner());

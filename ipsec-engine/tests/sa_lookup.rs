@@ -153,7 +153,7 @@ fn inner_sa_of_nested_tunnels_is_named_and_both_are_in_use() {
 }
 
 #[test]
-fn ipcomp_sa_is_named_if_nothing_authenticates_the_packet() {
+fn delivery_reports_the_ipcomp_sa_if_the_packet_has_no_esp_or_ah() {
     let (mut a, mut b) = hosts(&ipcomp(A, B, 0x1100, "-m transport"), "ipsec ipcomp/transport//require");
     let packet = udp(A, B, 1, 2, &SECRET.repeat(20));
     assert_eq!(delivered_by(&mut b, &a.send(&packet).unwrap()), inbound_id(Protocol::Ipcomp, 0x1100));

@@ -102,7 +102,7 @@ impl Config {
         Ok((config, loaded))
     }
 
-    /// Refuses changes of statements that are in effect from the start of the daemon to its end.
+    /// Returns an error if a statement that takes effect only when the daemon starts has changed.
     ///
     /// # Errors
     /// The message with the names of the statements.

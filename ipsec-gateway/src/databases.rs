@@ -103,7 +103,7 @@ impl Databases {
         if self.kernel.is_none() { self.engine.poll_timeout() } else { None }
     }
 
-    /// Returns the next event of an SA or a policy. An SA of which the kernel reports the end no longer exists.
+    /// Returns the next event of an SA or a policy. An SA whose hard expiry the kernel reports no longer exists.
     pub fn poll_event(&mut self) -> Option<SaEvent> {
         let Some(kernel) = &mut self.kernel else { return self.engine.poll_event() };
         // The engine processes no packets: it has no events of its own that matter.

@@ -79,14 +79,15 @@ impl<H: Copy + Eq + Hash> Hooks<H> {
         }
     }
 
-    /// The user of a client was accepted.
+    /// Records that the user of a client was authenticated, and runs the scripts unless an address is still to be
+    /// assigned.
     pub fn logged_in(&mut self, sa: H, peer: &ConfiguredPeer) {
         if !requests_address(peer) {
             self.up(sa, peer);
         }
     }
 
-    /// A server has assigned an address to this host.
+    /// Records the address that a server has assigned to this host, and runs the scripts.
     pub fn leased(&mut self, sa: H, peer: &ConfiguredPeer, config: &ClientConfig) {
         if let Some(own) = self.established.get_mut(&sa) {
             own.lease = Some(*config);
@@ -94,14 +95,14 @@ impl<H: Copy + Eq + Hash> Hooks<H> {
         }
     }
 
-    /// The peer does not answer dead peer detection.
+    /// Runs the scripts for a peer that does not answer dead peer detection.
     pub fn dead(&mut self, sa: H, peer: &ConfiguredPeer) {
         if let Some(own) = self.established.get(&sa).filter(|own| own.is_up) {
             call(&mut self.calls, own, peer, ScriptEvent::Phase1Dead);
         }
     }
 
-    /// An ISAKMP SA no longer exists.
+    /// Removes an ISAKMP SA, and runs the scripts for its end.
     pub fn removed(&mut self, sa: H, peer: Option<&ConfiguredPeer>) {
         if let (Some(own), Some(peer)) = (self.established.remove(&sa).filter(|own| own.is_up), peer) {
             call(&mut self.calls, &own, peer, ScriptEvent::Phase1Down);

@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_appended_to_a_file_that_is_opened_again() {
+    fn reopening_a_renamed_log_file_creates_a_new_one() {
         let path = std::env::temp_dir().join(format!("ipsec-gateway-{}-log", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let options = LogOptions { file: Some(path.clone()), debug: 1, is_verbose: false };

@@ -189,7 +189,7 @@ impl Privileges {
         Ok(answer.descriptors.pop().map(Listener::from))
     }
 
-    /// Creates the tables of Wireshark; `None` if they were not requested.
+    /// Creates the key tables for Wireshark. Returns `None` if they were not requested.
     ///
     /// # Errors
     /// The message of the system with the name of the file.

@@ -29,7 +29,7 @@ impl ShownKeys {
         Self { row: esp_row(sa), cipher: groups(cipher), integrity: groups(integrity) }
     }
 
-    /// Adds the keys to the lines of the algorithms in a text of `setkey -D`.
+    /// Returns output of `setkey -D` with the keys of the SA appended to its lines `E:` and `A:`.
     pub fn added_to(&self, text: &str) -> Zeroizing<String> {
         let size = text.len() + self.cipher.len() + self.integrity.len() + 8;
         let mut with_keys = Zeroizing::new(String::with_capacity(size));

@@ -288,7 +288,7 @@ fn with_secrets(path: &Path, phase: &Phase1Record, more: &[&str]) -> Output {
 }
 
 #[test]
-fn sides_follow_from_cookies_and_order_where_addresses_change_or_are_equal() {
+fn initiator_and_responder_are_identified_by_cookies_and_order_if_addresses_change_or_are_equal() {
     const A: [u8; 4] = [192, 0, 2, 1];
     const B: [u8; 4] = [198, 51, 100, 1];
     const MOVED: [u8; 4] = [203, 0, 113, 77];

@@ -64,7 +64,7 @@ impl Beet {
         self.strip_parsed(&ParsedIp::read(packet.data())?, packet)
     }
 
-    /// Removes the inner header like [`strip`](Self::strip), of a packet that was parsed before.
+    /// Removes the inner header of a parsed packet like [`strip`](Self::strip).
     ///
     /// # Errors
     /// [`BeetError`]; the packet is unchanged.

@@ -200,7 +200,7 @@ pub struct TooBig {
     pub destination: IpAddr,
     /// Security protocol: ESP or AH.
     pub protocol: IpProto,
-    /// UDP ports, if ESP was in UDP.
+    /// UDP ports of UDP-encapsulated ESP (RFC 3948); `None` for plain ESP and AH.
     pub ports: Option<Ports>,
     /// SPI, if it is quoted: of ESP in UDP, the 8 octets after the IP header are the UDP header only (RFC 792).
     pub spi: Option<Spi>,

@@ -13,14 +13,14 @@ pub struct Flow {
     pub source: IpAddr,
     /// Destination address of the packet.
     pub destination: IpAddr,
-    /// Upper protocol: that after IPv6 extension headers, but not after AH or ESP. In a later IPv6 fragment it is
+    /// Upper-layer protocol: that after IPv6 extension headers, but not after AH or ESP. In a later IPv6 fragment it is
     /// unknown: the value is [`IpProto::FRAGMENT`], and `detail` is [`Detail::Opaque`].
     pub protocol: IpProto,
-    /// Ports, or type and code, of the upper protocol.
+    /// Ports, or type and code, of the upper-layer protocol.
     pub detail: Detail,
 }
 
-/// Ports, or type and code, of an upper protocol (RFC 4301 section 4.4.1.1).
+/// Ports, or type and code, of an upper-layer protocol (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Detail {
     /// The protocol has neither ports nor type and code.
@@ -214,10 +214,10 @@ impl PortRange {
     }
 }
 
-/// Upper protocols, ports, types and codes of a selector (RFC 4301 section 4.4.1.1).
+/// Upper-layer protocols, ports, types and codes of a selector (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Upper {
-    /// Any upper protocol with any ports.
+    /// Any upper-layer protocol with any ports.
     Any,
     /// This protocol, or any protocol with ports for `None`, with source and destination ports in these ranges.
     Ports(Option<IpProto>, PortRange, PortRange),
@@ -234,7 +234,7 @@ pub struct Selector {
     pub source: AddressRange,
     /// Range of destination addresses.
     pub destination: AddressRange,
-    /// Upper protocol with its ports, or type and code.
+    /// Upper-layer protocol with its ports, or type and code.
     pub upper: Upper,
 }
 
@@ -301,7 +301,7 @@ impl Upper {
             Self::Ports(wanted, ..) => wanted,
             Self::Protocol(wanted) | Self::Icmp(wanted, ..) => Some(wanted),
         };
-        // A later IPv6 fragment may have any upper protocol.
+        // A later IPv6 fragment may have any upper-layer protocol.
         if (flow.protocol, flow.detail) == (IpProto::FRAGMENT, Detail::Opaque) {
             return Match::Unknown;
         }

@@ -21,7 +21,7 @@ use crate::message::Message;
 use crate::number::{MessageKind, SaFlags, SaType};
 use crate::write::MessageWriter;
 
-/// Any upper protocol, IPSEC_ULPROTO_ANY of KAME and Linux.
+/// Any upper-layer protocol, IPSEC_ULPROTO_ANY of KAME and Linux.
 const ANY_PROTOCOL: IpProto = IpProto(255);
 
 /// Reason why an SA or a policy has no message in a dialect.

@@ -187,7 +187,7 @@ fn register_reply_lists_algorithms_with_key_lengths() {
 }
 
 #[test]
-fn error_reply_has_the_errno() {
+fn errno_of_an_error_reply_is_parsed() {
     let octets = octets(REFUSED);
     assert_eq!(Message::parse(&octets, LINUX).unwrap().header().errno, 22);
 }

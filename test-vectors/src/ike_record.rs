@@ -56,7 +56,7 @@ pub struct KeymatRecord {
     pub skeyid_d: Hex,
     /// Seed `[g(qm)^xy |] protocol | SPI | Ni_b | Nr_b` of the SA to the initiator.
     pub seed_initiator_sa: Hex,
-    /// Seed of the same form of the SA to the responder.
+    /// Seed of the SA to the responder, in the form of `seed_initiator_sa`.
     pub seed_responder_sa: Hex,
     #[serde(default)]
     pub pfs: bool,

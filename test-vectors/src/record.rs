@@ -88,7 +88,7 @@ pub struct PacketRecord {
     pub wire_packet: Hex,
     /// Result expected from a receiver of `wire_packet`.
     pub expected: Expected,
-    /// Part of the reason of the refusal, if the record names it.
+    /// Text that the reason of the refusal contains; `None` accepts any reason.
     pub expected_reason: Option<String>,
     /// Sealing `plain_packet` gives exactly `wire_packet`.
     #[serde(default)]

@@ -83,7 +83,7 @@ impl Suite {
         }
     }
 
-    /// Returns whether the suite is a cipher alone, for which other libraries are not measured.
+    /// Returns whether the suite is AES-CBC without an integrity algorithm; other libraries are not measured for it.
     pub fn cipher_alone(self) -> bool {
         matches!((self.cipher, self.mac), (Cipher::AesCbc(_), Mac::None))
     }

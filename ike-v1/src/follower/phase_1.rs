@@ -29,7 +29,7 @@ pub struct Secrets<'s> {
     pub phase_1_keys: Option<&'s Phase1Keys>,
     /// Encryption key Ka, instead of the one that follows from SKEYID_e.
     pub encryption_key: Option<&'s [u8]>,
-    /// Cipher and hash algorithm of messages of which the SA payload is not known.
+    /// Cipher and hash algorithm of ISAKMP SAs whose SA payload was not captured.
     pub algorithms: Option<(CipherAlgorithm, HashFunction)>,
 }
 

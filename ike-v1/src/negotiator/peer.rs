@@ -56,7 +56,7 @@ pub struct Peer<'a> {
     pub fragment_size: u16,
     /// Set if the NAT-D payloads of this host are deliberately wrong, so that ESP is sent in UDP without a NAT.
     pub forces_nat_traversal: bool,
-    /// Dead peer detection by this host; `None` for answers to the peer only (RFC 3706).
+    /// Timing of the R-U-THERE messages that this host sends (RFC 3706); `None` if it only answers those of the peer.
     pub dead_peer_detection: Option<DeadPeerDetection>,
     /// Role of this host in extended authentication; `None` disables it. The number of an authentication method says
     /// whether the initiator or the responder of phase 1 is the client: a proposal that would give this host another
@@ -64,8 +64,8 @@ pub struct Peer<'a> {
     pub xauth: Option<XauthRole>,
     /// Role of this host in Mode Config; `None` disables it.
     pub mode_config: Option<ModeConfig>,
-    /// Set if this host renews an ISAKMP SA that protects IPsec SAs before it expires. Otherwise the next request begins
-    /// phase 1.
+    /// Set if this host renews an ISAKMP SA that protects IPsec SAs before it expires. Otherwise the next request
+    /// begins phase 1.
     pub renews: bool,
     /// Set if this host sends INITIAL-CONTACT with its first ISAKMP SA as initiator (RFC 2407 section 4.6.3.3).
     pub initial_contact: bool,

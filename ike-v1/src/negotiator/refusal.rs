@@ -81,7 +81,8 @@ pub enum Refusal {
     NoPolicy,
     /// The selectors are not those of the address that is assigned to the client (draft-dukes-ike-mode-cfg-02).
     NotLeased,
-    /// The selectors are those of another client or peer, for instance behind the same NAT: packets could be sent to either.
+    /// The selectors are those of another client or peer, for instance behind the same NAT: packets could be sent to
+    /// either.
     SelectorTaken,
     /// No SPI is available.
     NoSpi,
@@ -150,7 +151,7 @@ pub enum Table {
     IpsecSas,
 }
 
-/// Proposal that comes nearest to the configured ones, and how it differs.
+/// Received transform that is nearest to a configured one, and the first parameter that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// Number of the transform, 0 if there is none.

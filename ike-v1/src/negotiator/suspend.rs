@@ -78,7 +78,7 @@ pub(crate) struct Suspended {
     start: Start,
     /// Message in cleartext; quick mode of this host begins without one.
     message: Option<Span>,
-    /// IV of the message after it, if it was decrypted.
+    /// IV of the message that follows `message`; `None` if this step did not begin with a decrypted message.
     pub next: Option<NextIv>,
     pub digest: u64,
 }

@@ -174,7 +174,7 @@ pub(crate) enum Denied {
 }
 
 impl Access {
-    /// First state of an SA.
+    /// Returns the initial state of an SA.
     pub fn first(login: Option<XauthRole>, config: Option<ModeConfig>) -> Self {
         match login {
             Some(XauthRole::Server) => Self::OwesLogin,

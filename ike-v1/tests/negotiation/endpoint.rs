@@ -97,7 +97,7 @@ pub struct TestHost {
     pub secrets: Vec<Vec<u8>>,
     /// First shared secret: that of phase 1.
     pub first_shared: Vec<u8>,
-    /// Set if every address is that of the peer.
+    /// Set if a message from any address is accepted as one of the peer.
     pub accepts_every_address: bool,
     /// Set if this endpoint does not initiate.
     pub is_passive: bool,
@@ -120,8 +120,8 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// Returns the number of a policy with the protocol and mode that a peer proposes. The remote selector is the address
-    /// of the peer, or the one that is assigned to it; one selector is for one identity.
+    /// Returns the number of a policy with the protocol and mode that a peer proposes. The remote selector is the
+    /// address of the peer, or the one that is assigned to it; one selector is for one identity.
     fn generate(&mut self, peer: PeerId, request: &PolicyRequest<'_>) -> Result<u32, PolicyRefusal> {
         let (selector, owner) = (request.selector, (peer, request.identity));
         if let Some(known) = self.generated.iter().find(|own| own.selector == selector) {

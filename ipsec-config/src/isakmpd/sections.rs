@@ -129,7 +129,7 @@ pub(super) fn client(section: &Section, diagnostics: &mut Diagnostics) -> Option
 }
 
 impl Client {
-    /// Returns the upper protocol and ports of a selector between two clients.
+    /// Returns the upper-layer protocol and ports of a selector between two clients.
     pub fn upper(local: &Self, remote: &Self) -> Upper {
         let ports = |port: u16| if port == 0 { PortRange::ANY } else { PortRange::one(port) };
         let protocol = if local.protocol != 0 { local.protocol } else { remote.protocol };

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_transforms_are_read() {
+    fn phase_1_transform_names_are_parsed_and_unknown_names_refused() {
         let psk = AuthMethod::PRE_SHARED_KEY;
         let table = [
             ("DES-SHA", C::DesCbc, 8, HashFunction::Sha1, Group(2), psk),

@@ -131,13 +131,13 @@ pub struct Timer {
     pub counter: Option<u64>,
     /// Time between two transmissions.
     pub interval: Option<u64>,
-    /// Number of copies of a message.
+    /// Number of copies that are sent at each transmission.
     pub persend: Option<u64>,
     /// Time limit of phase 1.
     pub phase1: Option<u64>,
     /// Time limit of phase 2.
     pub phase2: Option<u64>,
-    /// Time between keep-alives of NAT traversal; 0 for none.
+    /// Interval of NAT-keepalive packets (RFC 3948 section 4); 0 disables them.
     pub natt_keepalive: Option<u64>,
 }
 

@@ -113,7 +113,7 @@ fn end(f: &mut fmt::Formatter<'_>, addresses: &AddressRange, ports: PortRange) -
     }
 }
 
-/// Name of an upper protocol in /etc/protocols, or its number.
+/// Name of an upper-layer protocol in /etc/protocols, or its number.
 struct Named(IpProto);
 
 impl fmt::Display for Named {

@@ -118,7 +118,7 @@ pub enum SetkeyErrorKind {
     Spi,
     /// The word is not a security protocol.
     Protocol,
-    /// The word is not an upper protocol.
+    /// The word is not an upper-layer protocol.
     Upper,
     /// The word is not a mode.
     Mode,

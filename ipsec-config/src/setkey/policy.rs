@@ -19,11 +19,11 @@ pub struct Range {
     pub port: Option<u16>,
 }
 
-/// Upper protocol of a selector with its details (RFC 4301 section 4.4.1.1).
+/// Upper-layer protocol of a selector with its details (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Upper {
-    /// Any upper protocol; `any` in setkey(8).
+    /// Any upper-layer protocol; `any` in setkey(8).
     Any,
     /// Protocol with this number.
     Protocol(IpProto),
@@ -43,7 +43,7 @@ pub enum Selector<'a> {
         source: Range,
         /// Destination addresses and port.
         destination: Range,
-        /// Upper protocol of the packets.
+        /// Upper-layer protocol of the packets.
         upper: Upper,
     },
     /// Packets with this tag of a packet filter.
@@ -171,7 +171,8 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
     Ok(Range { address, prefix, port })
 }
 
-/// Parses an upper protocol, and after it, as a separate word or after a comma, type and code of ICMP or a GRE key.
+/// Parses an upper-layer protocol, and after it, as a separate word or after a comma, type and code of ICMP or a GRE
+/// key.
 fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     let text = word(lexer, "an upper protocol")?;
     let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));

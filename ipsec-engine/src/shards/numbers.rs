@@ -74,7 +74,7 @@ impl SharedSa {
         &self.params.id
     }
 
-    /// Returns the last sequence number that an engine has taken; some numbers below it may still be unused.
+    /// Returns the highest sequence number that is reserved by any engine; reserved numbers may be unused.
     pub fn last_taken(&self) -> Seq {
         Seq::new(self.state.used.load(Ordering::Relaxed))
     }
@@ -113,7 +113,7 @@ impl PermittedNumbers {
         self.0.permitted.fetch_max(last.get(), Ordering::Relaxed);
     }
 
-    /// Returns the last sequence number that the engine has taken; up to 63 numbers below it may still be unused.
+    /// Returns the highest sequence number that the engine has reserved; up to 63 numbers below it may be unused.
     pub fn last_taken(&self) -> Seq {
         Seq::new(self.0.used.load(Ordering::Relaxed))
     }

@@ -49,7 +49,7 @@ pub enum Place {
     Network,
 }
 
-/// Upper protocol of a selector.
+/// Upper-layer protocol of a selector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Upper {
     Any,
@@ -106,7 +106,7 @@ pub fn number(upper: Upper) -> (u8, Option<u16>, u16) {
     }
 }
 
-/// Returns source, destination and upper protocol of the selector for packets that this side sends.
+/// Returns source, destination and upper-layer protocol of the selector for packets that this side sends.
 pub fn selector(upper: Upper, hosts: [&str; 2], from: usize) -> (String, String, String) {
     let port = |port: Option<u16>| port.map(|port| format!("[{port}]")).unwrap_or_default();
     let (ports, text) = match upper {

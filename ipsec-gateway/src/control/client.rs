@@ -19,7 +19,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client<S> {
     stream: S,
     input: Zeroizing<Vec<u8>>,
-    /// Replies, of which the first octets are sent.
+    /// Replies, the first octets of which are sent.
     output: Zeroizing<Vec<u8>>,
     sent: usize,
     /// Time of the last progress.

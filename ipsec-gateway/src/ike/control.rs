@@ -261,7 +261,7 @@ impl Ike {
         self.exchange.policies = policies;
     }
 
-    /// Returns the configuration, of which the policies follow the SPD.
+    /// Returns the configuration, whose policies follow the SPD.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.exchange.config
     }

@@ -49,12 +49,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// Event about a peer.
+    /// Creates an event about a peer.
     pub fn of_peer(event: EventKind, peer: &str) -> Self {
         Self { event, peer: Some(peer.to_owned()), sa: None }
     }
 
-    /// Event about an SA with a peer.
+    /// Creates an event about an SA with a peer.
     pub fn of_sa(event: EventKind, peer: &str, sa: impl ToString) -> Self {
         Self { sa: Some(sa.to_string()), ..Self::of_peer(event, peer) }
     }

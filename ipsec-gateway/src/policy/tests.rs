@@ -118,7 +118,7 @@ fn bundles_that_quick_mode_cannot_negotiate_have_a_reason() {
 }
 
 #[test]
-fn policies_without_negotiation_have_a_reason() {
+fn policies_that_cannot_be_negotiated_are_reported_with_the_reason() {
     let networks = pair("10.1.0.0/16", "10.2.0.0/16", "esp/transport//require", "esp/transport//require");
     let ah = pair("192.0.2.1", "198.51.100.1", "ah/transport//require", "ah/transport//require");
     let table = [

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_and_groups_have_names_or_numbers() {
+    fn users_and_groups_are_found_by_name_or_number_and_root_is_refused() {
         let users = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65533::/:/bin/false\nadmin:x:70:0::/:\nbroken:x:-:-\n";
         let groups = "root:x:0:\nnogroup:x:65534:\nipsec:x:71:nobody\n";
         let table = [

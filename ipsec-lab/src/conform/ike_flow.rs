@@ -52,7 +52,8 @@ impl Flow<'_> {
         let followed = self.follow(sender, &mut bytes, record.iv.as_deref());
         let followed = followed.map_err(|e| Failure::new("a message that is followed", e))?;
         let Some(chain) = followed.chain else { return Ok(()) };
-        let protection = self.follower.protection().ok_or(Failure::new("a good hash", "a wrong one"))?;
+        let protection =
+            self.follower.protection().ok_or(Failure::new("keys that have decrypted a message", "none"))?;
         if let Some(iv) = &record.iv {
             equal("IV", iv, &chain.iv()[..protection.block().min(iv.len())])?;
         }

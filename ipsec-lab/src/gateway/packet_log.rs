@@ -38,7 +38,7 @@ pub struct Processed<'p> {
     pub outcome: &'p Outcome,
 }
 
-/// Counts of a run.
+/// Counters of the packets of a run.
 pub struct PacketLog {
     verbosity: Verbosity,
     packets: u64,

@@ -32,7 +32,7 @@ impl Packets {
         })
     }
 
-    /// Reads so many packets without removing them, or all that there are.
+    /// Reads ahead until `count` packets, or all packets of the capture, are in the queue.
     pub fn look_ahead(&mut self, count: usize) -> Result<(), Box<dyn Error>> {
         while self.ahead.len() < count {
             let Some(frame) = self.read()? else { break };

@@ -115,7 +115,7 @@ fn policies_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn assigned_addresses_are_those_of_a_client() {
+fn addresses_are_added_only_for_mode_config_clients_and_only_unicast() {
     let add = |address: &str| Request::AddAddress { address: ip(address), policies: Vec::new() };
     let refused = refusal(&running(GATEWAY), &add("10.99.0.1")).unwrap();
     assert!(refused.ends_with("no peer of the configuration assigns addresses to this host"), "{refused}");
