@@ -12,7 +12,8 @@ pub(crate) enum Secrets {
     /// Quoted strings, hexadecimal numbers, and the words after `-A NAME`, `-E NAME`, `psk`, `authkey`, `enckey`,
     /// `auth-trunc NAME`, `auth NAME`, `enc NAME` and `aead NAME` if they have the length of keys.
     Keys,
-    /// Keys as those of [`Self::Keys`], for languages in which a quoted string ends at the end of a line without a backslash.
+    /// Keys as those of [`Self::Keys`], for languages in which a quoted string ends at the end of a line without a
+    /// backslash.
     KeysInLines,
     /// Quoted strings of statements that have none, and passwords of other servers.
     Racoon,

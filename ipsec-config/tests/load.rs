@@ -148,8 +148,8 @@ fn networks_and_domains_of_mode_cfg_are_sent_to_clients() {
     let read = |statements: &str| {
         let conf = format!(
             "path pre_shared_key \"psk.txt\"; mode_cfg {{ network4 10.99.0.10; {statements} }}\n\
-             remote anonymous {{ exchange_mode main; mode_cfg on; proposal {{ encryption_algorithm aes; hash_algorithm sha1; \
-             authentication_method xauth_psk_server; dh_group 14; }} }}"
+             remote anonymous {{ exchange_mode main; mode_cfg on; proposal {{ encryption_algorithm aes; \
+             hash_algorithm sha1; authentication_method xauth_psk_server; dh_group 14; }} }}"
         );
         let texts = texts::Texts::default().with("racoon.conf", conf).with("psk.txt", "192.0.2.9 key\n");
         let loaded = texts.load("racoon.conf", Language::Racoon);
