@@ -101,6 +101,18 @@ echo "$text" >"$out/statements"; ctl 1 setkey -f "$out/statements"
 check "setkey -f, policies" "$(ctl 1 setkey -DP | grep -c spid=)" 3
 check "setkey -f, route" "$(on g1 ip route show table 500 | grep -c '^10.4.0.0/24 dev ipsec0')" 1
 check "setkey -f, policies of the peer" "$(ctl 1 status | grep -c '^other .*0 of 2 policies established')" 1
+
+# An update of the firewall rules that fails is repeated.
+rules() { on g1 nft list table inet ipsec_gatewayd | grep -c "$1" || true; }
+touch "$out/refuse"
+echo "${text/10.4./10.5.}" | ctl 1 setkey -c 2>"$out/error" && status=0 || status=$?
+check "nft fails, exit status, message and rules" "$status $(grep -c 'next attempt in 1 s: nft' "$out/error") $(rules 10.5.0.0/24)" "1 1 0"
+rm "$out/refuse"
+named "nft works again" 1 'firewall rules and routes are those of the SPD again'
+check "nft works again, rules and route" \
+    "$([ "$(rules 10.5.0.0/24)" -gt 0 ] && echo some) $(on g1 ip route show table 500 | grep -c '^10.5.0.0/24 dev ipsec0')" "some 1"
+echo 'spddelete 10.1.0.0/24 10.5.0.0/24 any -P out;' | ctl 1 setkey -c
+
 echo 'spddelete 10.1.0.0/24 10.4.0.0/24 any -P out; spddump;' | ctl 1 setkey -c >"$out/done"
 check "setkey -c, policies" "$(grep -c spid= "$out/done")" 2
 sleep 5.5; pings h1 10.2.0.2 5 >/dev/null || true

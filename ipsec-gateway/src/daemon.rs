@@ -1,5 +1,6 @@
 //! Event loop: one thread waits for the TUN interface, the sockets, clients, signals and timers.
 
+mod protection;
 mod reload;
 mod requests;
 mod setkey;
@@ -18,17 +19,16 @@ use ipsec_packet::{Datagram, Instant, Marker, classify};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use self::protection::Retry;
 use crate::access::Access;
 use crate::buffer::Buffer;
 use crate::config::{Backend, Config, NAT_TRAVERSAL_PORT};
 use crate::control::Control;
-use crate::generated::Changes;
 use crate::gif::Gifs;
 use crate::host::{missing_keys, show};
 use crate::ike::Ike;
 use crate::key_exchange::KeyExchange;
 use crate::log::{self, Level, Limiter};
-use crate::own_addresses::AddressChange;
 use crate::plane::{PacketSink, Plane};
 use crate::privileged::Privileges;
 use crate::privileged::message::Which;
@@ -77,6 +77,8 @@ struct Daemon {
     /// Buffers for packets from the TUN interface.
     tun_buffers: Vec<Buffer>,
     errors: Limiter,
+    /// Next attempt after an update of firewall rules and routes has failed.
+    retry: Option<Retry>,
     /// Time at which the daemon ends at the latest; `None` before the signal.
     stop: Option<Instant>,
 }
@@ -131,6 +133,7 @@ impl Daemon {
             buffer: Buffer::new(),
             tun_buffers: std::iter::repeat_with(Buffer::new).take(if is_userspace { TUN_BATCH } else { 0 }).collect(),
             errors: Limiter::default(),
+            retry: None,
             stop: None,
         })
     }
@@ -160,7 +163,7 @@ impl Daemon {
             }
             self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
             self.change_addresses();
-            self.follow_generated();
+            self.update_protection(now);
             self.run_scripts();
             self.handle_requests(now);
             self.store_state(now);
@@ -172,63 +175,12 @@ impl Daemon {
         }
     }
 
-    /// Sets the addresses that servers have assigned to this host.
-    fn change_addresses(&mut self) {
-        for change in self.ike.take_address_changes() {
-            let done = match change {
-                AddressChange::Added(address) => {
-                    self.plane.add_address(address);
-                    let policies = self.plane.engine.policies().map(|(_, policy)| policy);
-                    self.privileges.add_address(address, policies)
-                }
-                AddressChange::Removed(address) => {
-                    self.plane.remove_address(address);
-                    self.privileges.remove_address(address)
-                }
-            };
-            if let Err(e) = done {
-                log::error(format_args!("assigned address was not set or removed: {e}"));
-            }
-        }
-    }
-
     /// Runs the scripts for events of phase 1.
     fn run_scripts(&mut self) {
         self.privileges.reap();
         for (peer, call) in self.ike.take_script_calls() {
             if let Err(e) = self.privileges.run_scripts(peer, call.event, call.environment) {
                 log::error(e);
-            }
-        }
-    }
-
-    /// Updates firewall rules and routes after a change of the generated policies.
-    fn follow_generated(&mut self) {
-        let changes = self.ike.take_policy_changes();
-        if changes == Changes::default() {
-            return;
-        }
-        match self.privileges.follow(&self.plane.engine, &changes) {
-            Ok(()) => self.restore_addresses(),
-            Err(e) => log::error(format_args!("firewall rules and routes were not updated: {e}")),
-        }
-    }
-
-    /// Restores the addresses that servers have assigned to this host as sources of the routes, which were replaced.
-    fn restore_addresses(&self) {
-        for address in self.ike.own_addresses() {
-            let policies = self.plane.engine.policies().map(|(_, policy)| policy);
-            if let Err(e) = self.privileges.add_address(address, policies) {
-                log::error(format_args!("assigned address {address} was not set: {e}"));
-            }
-        }
-    }
-
-    /// Removes the addresses that servers have assigned to this host: they are not valid without its SAs.
-    fn remove_addresses(&self) {
-        for address in self.ike.own_addresses() {
-            if let Err(e) = self.privileges.remove_address(address) {
-                log::warning(format_args!("assigned address {address} was not removed: {e}"));
             }
         }
     }
@@ -252,6 +204,7 @@ impl Daemon {
             self.ike.poll_timeout(),
             self.control.due(),
             self.state_due(),
+            self.retry.as_ref().map(Retry::due),
             self.stop,
         ];
         let timeout = timers.into_iter().flatten().min().map(|due| {

@@ -84,9 +84,7 @@ impl Daemon {
         let policies: Vec<_> = self.plane.engine.policies().collect();
         let outdated = self.ike.generated().outdated(self.ike.exchange(), &policies, &self.plane.engine);
         self.ike.forget_generated(now, &outdated, &mut self.plane.engine);
-        self.privileges.update(&self.plane.engine)?;
-        self.restore_addresses();
-        Ok(())
+        self.replace_protection(now)
     }
 }
 
