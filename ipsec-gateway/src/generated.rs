@@ -227,6 +227,18 @@ impl Generated {
         self.pairs.iter().filter(|pair| !remains(pair)).map(|pair| pair.keyed.id).collect()
     }
 
+    /// Adds the policies that are in the SPD to another one, except those of `outdated`.
+    ///
+    /// # Errors
+    /// The message about a policy that the other SPD does not take.
+    pub fn copy_to(&self, other: &mut Databases, outdated: &[PolicyId]) -> Result<(), String> {
+        let kept = self.pairs.iter().filter(|pair| pair.is_installed && !outdated.contains(&pair.keyed.id));
+        for policy in kept.flat_map(|pair| [pair.outbound, pair.inbound.1]) {
+            other.add_policy(policy).map_err(|e| format!("generated policy {}: {e}", show(&policy.selector)))?;
+        }
+        Ok(())
+    }
+
     /// Records the places of the peers in a configuration that replaces another one.
     pub fn follow(&mut self, exchange: &KeyExchange) {
         for pair in &mut self.pairs {

@@ -49,14 +49,13 @@ impl Daemon {
             &next.config.locals,
             (&self.udp, &self.raw),
         )?;
+        let outdated = self.ike.generated().outdated(&next, &trial.policies().collect::<Vec<_>>(), &self.plane.engine);
+        self.ike.generated().copy_to(&mut trial, &outdated)?;
         if let Err(e) = self.privileges.protect(Which::Next, &trial) {
             // The rules of the SPD that remains in effect.
-            if let Err(e) = self.privileges.update(&self.plane.engine) {
-                log::error(format_args!("firewall rules and routes were not restored: {e}"));
-            }
+            self.replace_protection(now).unwrap_or_else(log::error);
             return Err(e);
         }
-        let outdated = self.ike.generated().outdated(&next, &trial.policies().collect::<Vec<_>>(), &self.plane.engine);
         drop(trial);
         // Nothing is refused from here on.
         self.ike.forget_generated(now, &outdated, &mut self.plane.engine);
@@ -93,8 +92,7 @@ impl Daemon {
         self.plane.limits_packets = limits_packets(self.ike.config());
         self.change_addresses();
         // The numbers in the comments of the rules are those of the running engine.
-        problems.extend(self.privileges.update(&self.plane.engine).err());
-        self.restore_addresses();
+        problems.extend(self.replace_protection(now).err());
         let mut done = vec![
             format!("configuration {} was read", path.display()),
             format!("{} of {} policies and their SAs are unchanged", former.0.saturating_sub(replaced.len()), former.0),

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use ike_v1::Counter;
+use ipsec_config::gateway::Limits;
 
 use crate::buffer::Buffer;
 use crate::generated::Changes;
@@ -166,6 +167,15 @@ fn policies_remain_while_their_peer_and_its_parameters_are_unchanged() {
     assert_eq!(outdated(&server, &same, manual), []);
     assert_eq!(outdated(&server, &same, &manual.replace("10.9", "10.1")), [id]);
     assert_eq!(outdated(&server, &same.replace("unique", "off"), ""), [id]);
+    let mut limits = Limits::default();
+    limits.policies = Some(1);
+    let mut other = policy::engine_for(&limits);
+    assert!(server.ike.generated().copy_to(&mut other, &[]).is_err());
+    let mut other = policy::new_engine();
+    server.ike.generated().copy_to(&mut other, &[id]).unwrap();
+    assert_eq!(other.policies().count(), 0);
+    server.ike.generated().copy_to(&mut other, &[]).unwrap();
+    assert!(other.policies().map(|(_, policy)| policy).eq(server.plane.engine.policies().map(|(_, policy)| policy)));
     // The SPD no longer has one of them.
     let inbound = server.plane.engine.policies().nth(1).unwrap().0;
     server.plane.engine.remove_policy(inbound);
