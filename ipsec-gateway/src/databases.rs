@@ -1,6 +1,7 @@
 //! SAD and SPD of the gateway: those of the engine. With the back end `pfkey`, the kernel has the same SAs and
 //! policies, and processes the packets; every change is made in both.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -139,6 +140,46 @@ impl Databases {
         Ok(id)
     }
 
+    /// Replaces policies by others. One with the selector and direction of a removed policy takes its place in the kernel
+    /// at once; a removed policy without one remains there until all are added. Returns the policies that are refused;
+    /// what they were to replace remains.
+    pub fn replace_policies(
+        &mut self,
+        removed: impl IntoIterator<Item = PolicyId>,
+        added: impl IntoIterator<Item = PolicyParams>,
+    ) -> Vec<(Selector, DatabaseError)> {
+        let taken = removed.into_iter().filter_map(|id| Some((id, self.engine.remove_policy(id)?)));
+        let mut former: HashMap<_, _> =
+            taken.map(|(id, policy)| ((policy.direction, policy.selector), (id, policy))).collect();
+        let mut refused = Vec::new();
+        for policy in added {
+            let added = match former.remove(&(policy.direction, policy.selector)) {
+                Some(former) => self.replace_taken(former, policy),
+                None => self.add_policy(policy).map(drop),
+            };
+            refused.extend(added.err().map(|e| (policy.selector, e)));
+        }
+        for (id, policy) in former.into_values() {
+            self.remove_from_kernel(id, &policy);
+        }
+        refused
+    }
+
+    /// Adds a policy, and replaces by it one of the kernel that the engine no longer has.
+    fn replace_taken(&mut self, former: (PolicyId, PolicyParams), policy: PolicyParams) -> Result<(), DatabaseError> {
+        let added = self.engine.add_policy(policy).map_err(DatabaseError::from).and_then(|id| {
+            let Some(kernel) = &mut self.kernel else { return Ok(()) };
+            kernel.replace_policy((former.0, &former.1), (id, &policy)).map_err(|e| {
+                self.engine.remove_policy(id);
+                DatabaseError::Kernel(e)
+            })
+        });
+        if added.is_err() {
+            self.engine.add_reserved_policy(former.0, former.1)?;
+        }
+        added
+    }
+
     /// Reserves the number of a policy that is added later.
     ///
     /// # Errors
@@ -168,12 +209,16 @@ impl Databases {
     /// Removes a policy from the SPD.
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<PolicyParams> {
         let removed = self.engine.remove_policy(id)?;
+        self.remove_from_kernel(id, &removed);
+        Some(removed)
+    }
+
+    fn remove_from_kernel(&mut self, id: PolicyId, policy: &PolicyParams) {
         if let Some(kernel) = &mut self.kernel
-            && let Err(e) = kernel.remove_policy(id, &removed)
+            && let Err(e) = kernel.remove_policy(id, policy)
         {
             log::error(format_args!("kernel: policy {id} was not removed: {e}"));
         }
-        Some(removed)
     }
 }
 
@@ -233,10 +278,11 @@ impl PolicyBackend for Databases {
     }
 
     fn update_policy(&mut self, policy: &PolicyParams) -> Result<Option<PolicyId>, DatabaseError> {
-        if let Some(id) = self.find_policy(policy.direction, &policy.selector) {
-            self.remove_policy(id);
+        let former = self.find_policy(policy.direction, &policy.selector);
+        match self.replace_policies(former, [*policy]).pop() {
+            Some((_, e)) => Err(e),
+            None => Ok(self.find_policy(policy.direction, &policy.selector)),
         }
-        Self::add_policy(self, *policy).map(Some)
     }
 
     fn delete_policy(&mut self, direction: PolicyDirection, selector: &Selector) -> Result<bool, DatabaseError> {

@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use ipsec_crypto::IntegrityAlgorithm;
 use ipsec_pfkey::{BackendError, Extension, LifetimeRole, Message, PfkeyBackend, Wire, event};
 use ipsec_sa::{
-    Acquire, Action, Bundle, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Protocol,
-    SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
+    Acquire, Action, Bundle, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority,
+    Protocol, SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
 };
 
 pub use socket::{Channel, Connection, PfkeySocket};
@@ -139,15 +139,63 @@ impl Kernel {
         ignore_missing(self.backend.flush(protocol))
     }
 
-    /// Adds a policy, or replaces the one with its selector and direction. Packets that are forwarded are subject to a
-    /// policy of their own in Linux, which is that of received packets.
+    /// Adds a policy, or replaces the one of another program with its selector and direction. Packets that are forwarded
+    /// are subject to a policy of their own in Linux, which is that of received packets.
     ///
     /// # Errors
-    /// [`KernelError`].
+    /// [`KernelError`]; the policy is in the kernel for no packets.
     pub fn add_policy(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
+        self.update_policy(id, policy)?;
+        self.update_forwarded(id, policy).inspect_err(|_| {
+            self.forget_policy(id, policy);
+            // The error of the update is the one that is reported.
+            let _ = self.backend.delete_policy(policy.direction, &policy.selector);
+        })
+    }
+
+    /// Replaces a policy by one with the same selector and direction, after the others of its priority. Its packets are
+    /// discarded meanwhile.
+    ///
+    /// # Errors
+    /// [`KernelError`]; the former policy remains, or its packets are discarded if the kernel refuses that as well.
+    pub fn replace_policy(
+        &mut self,
+        (former_id, former): (PolicyId, &PolicyParams),
+        (id, policy): (PolicyId, &PolicyParams),
+    ) -> Result<(), KernelError> {
+        // A policy whose priority does not change would keep its place.
+        let priority = Priority(former.priority.min(policy.priority).0.saturating_sub(1));
+        let forwarded = self.forwarded(former_id, former);
+        let discard = |policy: &PolicyParams| PolicyParams { priority, action: Action::Discard, ..*policy };
+        let discarded = [Some(discard(former)), forwarded.as_ref().map(discard)];
+        let replaced = discarded
+            .iter()
+            .flatten()
+            .try_for_each(|policy| self.backend.update_policy(policy).map(drop))
+            .map_err(KernelError::from)
+            .and_then(|()| {
+                self.forget_policy(former_id, former);
+                self.update_policy(id, policy)
+            })
+            .and_then(|()| self.update_forwarded(id, policy));
+        if replaced.is_err() {
+            self.forget_policy(id, policy);
+            // The error of the replacement is the one that is reported.
+            let _ = self.update_policy(former_id, former).and_then(|()| self.update_forwarded(former_id, former));
+            return replaced;
+        }
+        match forwarded {
+            Some(forwarded) if self.forwarded(id, policy).is_none() => {
+                ignore_missing(self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a policy to the kernel, and records the numbers that the kernel has given to it.
+    fn update_policy(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
         self.backend.update_policy(policy)?;
-        let given = self.given();
-        if let Some((number, reqids)) = given {
+        if let Some((number, reqids)) = self.given() {
             self.policies.insert(number, id);
             if let Action::Protect(bundle) = &policy.action {
                 let own = bundle.iter().map(|template| (template.level, id.reqid(template)));
@@ -155,10 +203,22 @@ impl Kernel {
                 self.reqids.extend(pairs.map(|((_, own), given)| (own, given)));
             }
         }
-        if let Some(forwarded) = self.forwarded(id, policy) {
-            self.backend.update_policy(&forwarded)?;
-        }
         Ok(())
+    }
+
+    /// Gives the policy of forwarded packets to the kernel, if a policy has one.
+    fn update_forwarded(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
+        let Some(forwarded) = self.forwarded(id, policy) else { return Ok(()) };
+        self.backend.update_policy(&forwarded)?;
+        Ok(())
+    }
+
+    /// Removes the numbers of a policy.
+    fn forget_policy(&mut self, id: PolicyId, policy: &PolicyParams) {
+        self.policies.retain(|_, own| *own != id);
+        if let Action::Protect(bundle) = &policy.action {
+            bundle.iter().for_each(|template| _ = self.reqids.remove(&id.reqid(template)));
+        }
     }
 
     /// Removes a policy from the SPD of the kernel.
@@ -167,10 +227,7 @@ impl Kernel {
     /// [`KernelError`].
     pub fn remove_policy(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
         let forwarded = self.forwarded(id, policy);
-        self.policies.retain(|_, own| *own != id);
-        if let Action::Protect(bundle) = &policy.action {
-            bundle.iter().for_each(|template| _ = self.reqids.remove(&id.reqid(template)));
-        }
+        self.forget_policy(id, policy);
         let removed = ignore_missing(self.backend.delete_policy(policy.direction, &policy.selector).map(drop));
         if let Some(forwarded) = forwarded {
             ignore_missing(self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop))?;

@@ -62,21 +62,15 @@ impl SpdChange {
         &self.removed
     }
 
-    /// Changes the SPD. The engine processes no packets meanwhile.
+    /// Changes the SPD.
     ///
     /// # Errors
-    /// The message about a policy that the engine does not take. The others are added.
-    pub fn apply(self, engine: &mut Databases) -> Result<(), String> {
-        for id in self.removed {
-            engine.remove_policy(id);
+    /// The message about the last policy that is refused; what it was to replace remains. The others are added.
+    pub fn apply(self, databases: &mut Databases) -> Result<(), String> {
+        match databases.replace_policies(self.removed, self.added).pop() {
+            Some((selector, e)) => Err(format!("policy {}: {e}", crate::policy::show(&selector))),
+            None => Ok(()),
         }
-        let mut refused = Ok(());
-        for policy in self.added {
-            if let Err(e) = engine.add_policy(policy) {
-                refused = Err(format!("policy {}: {e}", crate::policy::show(&policy.selector)));
-            }
-        }
-        refused
     }
 }
 

@@ -412,10 +412,10 @@ fn a_pair_of_which_the_kernel_has_lost_an_sa_is_deleted_at_both_ends() {
     exchange(now, &mut a, &mut b);
     assert_eq!((a.ike.outbound().count(), b.ike.outbound().count()), (1, 1));
     // ESRCH
-    model.errno.replace(3);
+    model.errors.borrow_mut().push_back(3);
     a.ike.read_usage(now + Duration::from_secs(4), &mut a.plane.engine);
-    assert_eq!(model.errno.take(), 3, "SADB_GET is sent every five seconds");
-    model.errno.replace(3);
+    assert_eq!(model.errors.take(), [3], "SADB_GET is sent every five seconds");
+    model.errors.borrow_mut().push_back(3);
     let now = now + Duration::from_secs(5);
     a.ike.read_usage(now, &mut a.plane.engine);
     exchange(now, &mut a, &mut b);

@@ -21,8 +21,8 @@ const FIRST_POLICY: u32 = 4;
 pub(crate) struct Model {
     requests: RefCell<Vec<Vec<u8>>>,
     replies: RefCell<VecDeque<Vec<u8>>>,
-    /// Error number of the next reply.
-    pub errno: RefCell<u8>,
+    /// Error numbers of the next replies; 0 for none.
+    pub errors: RefCell<VecDeque<u8>>,
     descriptor: UnixStream,
 }
 
@@ -40,7 +40,7 @@ impl Channel for Handle {
         count.push(request.to_vec());
         let number = u32::try_from(count.len()).unwrap();
         let mut reply = with_numbers(request, number);
-        reply[2] = self.0.errno.take();
+        reply[2] = self.0.errors.borrow_mut().pop_front().unwrap_or_default();
         self.0.replies.borrow_mut().push_back(reply);
         Ok(())
     }
@@ -87,7 +87,7 @@ pub(crate) fn kernel() -> (Kernel, Rc<Model>) {
     let model = Rc::new(Model {
         requests: RefCell::default(),
         replies: RefCell::default(),
-        errno: RefCell::default(),
+        errors: RefCell::default(),
         descriptor: UnixStream::pair().unwrap().0,
     });
     let kernel = Kernel::new(Box::new(Handle(model.clone())), LINUX, &["192.0.2.1:500".parse().unwrap()]).unwrap();
@@ -193,15 +193,15 @@ fn algorithms_that_the_kernel_uses_otherwise_than_the_peer_are_refused() {
 #[test]
 fn error_numbers_of_replies_are_errors_and_missing_entries_are_removed() {
     let (mut kernel, model) = kernel();
-    model.errno.replace(17);
+    model.errors.borrow_mut().push_back(17);
     let error = kernel.add(&sa(IntegrityAlgorithm::HmacSha1_96, 20, 0)).unwrap_err().to_string();
     assert!(error.contains("File exists"), "{error}");
     let (id, source) = (SaId::outbound(address("192.0.2.2"), Protocol::Esp, 0x1234), address("192.0.2.1"));
-    model.errno.replace(3);
+    model.errors.borrow_mut().push_back(3);
     kernel.remove(&id, source).unwrap();
-    model.errno.replace(1);
+    model.errors.borrow_mut().push_back(1);
     assert!(kernel.remove(&id, source).is_err());
-    model.errno.replace(3);
+    model.errors.borrow_mut().push_back(3);
     assert!(matches!(kernel.packets(&id, source), Ok(None)));
 }
 
@@ -263,12 +263,12 @@ fn entries_that_the_kernel_refuses_are_removed_from_the_engine() {
     let (kernel, model) = kernel();
     let mut databases = crate::policy::new_engine();
     databases.attach(kernel);
-    model.errno.replace(12);
+    model.errors.borrow_mut().push_back(12);
     assert!(databases.add_policy(tunnel(PolicyDirection::Out, Level::Require)).is_err());
     assert_eq!(databases.policies().count(), 0);
     let id = databases.add_policy(tunnel(PolicyDirection::Out, Level::Require)).unwrap();
     let params = sa(IntegrityAlgorithm::HmacSha1_96, 20, 0);
-    model.errno.replace(12);
+    model.errors.borrow_mut().push_back(12);
     assert!(SaBackend::add(&mut *databases, &params, Instant::ZERO).is_err());
     assert_eq!(databases.sas().count(), 0);
     SaBackend::add(&mut *databases, &params, Instant::ZERO).unwrap();
@@ -291,6 +291,101 @@ fn an_sa_of_which_the_kernel_reports_the_end_no_longer_exists() {
     assert_eq!(databases.poll_event(), Some(SaEvent::Expire(params.id, Expiry::Hard)));
     assert_eq!(databases.sas().count(), 0);
     assert_eq!(databases.poll_event(), None);
+}
+
+/// Returns the kinds, directions and actions of the messages about policies since the last call.
+fn policy_messages(model: &Model) -> Vec<String> {
+    let requests = model.requests.borrow_mut().split_off(0);
+    let show = |request: &Vec<u8>| {
+        let message = Message::parse(request, LINUX).unwrap();
+        let policy = read_policy(&message).unwrap();
+        let action = match policy.action {
+            Action::Discard => "discard",
+            Action::Bypass => "none",
+            Action::Protect(_) => "ipsec",
+        };
+        let kind = if message.header().kind == MessageKind::SPDDELETE { "delete" } else { "update" };
+        format!("{kind} {} {action}", policy.direction)
+    };
+    requests.iter().map(show).collect()
+}
+
+/// Returns databases with a kernel and its model, whose messages up to now are removed.
+fn databases(policies: &[PolicyParams]) -> (Box<crate::databases::Databases>, Rc<Model>) {
+    let (kernel, model) = kernel();
+    let mut databases = crate::policy::new_engine();
+    databases.attach(kernel);
+    policies.iter().for_each(|policy| _ = databases.add_policy(*policy).unwrap());
+    model.requests.borrow_mut().clear();
+    (databases, model)
+}
+
+#[test]
+fn packets_of_a_replaced_policy_are_discarded_meanwhile() {
+    let former = tunnel(PolicyDirection::In, Level::Require);
+    for action in [tunnel(PolicyDirection::In, Level::Unique).action, Action::Bypass, Action::Discard] {
+        let (mut databases, model) = databases(&[former]);
+        let policy = PolicyParams { action, ..former };
+        PolicyBackend::update_policy(&mut *databases, &policy).unwrap();
+        let messages = policy_messages(&model);
+        assert_eq!(messages[..2], ["update in discard", "update fwd discard"]);
+        let name = messages[2].rsplit(' ').next().unwrap();
+        assert_eq!(messages[2..], [format!("update in {name}"), format!("update fwd {name}")]);
+        assert!(databases.policies().map(|(_, own)| *own).eq([policy]));
+        let id = databases.policies().next().unwrap().0;
+        assert_eq!(databases.remove_policy(id), Some(policy));
+        assert_eq!(policy_messages(&model), ["delete in discard", "delete fwd discard"]);
+    }
+}
+
+#[test]
+fn a_policy_without_forwarded_packets_removes_that_of_the_former_one() {
+    let former = tunnel(PolicyDirection::In, Level::Require);
+    let template = Template { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::Require };
+    let action = Action::Protect(Bundle::default().with(template).unwrap());
+    let (mut databases, model) = databases(&[former]);
+    PolicyBackend::update_policy(&mut *databases, &PolicyParams { action, ..former }).unwrap();
+    let expected = ["update in discard", "update fwd discard", "update in ipsec", "delete fwd discard"];
+    assert_eq!(policy_messages(&model), expected);
+}
+
+#[test]
+fn a_refused_replacement_leaves_the_former_policy() {
+    let former = tunnel(PolicyDirection::In, Level::Unique);
+    let policy = PolicyParams { action: Action::Bypass, ..former };
+    for position in 0..4 {
+        let (mut databases, model) = databases(&[former]);
+        model.errors.borrow_mut().extend([0, 0, 0].into_iter().take(position).chain([12]));
+        assert!(PolicyBackend::update_policy(&mut *databases, &policy).is_err(), "{position}");
+        let messages = policy_messages(&model);
+        assert_eq!(messages[position + 1..], ["update in ipsec", "update fwd ipsec"], "{position}");
+        assert!(databases.policies().map(|(_, own)| *own).eq([former]), "{position}");
+        // A later one replaces it.
+        PolicyBackend::update_policy(&mut *databases, &policy).unwrap();
+        assert!(databases.policies().map(|(_, own)| *own).eq([policy]), "{position}");
+    }
+}
+
+#[test]
+fn a_policy_is_removed_if_that_of_forwarded_packets_is_refused() {
+    let (mut databases, model) = databases(&[]);
+    model.errors.borrow_mut().extend([0, 12]);
+    assert!(databases.add_policy(tunnel(PolicyDirection::In, Level::Require)).is_err());
+    assert_eq!(policy_messages(&model), ["update in ipsec", "update fwd ipsec", "delete in discard"]);
+    assert_eq!(databases.policies().count(), 0);
+    // One that is refused itself may be that of another program.
+    model.errors.borrow_mut().push_back(12);
+    assert!(databases.add_policy(tunnel(PolicyDirection::In, Level::Require)).is_err());
+    assert_eq!(policy_messages(&model), ["update in ipsec"]);
+}
+
+#[test]
+fn policies_without_a_successor_are_removed_last() {
+    let (out, inward) = (tunnel(PolicyDirection::Out, Level::Require), tunnel(PolicyDirection::In, Level::Require));
+    let (mut databases, model) = databases(&[out]);
+    let removed: Vec<_> = databases.policies().map(|(id, _)| id).collect();
+    assert!(databases.replace_policies(removed, [inward]).is_empty());
+    assert_eq!(policy_messages(&model), ["update in ipsec", "update fwd ipsec", "delete out discard"]);
 }
 
 #[test]
