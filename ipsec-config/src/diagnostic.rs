@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use crate::secret::{Secrets, is_key_like, masked_line};
+use crate::secret::{MaskedLine, Secrets, is_key_like, masked_line};
 
 /// Number of a file in [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +68,11 @@ impl Sources {
         self.files.get(file.0).map_or(&[], |source| &source.text)
     }
 
+    /// Returns the octets of a span.
+    fn spanned(&self, span: Span) -> &[u8] {
+        self.text(span.file).get(span.begin..span.end).unwrap_or_default()
+    }
+
     /// Returns the text of a file for a parser, which may add other files.
     pub(crate) fn shared_text(&self, file: FileId) -> Rc<Zeroizing<Vec<u8>>> {
         self.files.get(file.0).map(|source| Rc::clone(&source.text)).unwrap_or_default()
@@ -106,27 +111,20 @@ impl Sources {
     }
 }
 
-/// Number of lines before one in which the beginning of a text in quotes is searched.
-const MAX_TEXT_LINES: usize = 64;
+/// Number of lines before one in which the beginning of a key is searched.
+const MAX_KEY_LINES: usize = 64;
 
 impl Sources {
-    /// Returns the quote of a text that began in a line before and has not ended there.
-    fn open_quote(&self, file: FileId, line: usize, secrets: Secrets) -> Option<u8> {
-        let first = line.saturating_sub(MAX_TEXT_LINES).max(1);
-        let mut open = None;
-        for before in first..line {
-            let (text, ..) = self.line(file, before)?;
-            for octet in text {
-                match (open, octet) {
-                    (None, b'#') => break,
-                    (None, b'"') => open = Some(*octet),
-                    (Some(quote), octet) if quote == *octet => open = None,
-                    _ => {}
-                }
-            }
-            open = open.filter(|_| secrets.continues(text));
-        }
-        open
+    /// Returns a line with its keys masked, and `span` marked in it.
+    fn masked(&self, span: Span, line: usize) -> Option<MaskedLine> {
+        let (text, start, secrets) = self.line(span.file, line)?;
+        let first = if secrets.span_lines() { line.saturating_sub(MAX_KEY_LINES).max(1) } else { line };
+        let (_, from, _) = self.line(span.file, first)?;
+        let before = start.saturating_sub(from);
+        let lines = self.text(span.file).get(from..start.saturating_add(text.len()))?;
+        let at = span.begin.saturating_sub(start).min(text.len());
+        let length = span.end.saturating_sub(span.begin).min(text.len().saturating_sub(at));
+        Some(masked_line(lines, secrets, before, at, length))
     }
 }
 
@@ -255,20 +253,21 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Diagnostic { severity, span, message, help, place } = self.diagnostic;
         let (line, column) = self.sources.position(*span);
+        let shown = self.sources.masked(*span, line);
+        let message = match &shown {
+            Some(shown) if shown.hides_marked => &without_word(message, self.sources.spanned(*span)),
+            _ => message,
+        };
         write!(f, "{}:{line}:{column}: {severity}: {message}", self.sources.name(span.file))?;
-        if let Some((text, start, secrets)) = self.sources.line(span.file, line) {
-            let at = span.begin.saturating_sub(start).min(text.len());
-            let length = span.end.saturating_sub(span.begin).min(text.len().saturating_sub(at));
-            let inside = self.sources.open_quote(span.file, line, secrets);
-            let shown = masked_line(text, secrets, at, length, inside);
-            if shown.before.chars().count().saturating_add(shown.marked.chars().count()) <= MAX_LINE {
-                let after: String = shown.after.chars().take(MAX_LINE).collect();
-                write!(f, "\n{line:5} | {}{}{after}", shown.before, shown.marked)?;
-                // Tabs remain, so that the marks are below the word.
-                let blanks: String = shown.before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-                let marks = "^".repeat(shown.marked.chars().count().max(1));
-                write!(f, "\n      | {blanks}{marks}")?;
-            }
+        if let Some(shown) = shown
+            && shown.before.chars().count().saturating_add(shown.marked.chars().count()) <= MAX_LINE
+        {
+            let after: String = shown.after.chars().take(MAX_LINE).collect();
+            write!(f, "\n{line:5} | {}{}{after}", shown.before, shown.marked)?;
+            // Tabs remain, so that the marks are below the word.
+            let blanks: String = shown.before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let marks = "^".repeat(shown.marked.chars().count().max(1));
+            write!(f, "\n      | {blanks}{marks}")?;
         }
         if let Some((span, text)) = place {
             let (line, column) = self.sources.position(*span);
@@ -279,6 +278,16 @@ impl fmt::Display for Shown<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns a message in which a word that may be a part of a key is masked.
+fn without_word(message: &str, word: &[u8]) -> String {
+    let word = String::from_utf8_lossy(word);
+    let mut text = message.to_owned();
+    for word in [&*word, &shown_word(&word)] {
+        text = text.replace(&std::format!("`{word}`"), "`***`");
+    }
+    text
 }
 
 /// Returns the advice that a similar word was meant, if one is similar.

@@ -1,8 +1,13 @@
 //! Masks for the keys in lines that are shown.
 
+mod keys;
+
 use std::borrow::ToOwned;
 use std::string::String;
 use std::vec::Vec;
+
+/// Number of octets from which a word in the place of a key, or directly before a quote, is masked.
+const MIN_KEY: usize = 5;
 
 /// Places of a language in which keys are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +15,8 @@ pub(crate) enum Secrets {
     /// The files contain no keys; a word that looks like one is in the wrong file.
     None,
     /// Quoted strings, hexadecimal numbers, and the words after `-A NAME`, `-E NAME`, `psk`, `authkey`, `enckey`,
-    /// `auth-trunc NAME`, `auth NAME`, `enc NAME` and `aead NAME` if they have the length of keys.
+    /// `auth-trunc NAME`, `auth NAME`, `enc NAME` and `aead NAME` if they have the length of keys. The rest of the
+    /// statement is a part of a key without quotes.
     Keys,
     /// Keys as those of [`Self::Keys`], for languages in which a quoted string ends at the end of a line without a
     /// backslash.
@@ -26,13 +32,9 @@ pub(crate) enum Secrets {
 }
 
 impl Secrets {
-    /// Returns whether a text in quotes continues after the end of a line.
-    pub const fn continues(self, line: &[u8]) -> bool {
-        match self {
-            Self::Keys => true,
-            Self::KeysInLines => matches!(line, [.., b'\\']),
-            _ => false,
-        }
+    /// Returns whether a key may begin in a line before the one that is shown.
+    pub const fn span_lines(self) -> bool {
+        matches!(self, Self::Keys | Self::KeysInLines)
     }
 }
 
@@ -41,19 +43,19 @@ pub(crate) struct MaskedLine {
     pub before: String,
     pub marked: String,
     pub after: String,
+    /// Set if a key is in the marked part.
+    pub hides_marked: bool,
 }
 
-/// Returns a line with `length` octets marked from the offset `at`.
-///
-/// `inside` is the quote of a text that began in a line before.
-pub(crate) fn masked_line(line: &[u8], secrets: Secrets, at: usize, length: usize, inside: Option<u8>) -> MaskedLine {
+/// Returns the line that begins at the offset `line` of a text and ends with it, with `length` octets marked from the
+/// offset `at` of the line. The text begins with lines in which a key may begin, see [`Secrets::span_lines`].
+pub(crate) fn masked_line(text: &[u8], secrets: Secrets, line: usize, at: usize, length: usize) -> MaskedLine {
+    let (before, line) = text.split_at_checked(line).unwrap_or((&[], text));
     let mut found = ranges(line, secrets);
-    if let Some(quote) = inside {
-        let length = line.iter().position(|octet| *octet == quote).unwrap_or(line.len());
-        let begin = length.saturating_add(1);
-        let after = ranges(line.get(begin..).unwrap_or_default(), secrets);
-        found.push((0, length));
-        found.extend(after.iter().map(|(from, to)| (from.saturating_add(begin), to.saturating_add(begin))));
+    if secrets.span_lines() {
+        let all = keys::find_in_lines(text, secrets == Secrets::KeysInLines);
+        let own = |end: usize| end.saturating_sub(before.len());
+        found.extend(all.iter().map(|(from, to)| (own(*from), own(*to))).filter(|(from, to)| from < to));
     }
     let ranges = merged(found);
     let end = at.saturating_add(length);
@@ -68,7 +70,8 @@ pub(crate) fn masked_line(line: &[u8], secrets: Secrets, at: usize, length: usiz
         text.push_str(&printable(line.get(at.min(to)..to).unwrap_or_default()));
         text
     };
-    MaskedLine { before: part(0, at), marked: part(at, end), after: part(end, line.len()) }
+    let hides_marked = ranges.iter().any(|(from, to)| *from < end && *to > at);
+    MaskedLine { before: part(0, at), marked: part(at, end), after: part(end, line.len()), hides_marked }
 }
 
 /// Returns ranges in order, those that overlap as one.
@@ -93,7 +96,7 @@ fn printable(octets: &[u8]) -> String {
 fn ranges(line: &[u8], secrets: Secrets) -> Vec<(usize, usize)> {
     match secrets {
         Secrets::None => key_like_words(line),
-        Secrets::Keys | Secrets::KeysInLines => keys(line),
+        Secrets::Keys | Secrets::KeysInLines => keys::find_in_line(line),
         Secrets::Racoon => in_blocks(line, &NO_KEY),
         Secrets::Gateway => in_blocks(line, &NO_KEY_OF_GATEWAY),
         Secrets::Values => values(line).map_or_else(|| key_like_words(line), |range| std::vec![range]),
@@ -287,75 +290,6 @@ fn in_blocks(line: &[u8], no_key: &[&[u8]]) -> Vec<(usize, usize)> {
             }
         };
         at = at.saturating_add(length).saturating_add(1);
-    }
-    masked
-}
-
-/// Words whose next word is a key, and words with a name between them and a key.
-const BEFORE_KEY: [&[u8]; 3] = [b"psk", b"authkey", b"enckey"];
-const BEFORE_NAME: [&[u8]; 6] = [b"-A", b"-E", b"auth-trunc", b"auth", b"enc", b"aead"];
-/// Words of ipsec.conf(5) and ip-xfrm(8) that may follow the name of an algorithm in place of a key.
-const AFTER_NAME: [&[u8]; 11] = [
-    b"aggressive",
-    b"authkey",
-    b"auth-trunc",
-    b"bytes",
-    b"dstid",
-    b"enckey",
-    b"group",
-    b"lifetime",
-    b"quick",
-    b"replay-window",
-    b"srcid",
-];
-/// Number of octets from which a word in the place of a key, or directly before a quote, is masked.
-const MIN_KEY: usize = 5;
-/// Number of octets from which a word in the place of the name of an algorithm is masked: names are shorter.
-const MIN_KEY_AS_NAME: usize = 24;
-
-fn keys(line: &[u8]) -> Vec<(usize, usize)> {
-    let mut masked = Vec::new();
-    let mut last: [&[u8]; 2] = [b"", b""];
-    // Offset after the first words that precede a key.
-    let mut first_key = None;
-    let mut at = 0_usize;
-    while let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) {
-        let blanks = rest.iter().take_while(|octet| octet.is_ascii_whitespace() || **octet == b';').count();
-        let begin = at.saturating_add(blanks);
-        let rest = line.get(begin..).unwrap_or_default();
-        let quote = rest.first().copied().filter(|octet| matches!(octet, b'"' | b'\''));
-        let (word, length) = match quote.and_then(|_| rest.get(1..)) {
-            Some(inside) => {
-                let length = inside.iter().position(|octet| Some(*octet) == quote).unwrap_or(inside.len());
-                masked.push((begin.saturating_add(1), begin.saturating_add(1).saturating_add(length)));
-                (&b"\""[..], length.saturating_add(2))
-            }
-            None => {
-                let is_end = |octet: &u8| octet.is_ascii_whitespace() || matches!(octet, b';' | b'"' | b'\'');
-                let length = rest.iter().position(is_end).unwrap_or(rest.len());
-                let word = rest.get(..length).unwrap_or_default();
-                let is_behind = BEFORE_KEY.contains(&last[1])
-                    || (BEFORE_NAME.contains(&last[0]) && length >= MIN_KEY && !AFTER_NAME.contains(&word))
-                    || (BEFORE_NAME.contains(&last[1]) && length >= MIN_KEY_AS_NAME);
-                let is_joined = is_joined(line, begin, length);
-                if is_behind || is_joined || is_key_like(word) {
-                    masked.push((begin, begin.saturating_add(length)));
-                }
-                (word, length)
-            }
-        };
-        let is_introduced = BEFORE_KEY.contains(&word) || BEFORE_NAME.contains(&last[1]);
-        first_key = first_key.or(is_introduced.then_some(begin.saturating_add(length)));
-        last = [last[1], word];
-        at = begin.saturating_add(length.max(1));
-    }
-    // With a quote missing, it is not known which texts are in quotes.
-    for quote in [b'"', b'\''] {
-        let count = line.iter().filter(|octet| **octet == quote).count();
-        let first = line.iter().position(|octet| *octet == quote).unwrap_or(line.len());
-        if count & 1 == 1 {
-            masked.push((first_key.unwrap_or(first).min(first), line.len()));
-        }
     }
     masked
 }

@@ -16,8 +16,8 @@ const GOOD: &[(Language, &str)] = &[
     (
         Language::Setkey,
         "flush;\nadd 192.0.2.1 198.51.100.1 esp 0x1000 -m tunnel -E aes-cbc 0xdeadbeefdeadbeefdeadbeefdeadbeef\n \
-             -A hmac-sha1 \"QZQZQZQZQZQZQZQZQZQZ\";\n# comment\nadd 198.51.100.1 192.0.2.1 ah 0x1001 -A hmac-md5 \
-             \"QZQZQZQZQZQZQZQZ\" ;\nspdadd 192.0.2.0/24 198.51.100.0/24 any -P out ipsec \
+             -A hmac-sha1 \"QZQZQZQZQ QZQZQZQZQZ\";\n# comment\nadd 198.51.100.1 192.0.2.1 ah 0x1001 -A hmac-md5 \
+             \"QZQZQZQ QZQZQZQZ\" ;\nspdadd 192.0.2.0/24 198.51.100.0/24 any -P out ipsec \
              esp/tunnel/192.0.2.1-198.51.100.1/require;\n",
     ),
     (
@@ -30,10 +30,10 @@ const GOOD: &[(Language, &str)] = &[
     (Language::Psk, "# keys\n192.0.2.1 QZQZQZQZQZ\ngw.example.org 0xdeadbeefdeadbeefdead\n* QZQZQZ QZQZQZ\r\n"),
     (
         Language::OpenBsd,
-        "net = \"192.0.2.0/24\"\nike esp from $net to 198.51.100.0/24 peer 203.0.113.1 \\\n main enc aes psk \"QZQZQZQZQZQZ\"\n\
+        "net = \"192.0.2.0/24\"\nike esp from $net to 198.51.100.0/24 peer 203.0.113.1 \\\n main enc aes psk \"QZQZQZ QZQZQ\"\n\
              esp from 192.0.2.1 to 192.0.2.2 spi 0x1000 auth hmac-md5 enc aes-128 \\\n \
              authkey 0xdeadbeefdeadbeefdeadbeefdeadbeef \\\n enckey 0xdeadbeefdeadbeefdeadbeefdeadbeef\n\
-             ike esp from 192.0.2.3 to { 192.0.2.4, 192.0.2.5 } psk 'QZQZQZQZQZ'\n",
+             ike esp from 192.0.2.3 to { 192.0.2.4, 192.0.2.5 } psk 'QZQZQ QZQZQ'\n",
     ),
     (
         Language::Isakmpd,
@@ -166,6 +166,54 @@ fn a_key_without_quotes_is_not_shown() {
 }
 
 #[test]
+fn a_passphrase_without_quotes_is_not_shown() {
+    let table = [
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk QZQZQ1 QZQZQ2 QZQZQ3"),
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk = QZQZQZ QZQZQZ"),
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk=QZQZQZ"),
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 \\\n psk \\\n QZQZQZ QZQZQZ"),
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk QZQZQZ \\\n QZQZQZ"),
+        (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 0x1001 -A hmac-md5 QZQZQ1 QZQZQ2 QZQZQ3;"),
+        (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 0x1001 -A hmac-md5\n  QZQZQZQZQZQZQZQZ;"),
+        (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 0x1001 -A\n\n# key\nhmac-md5\n  QZQZQ QZQZQ\nQZQZQ\";"),
+        (Language::Xfrm, "ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 5 enc 'cbc(aes)' QZQZQZ QZQZQZ"),
+    ];
+    assert_refused_without_keys(&table);
+}
+
+#[test]
+fn quotes_in_a_key_and_over_lines_end_where_the_language_says() {
+    let table = [
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk 'QZQZQ \\\nQZQZQZ QZQZQZ' bogus"),
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk \"QZQZQ \\\"QZQZQZ QZQZQZ\\\" QZQZQZ\" agressive"),
+        (Language::Setkey, "add 192.0.2.1 192.0.2.2 ah 9 -A hmac-md5 \"QZQZQ\nQZQZQZ QZQZQZ\" bogus;"),
+    ];
+    assert_refused_without_keys(&table);
+}
+
+#[test]
+fn words_after_a_key_in_quotes_are_shown() {
+    let table = [
+        (Language::OpenBsd, "ike esp from 192.0.2.1 to 192.0.2.2 psk \"QZQZQZ\" agressive", "`agressive`"),
+        (
+            Language::Setkey,
+            "add 192.0.2.1 192.0.2.2 ah 9 -A hmac-md5 \"QZQZQZQZQZQZQZQZ\";\nspdad a b;",
+            "\n    2 | spdad a b;",
+        ),
+        (
+            Language::Setkey,
+            "add 192.0.2.1 192.0.2.2 ah 9 -A hmac-md5 QZQZQZQZQZQZQZQZ;\nspdad a b;",
+            "\n    2 | spdad a b;",
+        ),
+    ];
+    for (language, text, expected) in table {
+        let shown = shown(&loaded(text, language));
+        assert!(shown.contains(expected), "{shown}");
+        assert_eq!(leaked(&shown), None, "{text}");
+    }
+}
+
+#[test]
 fn names_in_statements_of_gateway_conf_are_shown() {
     let text = "policies \"setkey.conf\" 5; peer a address any { xauth_login \"alice\" x; users \"u\" 7; }";
     let shown = shown(&loaded(text, Language::Gateway));
@@ -209,8 +257,11 @@ proptest! {
         let is_moved = |own: &&Change| match own {
             // A key in another place that has lost a quote is a word like others.
             Change::SwapWords(..) => has_names || changes.len() > 1,
-            // A part of a key in a line of its own is not a key.
-            Change::Insert(_, sign) if sign.contains('\n') => true,
+            // A part of a key in a line of its own is not a key, unless the statement or the text continues there.
+            Change::Insert(_, sign) if sign.contains('\n') => {
+                !matches!(language, Language::Setkey | Language::OpenBsd | Language::Xfrm)
+                    || (sign != "\\\n" && language != Language::Setkey)
+            }
             Change::Insert(_, sign) => has_words && sign.contains(['\n', '=', '[', ']', ',', '#', '\\', ' ', '\t']),
             _ => false,
         };
