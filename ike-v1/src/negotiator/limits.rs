@@ -102,8 +102,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns the index of an exchange for a first message from this address. A source that has as many as it may
     /// loses the oldest one; when all are in use, the busiest source does so for one that has fewer.
     ///
-    /// Only exchanges whose initiator has not returned the cookie of this host are evicted, as their addresses, and
-    /// that of the first message, may be forged.
+    /// Exchanges whose initiator has not returned the cookie of this host are evicted, as their addresses, and that of
+    /// the first message, may be forged. The others are evicted only if a quarter of the exchanges is from one network,
+    /// for a first message from another one.
     pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
         let own = self.half_open_of(remote);
         let unproven = || self.half_open().filter(|(_, state)| state.is_unproven());
@@ -119,10 +120,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let count = self.half_open_of(state.path.remote.ip());
             (count, Reverse(state.started), index)
         });
-        match busiest.max() {
-            Some((count, _, index)) if count > own => Ok(self.shed(index)),
-            _ => Err(Refusal::Full(Table::Exchanges)),
+        if let Some((_, _, index)) = busiest.max().filter(|(count, ..)| *count > own) {
+            return Ok(self.shed(index));
         }
+        let busiest = self.half_open().map(|(index, state)| {
+            let count = self.half_open_in_network_of(state.path.remote.ip());
+            (count, Reverse(state.started), index)
+        });
+        let least = EXCHANGES.wrapping_div(4).max(self.half_open_in_network_of(remote)).max(1);
+        let index = busiest.max().filter(|(count, ..)| *count > least).map(|(.., index)| index);
+        index.map(|index| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
 
     /// Returns the index of an exchange for a negotiation of this host, or of an authenticated peer. Half-open
@@ -232,6 +239,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.half_open().filter(|(_, state)| source(state.path.remote.ip()) == source(remote)).count()
     }
 
+    /// Returns the number of half-open exchanges from the network of an address.
+    fn half_open_in_network_of(&self, remote: IpAddr) -> usize {
+        self.half_open().filter(|(_, state)| network(state.path.remote.ip()) == network(remote)).count()
+    }
+
     fn shed(&mut self, index: usize) -> usize {
         self.exchanges.clear(index);
         self.counters.count(Counter::Shed);
@@ -255,5 +267,14 @@ fn source(address: IpAddr) -> (bool, u64) {
     match address.to_canonical() {
         IpAddr::V4(v4) => (true, v4.to_bits().into()),
         IpAddr::V6(v6) => (false, u64::try_from(v6.to_bits() >> 64).unwrap_or(0)),
+    }
+}
+
+/// Returns the identifier of the network of an address that one attacker may have: 24 bits of an IPv4 address, 48 of an
+/// IPv6 address.
+fn network(address: IpAddr) -> (bool, u64) {
+    match source(address) {
+        (true, v4) => (true, v4 >> 8),
+        (false, v6) => (false, v6 >> 16),
     }
 }

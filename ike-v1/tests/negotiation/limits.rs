@@ -7,7 +7,7 @@ use ike_v1::Counter;
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
 
 use crate::attacks::{agreed, message_3, until};
-use crate::endpoint::{Config, configs, first_message, phase_1};
+use crate::endpoint::{Config, Endpoint, configs, first_message, paths, phase_1};
 use crate::wire::Link;
 
 #[test]
@@ -51,6 +51,29 @@ fn exchange_of_an_initiator_that_has_returned_the_cookie_is_not_replaced() {
     }
     link.run(Duration::from_secs(100));
     assert_eq!(link.agreed(), 1, "{:?} {:?}", link.ends[0].failures, link.counts());
+}
+
+/// Occupies the four exchanges of side 1 from these addresses, each by main mode up to message 3.
+fn occupy(link: &mut Link, addresses: [[u8; 4]; 4]) {
+    for (seed, address) in (9400..).zip(addresses) {
+        let [config, _] = configs();
+        link.begin_from(address.into(), Endpoint::new(config, paths()[0], seed));
+    }
+}
+
+#[test]
+fn half_open_exchanges_of_one_network_do_not_lock_a_peer_out() {
+    let shed = |addresses| {
+        let mut link = Link::new(configs(), 713);
+        occupy(&mut link, addresses);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(1));
+        (link.agreed(), link.ends[1].negotiator.counters().get(Counter::Shed))
+    };
+    assert_eq!(shed([1, 2, 3, 4].map(|host| [203, 0, 113, host])), (1, 1));
+    // A first message may be forged: it replaces none of four initiators from different networks.
+    assert_eq!(shed([1, 2, 3, 4].map(|network| [203, 0, network, 1])), (0, 0));
 }
 
 #[test]

@@ -185,6 +185,28 @@ impl Link {
         while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
     }
 
+    /// Sends messages 1 and 3 of main mode to side 1 from an address. Message 5 does not follow.
+    pub fn begin_from(&mut self, address: IpAddr, mut initiator: Endpoint) {
+        let now = self.now;
+        initiator.initiate(now).unwrap();
+        for _ in 0..2 {
+            let end = &mut self.ends[1];
+            let mut path = end.host.path;
+            path.remote.set_ip(address);
+            end.host.accepts_every_address = true;
+            for mut datagram in initiator.poll(now) {
+                end.negotiator.handle_datagram(now, path, &mut datagram, &mut end.host);
+            }
+            while end.negotiator.poll_event().is_some() {}
+            let mut out = vec![0; 4096];
+            while let Some(answer) = end.negotiator.poll_transmit(now, &mut out) {
+                if answer.path.remote.ip() == path.remote.ip() {
+                    initiator.receive(now, answer.datagram.to_vec());
+                }
+            }
+        }
+    }
+
     /// Advances to the next arrival or timeout. Returns false if there is none before `end`.
     pub fn step(&mut self, end: Instant) -> bool {
         self.collect();
