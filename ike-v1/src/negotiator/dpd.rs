@@ -9,6 +9,7 @@
 //! sent_in --> delay since the last proof of liveliness --> R-U-THERE --> retry: the same number --> .. --> dead
 //! ```
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use ike_codec::{Doi, Notification, NotifyKind, ProtocolId};
@@ -133,6 +134,11 @@ impl Liveness {
             sends if sends >= detection.max_failures.max(1) => Verdict::Dead,
             _ => Verdict::Ask,
         }
+    }
+
+    /// Returns whether fewer queries were sent than twice the largest number.
+    const fn has_more_time(&self, detection: &DeadPeerDetection) -> bool {
+        self.sends < detection.max_failures.saturating_mul(2)
     }
 
     /// Returns the sequence number of the next query. A repeated one has the same number.
@@ -283,7 +289,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for index in 0..self.isakmp.len() {
             let is_due = |sa: &&IsakmpSa| sa.is_usable() && sa.liveness.due.is_some_and(|due| due <= now);
             let Some(sa) = self.isakmp.get(index).filter(is_due) else { continue };
-            let (peer, liveness) = (sa.peer, sa.liveness);
+            let (peer, address, liveness) = (sa.peer, sa.path.remote.ip(), sa.liveness);
             let detection = host.peer(peer).and_then(|peer| peer.dead_peer_detection);
             let Some(detection) = detection.filter(|_| self.is_examined(index, sa)) else {
                 self.examine_at(index, None);
@@ -294,7 +300,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 Verdict::Wait(until) => self.examine_at(index, Some(until)),
                 Verdict::Ask => self.ask_peer(index, retry_at, host),
                 // Phase 1 that is in progress may be proof of liveliness.
-                Verdict::Dead if self.is_peer_in_phase_1(peer) => self.examine_at(index, Some(retry_at)),
+                Verdict::Dead if self.is_in_phase_1(peer, None) => self.examine_at(index, Some(retry_at)),
+                // Anyone behind the NAT of the peer can begin it: the detection takes twice the time at most.
+                Verdict::Dead if liveness.has_more_time(&detection) && self.is_in_phase_1(peer, Some(address)) => {
+                    self.ask_peer(index, retry_at, host);
+                }
                 Verdict::Dead => self.end_dead(index),
             }
         }
@@ -322,11 +332,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Some(newest.0)
     }
 
-    /// Returns whether phase 1 with a peer is in progress, as far as its address is not forged.
-    fn is_peer_in_phase_1(&self, peer: PeerId) -> bool {
+    /// Returns whether phase 1 with a peer is in progress: an exchange that this host has begun, or one that was begun
+    /// from an address that is not forged.
+    fn is_in_phase_1(&self, peer: PeerId, initiator: Option<IpAddr>) -> bool {
         let is_it = |exchange: &Exchange<BUFFER>| {
             let state = &exchange.state;
-            state.peer == peer && state.stage.is_phase_1() && !state.is_unproven()
+            let is_of = match initiator {
+                None => state.role == Role::Initiator,
+                Some(address) => state.role == Role::Responder && state.path.remote.ip() == address,
+            };
+            state.peer == peer && state.stage.is_phase_1() && !state.is_unproven() && is_of
         };
         self.exchanges.values().any(is_it)
     }

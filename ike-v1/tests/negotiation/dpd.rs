@@ -5,7 +5,7 @@ use std::time::Duration;
 use ike_codec::{Doi, ExchangeKind, Header, MessageWriter, Notification, NotifyKind, PayloadKind, ProtocolId};
 use ike_v1::{Counter, DeadPeerDetection, Gone, PeerId, Refusal};
 
-use crate::endpoint::{Config, configs, first_message, paths, seconds};
+use crate::endpoint::{Config, Endpoint, configs, first_message, paths, seconds};
 use crate::spy::{Spy, check_form, message, notification, seen};
 use crate::wire::{Faults, Link};
 
@@ -399,6 +399,27 @@ fn forged_first_messages_do_not_postpone_the_detection_of_a_dead_peer() {
         traffic(&mut link, &[1], false, 1);
     }
     assert_eq!(link.ends[1].dead, 1);
+}
+
+/// An attacker cannot conceal a dead peer by phase 1 up to message 3: not at all from another address, and for as many
+/// queries again from that of the peer, which may be a NAT.
+#[test]
+fn unauthenticated_phase_1_does_not_conceal_a_dead_peer() {
+    for (address, at_most) in [([203, 0, 113, 9].into(), DELAY + 26), (paths()[0].local.ip(), DELAY + 52)] {
+        let mut link = agreed(detecting(), 2015);
+        link.run(Duration::from_secs(DELAY));
+        link.faults.lost = 100;
+        let (start, mut seed) = (link.now, 2100);
+        while link.ends[1].dead == 0 {
+            if seed % 10 == 0 {
+                link.begin_from(address, Endpoint::new(configs()[0].clone(), paths()[0], seed));
+            }
+            seed += 1;
+            traffic(&mut link, &[1], false, 1);
+            assert!(link.now < start + Duration::from_secs(at_most), "{address:?}");
+        }
+        assert_eq!(link.ends[1].negotiator.sas().count(), 0);
+    }
 }
 
 #[test]
