@@ -1,6 +1,7 @@
 //! Access of clients: their users (draft-beaulieu-ike-xauth-02) and addresses (draft-dukes-ike-mode-cfg-02).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::Poll;
@@ -108,11 +109,16 @@ impl Access {
         pool.is_some_and(|pool| pool.is_assigned(sa, self.user(sa).unwrap_or_default(), addresses))
     }
 
-    /// Releases the address and the user of an ISAKMP SA that no longer exists.
-    pub fn release(&mut self, sa: IsakmpSaId) {
+    /// Releases the user of an ISAKMP SA that no longer exists, and its address as soon as no IPsec SA uses it.
+    pub fn release(&mut self, sa: IsakmpSaId, is_used: impl Fn(IpAddr) -> bool) {
         self.accepted.remove(&sa);
         self.throttle.forget(sa);
-        self.pools.values_mut().for_each(|pool| pool.release(sa));
+        self.pools.values_mut().for_each(|pool| pool.release(sa, &is_used));
+    }
+
+    /// Releases the addresses of ISAKMP SAs that no longer exist, as far as no IPsec SA uses them.
+    pub fn release_unused(&mut self, is_used: impl Fn(IpAddr) -> bool) {
+        self.pools.values_mut().for_each(|pool| pool.release_unused(&is_used));
     }
 
     fn matches(&mut self, peer: PeerId, user: &[u8], password: &[u8]) -> bool {

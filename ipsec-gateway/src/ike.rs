@@ -304,7 +304,10 @@ impl Ike {
         let initiated = self.with_host(now, engine, |negotiator, host| negotiator.initiate(now, peer, number, host));
         match initiated {
             Ok(sa) => {
-                self.initiated.insert(sa, policy);
+                // No event follows for a pair of SAs that is complete.
+                if !self.installed.values().any(|own| own.pair == sa && own.is_complete) {
+                    self.initiated.insert(sa, policy);
+                }
                 true
             }
             Err(why) => {

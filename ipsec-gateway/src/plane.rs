@@ -309,6 +309,12 @@ impl Plane {
         self.sources.insert(sa, sources);
     }
 
+    /// Returns whether an inbound SA is bound to sources that include an address.
+    pub fn is_bound_to(&self, address: IpAddr) -> bool {
+        let mut bound = self.sources.iter().filter(|(_, sources)| sources.contains(address));
+        bound.any(|(sa, _)| self.engine.sas().any(|own| own.key == *sa))
+    }
+
     /// Processes a packet of the unprotected side and passes its contents to `host`, which also knows the routes of the
     /// unprotected side. Returns the SA that has authenticated it.
     ///

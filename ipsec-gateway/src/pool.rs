@@ -18,6 +18,8 @@ pub struct Pool<H> {
 #[derive(Clone)]
 struct Place<H> {
     holder: Option<H>,
+    /// Set if the ISAKMP SA no longer exists, and IPsec SAs still use the address.
+    has_ended: bool,
     /// Name of the user that has, or had, the address; empty without one.
     user: Vec<u8>,
     /// Number of the release; 0 if the address was never assigned.
@@ -27,7 +29,7 @@ struct Place<H> {
 impl<H: Copy + Eq> Pool<H> {
     /// Creates a pool whose addresses are free; `None` without a first address.
     pub fn new(config: &PoolConfig) -> Option<Self> {
-        let free = Place { holder: None, user: Vec::new(), released: 0 };
+        let free = Place { holder: None, has_ended: false, user: Vec::new(), released: 0 };
         Some(Self { first: config.first?.into(), places: vec![free; usize::from(config.size)], released: 0 })
     }
 
@@ -37,8 +39,8 @@ impl<H: Copy + Eq> Pool<H> {
     pub fn assign(&mut self, sa: H, user: &[u8], wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let index = self.choose(sa, user, wanted)?;
         let place = self.places.get_mut(index)?;
-        (place.holder, place.user) = (Some(sa), user.to_vec());
-        Some(Ipv4Addr::from(self.first.checked_add(u32::try_from(index).ok()?)?))
+        (place.holder, place.has_ended, place.user) = (Some(sa), false, user.to_vec());
+        Some(address_at(self.first, index))
     }
 
     /// Returns whether a range is outside of the pool, or one address that is assigned to an ISAKMP SA, or was assigned to
@@ -60,11 +62,22 @@ impl<H: Copy + Eq> Pool<H> {
         offset.is_some_and(|offset| offset < self.places.len()) && self.permits(sa, user, range)
     }
 
-    /// Releases the address of an ISAKMP SA.
-    pub fn release(&mut self, sa: H) {
+    /// Releases the address of an ISAKMP SA that no longer exists, as soon as no IPsec SA uses it.
+    pub fn release(&mut self, sa: H, is_used: impl Fn(IpAddr) -> bool) {
         if let Some(place) = self.places.iter_mut().find(|place| place.holder == Some(sa)) {
-            self.released += 1;
-            (place.holder, place.released) = (None, self.released);
+            place.has_ended = true;
+            self.release_unused(is_used);
+        }
+    }
+
+    /// Releases the addresses that are no longer used, of ISAKMP SAs that no longer exist.
+    pub fn release_unused(&mut self, is_used: impl Fn(IpAddr) -> bool) {
+        let ended = self.places.iter_mut().enumerate().filter(|(_, place)| place.has_ended);
+        for (index, place) in ended {
+            if !is_used(address_at(self.first, index).into()) {
+                self.released += 1;
+                (place.holder, place.has_ended, place.released) = (None, false, self.released);
+            }
         }
     }
 
@@ -77,10 +90,16 @@ impl<H: Copy + Eq> Pool<H> {
             (place.holder.is_none() || is_same_user(place)).then_some(index)
         };
         let free = || self.places.iter().enumerate().filter(|(_, place)| place.holder.is_none());
-        let former = || free().find(|(_, place)| is_same_user(place)).map(|(index, _)| index);
+        let is_former = |place: &Place<H>| (place.holder.is_none() || place.has_ended) && is_same_user(place);
+        let former = || self.places.iter().position(is_former);
         let oldest = || free().min_by_key(|(_, place)| place.released).map(|(index, _)| index);
         own.or_else(requested).or_else(former).or_else(oldest)
     }
+}
+
+/// Returns the address at a place of a pool.
+fn address_at(first: u32, index: usize) -> Ipv4Addr {
+    Ipv4Addr::from(first.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)))
 }
 
 #[cfg(test)]
@@ -109,7 +128,7 @@ mod tests {
         assert_eq!(pool.assign(1, b"a", address(2)), address(0), "it keeps its address");
         assert_eq!(pool.assign(3, b"c", None), address(2), "the address after 10.99.0.255");
         assert_eq!(pool.assign(4, b"d", None), None, "all are assigned");
-        pool.release(2);
+        pool.release(2, |_| false);
         assert_eq!(pool.assign(4, b"d", None), address(1));
     }
 
@@ -119,7 +138,7 @@ mod tests {
         assert_eq!(pool.assign(1, b"a", address(2)), address(2));
         assert_eq!(pool.assign(2, b"b", address(2)), address(0), "it is assigned to another user");
         assert_eq!(pool.assign(3, b"a", address(2)), address(2), "the phase 1 of the user was renewed");
-        pool.release(1);
+        pool.release(1, |_| false);
         assert_eq!(pool.assign(4, b"", address(2)), address(1), "the release of the former SA has no effect");
         assert_eq!(pool.assign(5, b"", address(1)), address(3), "clients without users are different ones");
         for outside in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 99, 0, 253), Ipv4Addr::BROADCAST] {
@@ -160,8 +179,23 @@ mod tests {
             assert_eq!(pool.is_assigned(sa, user, &range(first, last)), is_assigned, "SA {sa}, {first} to {last}");
         }
         assert!(!pool.is_assigned(1, b"a", &AddressRange::ANY_V6));
-        pool.release(1);
+        pool.release(1, |_| false);
         assert!(!pool.permits(9, b"a", &range(1, 1)), "the address is free");
+    }
+
+    #[test]
+    fn an_address_that_sas_use_is_released_after_them() {
+        let mut pool = pool(2);
+        let is_used = |own: IpAddr| Some(own) == address(0).map(IpAddr::V4);
+        assert_eq!((pool.assign(1, b"a", None), pool.assign(2, b"b", None)), (address(0), address(1)));
+        pool.release(1, is_used);
+        pool.release(2, is_used);
+        assert_eq!(pool.assign(3, b"c", address(0)), address(1), "the requested address is in use");
+        assert_eq!(pool.assign(4, b"d", None), None, "the other one is in use");
+        assert_eq!(pool.assign(5, b"a", None), address(0), "its user has it again");
+        pool.release(5, is_used);
+        pool.release_unused(|_| false);
+        assert_eq!(pool.assign(4, b"d", None), address(0));
     }
 
     #[test]
@@ -170,7 +204,7 @@ mod tests {
         for (sa, user) in [(1, b"a"), (2, b"b"), (3, b"c")] {
             pool.assign(sa, user, None);
         }
-        [2, 1, 3].into_iter().for_each(|sa| pool.release(sa));
+        [2, 1, 3].into_iter().for_each(|sa| pool.release(sa, |_| false));
         assert_eq!(pool.assign(4, b"c", None), address(2));
         assert_eq!(pool.assign(5, b"d", None), address(1), "the one that was released first");
     }

@@ -1,5 +1,6 @@
 //! Events of the negotiator: SAs that are installed and removed, peers that move, and assigned addresses.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ike_v1::{
@@ -78,6 +79,7 @@ impl Ike {
                     log::event(event, format_args!("SA {id} was removed: {why}"));
                 }
                 self.remove_generated(now, plane);
+                self.access.release_unused(|address| plane.is_bound_to(address));
             }
             Event::LoggedIn { peer, sa } => {
                 let name = self.exchange.name(peer);
@@ -99,12 +101,9 @@ impl Ike {
                     self.hooks.leased(sa, peer, &config);
                 }
             }
-            Event::Phase1Gone { peer, sa, why } => {
-                self.access.release(sa);
-                self.hooks.removed(sa, self.exchange.peer(peer));
-                let name = self.exchange.name(peer);
-                let event = log::Event::of_sa(EventKind::Phase1Down, name, sa);
-                log::event(event, format_args!("phase 1 with {name} has ended ({sa}): {why}"));
+            Event::Phase1Gone { peer, sa, why } => self.phase_1_gone(peer, sa, plane, format_args!("{why}")),
+            Event::Redirected { peer, sa, server } => {
+                self.phase_1_gone(peer, sa, plane, format_args!("redirected to {}", show(server)));
             }
             Event::PeerDead { peer, sa, path } => {
                 let (name, remote) = (self.exchange.name(peer), show(path.remote));
@@ -206,6 +205,14 @@ impl Ike {
         }
     }
 
+    fn phase_1_gone(&mut self, peer: PeerId, sa: IsakmpSaId, plane: &Plane, why: fmt::Arguments<'_>) {
+        self.access.release(sa, |address| plane.is_bound_to(address));
+        self.hooks.removed(sa, self.exchange.peer(peer));
+        let name = self.exchange.name(peer);
+        let event = log::Event::of_sa(EventKind::Phase1Down, name, sa);
+        log::event(event, format_args!("phase 1 with {name} has ended ({sa}): {why}"));
+    }
+
     /// Records the configuration that a server has assigned to this host. Its policies are those of the files, for the
     /// assigned address where they cover it.
     fn leased(&mut self, peer: PeerId, sa: IsakmpSaId, config: &ClientConfig) {
@@ -222,3 +229,6 @@ impl Ike {
         self.access.own.assign(peer, config);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ impl Gateway {
 
     /// Gateway whose peer has these statements. The client `alice` has this password; that of the server is `wonder land`.
     /// The policies are for a network of gateway 1.
-    fn with_statements(name: &str, own: u8, statements: &str, [password, network_1]: [&str; 2]) -> Self {
+    pub fn with_statements(name: &str, own: u8, statements: &str, [password, network_1]: [&str; 2]) -> Self {
         let other = 3 - own;
         let [local, remote] = [own, other].map(|side| if side == 1 { network_1 } else { "10.2.0.0/16" });
         let policies = format!(
