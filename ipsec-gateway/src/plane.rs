@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use esp_core::RngIv;
 use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, OutboundSlot, PolicyId, SaId};
@@ -61,12 +62,15 @@ const MAX_ICMP_ERROR: usize = 1280;
 const MIN_PATH_MTU_V4: u16 = 576;
 const MIN_PATH_MTU_V6: u16 = 1280;
 
+/// Longest time for which a packet waits for an SA: that of an exchange of phase 1 and one of phase 2.
+const MAX_WAIT: Duration = Duration::from_secs(240);
+
 /// Engine with the packets that wait for an SA.
 pub struct Plane {
     /// Databases of policies and SAs.
     pub engine: Box<Databases>,
-    /// Last packet of each policy that has caused an acquire.
-    waiting: BTreeMap<PolicyId, Vec<u8>>,
+    /// Last packet of each policy that has caused an acquire, with its time.
+    waiting: BTreeMap<PolicyId, (Instant, Vec<u8>)>,
     /// Addresses of this host in the protected network, from which it sends ICMP errors.
     addresses: Vec<IpAddr>,
     /// Sources of the packets in inbound SAs of clients: their assigned addresses.
@@ -212,7 +216,7 @@ impl Plane {
                 sent => sent,
             },
             OutboundAction::Acquire(Acquire { policy, .. }) => {
-                self.waiting.insert(*policy, packet.to_vec());
+                self.waiting.insert(*policy, (now, packet.to_vec()));
                 Ok(())
             }
             OutboundAction::Discard(DiscardReason::TooBig { mtu }) => self.report_too_big(now, packet, *mtu, wire),
@@ -361,12 +365,16 @@ impl Plane {
         }
     }
 
-    /// Sends the packet that waits for an SA of this policy, if there is one.
+    /// Sends the packet that waits for an SA of this policy, if there is one. One that has waited for too long, as no SA
+    /// was negotiated for it, is dropped.
     ///
     /// # Errors
     /// The error of `wire`.
     pub fn send_waiting(&mut self, now: Instant, policy: PolicyId, wire: &impl PacketSink) -> io::Result<()> {
-        let Some(packet) = self.waiting.remove(&policy) else { return Ok(()) };
+        let Some((since, packet)) = self.waiting.remove(&policy) else { return Ok(()) };
+        if now.saturating_duration_since(since) > MAX_WAIT {
+            return Ok(());
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let sent = buffer.copy(&packet).and_then(|mut packet| self.protect(now, &mut packet, wire));
         self.buffer = buffer;

@@ -177,6 +177,12 @@ fn the_last_packet_of_a_policy_is_sent_when_the_sa_exists() {
     assert_eq!(wire.take().len(), 1);
     plane.send_waiting(Instant::ZERO, policy, &wire).unwrap();
     assert!(wire.take().is_empty(), "it is sent once");
+    let mut plane = self::plane(POLICIES[0], "192.0.2.1");
+    outbound(&mut plane, &packet(1), &wire);
+    let policy = plane.engine.policies().next().unwrap().0;
+    setkey::apply(&mut *plane.engine, SA.as_bytes(), &["192.0.2.1".parse().unwrap()], Instant::ZERO).unwrap();
+    plane.send_waiting(Instant::ZERO + MAX_WAIT + Duration::from_secs(1), policy, &wire).unwrap();
+    assert!(wire.take().is_empty(), "it has waited for too long");
 }
 
 /// Sink whose route has an MTU of 900 octets.
