@@ -127,6 +127,10 @@ fn addresses_are_added_only_for_mode_config_clients_and_only_unicast() {
         let expected = format!("address {address}: expected a unicast address");
         assert_eq!(refusal(&server, &add(address)), Some(expected));
     }
+    for address in ["192.0.2.1", "2001:db8::1", "192.0.2.9"] {
+        let expected = format!("address {address}: expected none of this host or of a peer");
+        assert_eq!(refusal(&server, &add(address)), Some(expected));
+    }
     let invalid = PolicyEntry { destination: (ip("10.0.0.2"), ip("10.0.0.1")), ..entry() };
     let request = Request::AddAddress { address: ip("10.99.0.1"), policies: vec![invalid] };
     assert!(refusal(&server, &request).is_some_and(|own| own.starts_with("destination addresses")));
