@@ -39,10 +39,12 @@ impl Channel {
     /// Sends a request, and waits for the reply.
     ///
     /// # Errors
-    /// The message about the channel.
+    /// The message about the channel, or about a request that is too long, which is not sent.
     pub fn call(&self, request: &Request) -> Result<Answer, String> {
         let call = || -> io::Result<Answer> {
-            send(&self.0, &serde_json::to_vec(request)?, &[], &[])?;
+            let request = serde_json::to_vec(request)?;
+            check_length(request.len(), MAX_HEAD, "message")?;
+            send(&self.0, &request, &[], &[])?;
             let (head, secret, descriptors) = receive(&self.0, MAX_SECRET)?.ok_or(ErrorKind::UnexpectedEof)?;
             Ok(Answer { reply: serde_json::from_slice(&head)?, secret, descriptors })
         };
@@ -131,9 +133,7 @@ fn receive(mut stream: &UnixStream, max_secret: usize) -> io::Result<Option<Rece
     stream.read_exact(header.get_mut(received..).unwrap_or_default())?;
     let [a, b, c, d, e, f, g, h] = header;
     let length = |octets, limit: usize, name: &str| {
-        let length = usize::try_from(u32::from_be_bytes(octets)).unwrap_or(usize::MAX);
-        let text = || format!("{name}: got {length} octets, expected at most {limit}");
-        if length <= limit { Ok(length) } else { Err(io::Error::new(ErrorKind::InvalidData, text())) }
+        check_length(usize::try_from(u32::from_be_bytes(octets)).unwrap_or(usize::MAX), limit, name)
     };
     let (head, secret) =
         (length([a, b, c, d], MAX_HEAD, "message")?, length([e, f, g, h], max_secret, "contents of files")?);
@@ -141,6 +141,12 @@ fn receive(mut stream: &UnixStream, max_secret: usize) -> io::Result<Option<Rece
     stream.read_exact(&mut head)?;
     stream.read_exact(&mut secret)?;
     Ok(Some((head, secret, descriptors)))
+}
+
+/// Returns the length of a part of a message, if it is within a limit.
+fn check_length(length: usize, limit: usize, name: &str) -> io::Result<usize> {
+    let text = || format!("{name}: got {length} octets, expected at most {limit}");
+    if length <= limit { Ok(length) } else { Err(io::Error::new(ErrorKind::InvalidData, text())) }
 }
 
 #[cfg(test)]
@@ -170,6 +176,17 @@ mod tests {
         assert!(!channel.has_ended());
         drop(channel);
         assert_eq!(server.join().unwrap(), (Some(Request::ReopenLog), None));
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_not_sent() {
+        let (own, other) = UnixStream::pair().unwrap();
+        let channel = Channel::new(other);
+        let error = channel.call(&Request::ReplaceState { contents: "0".repeat(MAX_HEAD) }).err().unwrap();
+        assert!(error.contains("expected at most 67108864"), "{error}");
+        own.set_nonblocking(true).unwrap();
+        assert_eq!(receive(&own, 0).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(!channel.has_ended());
     }
 
     #[test]
