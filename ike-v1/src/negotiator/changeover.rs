@@ -220,11 +220,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if self.pairs.values().any(is_wanted) || !self.pairs.values().any(is_retired) {
             return;
         }
-        let (peer, policy, path) = (pair.peer, pair.policy, pair.path);
+        let (peer, policy, path, identity) = (pair.peer, pair.policy, pair.path, pair.identity);
         if let Ok(index) = self.free_pair()
             && let Ok(id) = self.slot_id(index)
         {
-            let wanted = IpsecSlot { began: now, ..IpsecSlot::new(id, peer, policy, Role::Initiator, path) };
+            let wanted = IpsecSlot { began: now, identity, ..IpsecSlot::new(id, peer, policy, Role::Initiator, path) };
             // The slot is free.
             let _ = self.set_pair(index, wanted);
             self.has_wanted = true;

@@ -34,12 +34,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let (peer, path) = (pair.peer, pair.path);
+            // A peer without an address may be several hosts, to one of which the pair belongs.
+            let is_one_of_several = host.peer(peer).is_some_and(|peer| peer.path.is_none());
+            let identity = pair.identity.filter(|_| is_one_of_several);
             if self.leave_to_peer(now, index, host) {
                 continue;
             }
-            let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
+            let started = match self.carrier_of(peer, identity).filter(|&sa| self.is_usable(sa)) {
                 Some(sa) if !self.is_open_for_quick(sa) => Ok(()),
                 Some(sa) => self.begin_quick(now, index, sa, host),
+                None if is_one_of_several => Err(Refusal::Passive),
                 None if self.is_phase_1_open(peer) => Ok(()),
                 None => self.begin_phase_1(now, peer, path, host),
             };

@@ -412,7 +412,7 @@ fn unauthenticated_phase_1_does_not_conceal_a_dead_peer() {
         let (start, mut seed) = (link.now, 2100);
         while link.ends[1].dead == 0 {
             if seed % 10 == 0 {
-                link.begin_from(address, Endpoint::new(configs()[0].clone(), paths()[0], seed));
+                link.begin_from(address, 2, Endpoint::new(configs()[0].clone(), paths()[0], seed));
             }
             seed += 1;
             traffic(&mut link, &[1], false, 1);

@@ -57,7 +57,7 @@ fn exchange_of_an_initiator_that_has_returned_the_cookie_is_not_replaced() {
 fn occupy(link: &mut Link, addresses: [[u8; 4]; 4]) {
     for (seed, address) in (9400..).zip(addresses) {
         let [config, _] = configs();
-        link.begin_from(address.into(), Endpoint::new(config, paths()[0], seed));
+        link.begin_from(address.into(), 2, Endpoint::new(config, paths()[0], seed));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ike_codec::Lifetimes;
+use ike_codec::{Lifetimes, NatTraversals};
 use ike_v1::{Counter, Event, Negotiator, PeerId, Settings, Target};
 use ipsec_packet::Instant;
 use ipsec_sa::{Direction, Mode};
@@ -68,6 +68,38 @@ fn traffic_continues_if_the_old_pair_expires_during_the_changeover() {
         found.extend((gaps != [Duration::ZERO; 2]).then_some((life, gaps)));
     }
     assert!(found.is_empty(), "lifetimes with gaps at each peer: {found:?}");
+}
+
+/// A peer without an address, of which there are several clients: the pair of one is not replaced by one with another.
+#[test]
+fn a_deleted_pair_is_replaced_with_the_same_client_only() {
+    for is_known in [true, false] {
+        let mut link = agreed(5);
+        let [mut other, _] = configs();
+        other.local_identity.1 = b"other.example".to_vec();
+        other.nat_traversal = NatTraversals::NONE;
+        link.ends[1].host.is_passive = true;
+        // The client renews the pair; phase 1 of another one is the newest.
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(1));
+        let newest = *link.ends[1].outbound.keys().next().unwrap();
+        let newest = link.ends[0].inbound[&newest].sa;
+        link.begin_from([203, 0, 113, 9].into(), 3, Endpoint::new(other, paths()[0], 5005));
+        assert_eq!(link.ends[1].negotiator.sas().count(), 2);
+        let (now, end) = (link.now, &mut link.ends[0]);
+        end.negotiator.delete(now, Target::IpsecSa(newest), &mut end.host);
+        if !is_known {
+            let id = end.negotiator.sas().next().unwrap().id();
+            end.negotiator.delete(now, Target::IsakmpSa(id), &mut end.host);
+        }
+        let sent = link.sent.len();
+        link.run(Duration::from_secs(10));
+        let own = link.ends[1].host.path.remote.ip();
+        let of_hub = link.sent_on.iter().skip(sent).zip(&link.sent[sent..]).filter(|(_, (side, _))| *side == 1);
+        assert!(of_hub.clone().all(|(path, _)| path.remote.ip() == own), "{is_known}");
+        let quick_modes = of_hub.filter(|(_, (_, message))| message[18] == 32).count();
+        assert_eq!((quick_modes > 0, link.agreed()), (is_known, usize::from(is_known)));
+    }
 }
 
 /// Request of this host that `initiate` leaves to a negotiation of the peer, which then fails.

@@ -185,11 +185,11 @@ impl Link {
         while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
     }
 
-    /// Sends messages 1 and 3 of main mode to side 1 from an address. Message 5 does not follow.
-    pub fn begin_from(&mut self, address: IpAddr, mut initiator: Endpoint) {
+    /// Sends so many messages of main mode to side 1 from an address.
+    pub fn begin_from(&mut self, address: IpAddr, messages: usize, mut initiator: Endpoint) {
         let now = self.now;
         initiator.initiate(now).unwrap();
-        for _ in 0..2 {
+        for _ in 0..messages {
             let end = &mut self.ends[1];
             let mut path = end.host.path;
             path.remote.set_ip(address);
