@@ -306,6 +306,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 && (other.policy, other.selector) == (pair.policy, pair.selector)
                 && other.path.remote.ip() == pair.path.remote.ip()
                 && (other.peer, other.identity) != (pair.peer, pair.identity)
+                && [other, pair].iter().any(|pair| pair.nat.in_udp().is_some())
         })
     }
 

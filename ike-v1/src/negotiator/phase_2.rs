@@ -220,7 +220,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if self.has_too_many_siblings(received.now, &pair) {
             return Err(Refusal::TooManySas);
         }
-        if through.is_some() && self.is_of_neighbour(&pair) {
+        // The transform that is chosen later has the mode of the policy, whatever the first one has.
+        let is_transport = host.policy(pair.policy).is_some_and(|policy| !policy.is_tunnel());
+        if is_transport && self.is_of_neighbour(&pair) {
             return Err(Refusal::SelectorTaken);
         }
         self.set_pair(pair_index, pair)?;

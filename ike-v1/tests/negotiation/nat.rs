@@ -264,8 +264,12 @@ fn without_marker(datagram: &[u8]) -> Vec<u8> {
 
 /// Sends message 1 of quick mode to endpoint 1 through the NAT.
 fn ask(link: &mut Link, spy: &Spy, message_id: u32, offer: &Phase2Choice, ids: &[Identification<'_>]) {
+    ask_for_one_of(link, spy, message_id, core::slice::from_ref(offer), ids);
+}
+
+fn ask_for_one_of(link: &mut Link, spy: &Spy, message_id: u32, offers: &[Phase2Choice], ids: &[Identification<'_>]) {
     let message = spy.message((ExchangeKind::QUICK, message_id), &spy.chain(message_id, []), |writer| {
-        quick::write_sa(writer, offer)?;
+        quick::write_transforms(writer, offers)?;
         writer.bytes(PayloadKind::NONCE, &[7; 16])?;
         quick::write_ids(writer, ids)
     });
@@ -349,9 +353,18 @@ fn a_second_client_behind_one_nat_with_the_same_selectors_is_refused() {
     config.local_identity = (IdKind::FQDN, b"another.example".to_vec());
     link.restart(0, config);
     link.nats[0] = Some(nat(7, 2_000));
-    let now = link.now;
+    let (now, before) = (link.now, link.sent.len());
     link.ends[0].initiate(now).unwrap();
     link.run(Duration::from_secs(15));
+    assert_eq!(link.ends[1].last_reason(), Some(Refusal::SelectorTaken), "{:?}", link.ends[1].failures);
+    // Its first transform is for a tunnel, and its client identities are the addresses of the path.
+    let messages: Vec<_> = link.sent[before..].iter().map(|(side, message)| (*side, without_marker(message))).collect();
+    let spy = Spy::of(&messages[..6], &link.ends[0].host.first_shared);
+    let [private, own] = client_ids();
+    let outer = Identification { data: &[203, 0, 113, 7], ..private };
+    let offers = [EncapsulationMode::UDP_TUNNEL, EncapsulationMode::UDP_TRANSPORT].map(udp_transport);
+    link.ends[1].failures.clear();
+    ask_for_one_of(&mut link, &spy, 95, &offers, &[outer, own]);
     assert_eq!(link.ends[1].last_reason(), Some(Refusal::SelectorTaken), "{:?}", link.ends[1].failures);
 }
 

@@ -38,11 +38,19 @@ fn id(kind: IdKind, data: &[u8]) -> Identification<'_> {
 const NETWORKS: [[u8; 8]; 2] = [[192, 168, 1, 0, 255, 255, 255, 0], [192, 168, 2, 0, 255, 255, 255, 0]];
 
 pub fn write_sa(writer: &mut MessageWriter<'_>, offer: &Phase2Choice) -> Written {
+    write_transforms(writer, core::slice::from_ref(offer))
+}
+
+/// Writes an SA payload with one proposal of these transforms.
+pub fn write_transforms(writer: &mut MessageWriter<'_>, offers: &[Phase2Choice]) -> Written {
+    let protocol = offers[0].protocol;
     writer
         .sa(|sa| {
-            sa.proposal(&ProposalHead::new(1, offer.protocol, &SPI), |proposal| {
-                let head = TransformHead::new(1, offer.transform_id().unwrap());
-                proposal.transform(&head, |list| offer.write(list))
+            sa.proposal(&ProposalHead::new(1, protocol, &SPI), |proposal| {
+                (1..).zip(offers).try_for_each(|(number, offer)| {
+                    let head = TransformHead::new(number, offer.transform_id().unwrap());
+                    proposal.transform(&head, |list| offer.write(list)).map(drop)
+                })
             })
         })
         .map(drop)
