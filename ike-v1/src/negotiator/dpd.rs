@@ -52,7 +52,8 @@ pub(crate) struct Liveness {
     heard: Instant,
     /// Time at which the liveliness of the peer is checked next.
     due: Option<Instant>,
-    /// Number of the last query of this host, 0 before the first one.
+    /// Numbers of the first and of the last query of this host, 0 before the first one.
+    own_first: u32,
     own_number: u32,
     /// Number of the last query of the peer.
     peer_number: u32,
@@ -84,7 +85,7 @@ enum Verdict {
 impl Liveness {
     /// Creates the state of an SA that is established at this time.
     pub const fn new(now: Instant) -> Self {
-        Self { heard: now, due: None, own_number: 0, peer_number: 0, sends: 0, answers: 0 }
+        Self { heard: now, due: None, own_first: 0, own_number: 0, peer_number: 0, sends: 0, answers: 0 }
     }
 
     /// Returns the time at which the liveliness of the peer is checked next.
@@ -111,12 +112,15 @@ impl Liveness {
         self.sends = 0;
     }
 
-    /// Records the sequence number of a query of the peer.
+    /// Records the sequence number of a query of the peer. One with a number of this host is probably a query of this host
+    /// that an attacker has sent back: the cookies and the keys are those of both directions.
     //= RFC 3706 6.2/5, 6.2/6
     //# SHOULD: each entity keeps the sequence number of its peer
     //# SHOULD: a query without the expected number is rejected
     fn take_query(&mut self, number: u32) -> Query {
-        if self.answers == 0 || number > self.peer_number {
+        if self.own_number != 0 && (self.own_first..=self.own_number).contains(&number) {
+            Query::Refused
+        } else if self.answers == 0 || number > self.peer_number {
             (self.peer_number, self.answers) = (number, 1);
             Query::New
         } else if number == self.peer_number && self.answers <= REPEATED_ANSWERS {
@@ -153,6 +157,9 @@ impl Liveness {
                 0 => first_number(host),
                 last => last.wrapping_add(1),
             };
+            if self.own_first == 0 {
+                self.own_first = self.own_number;
+            }
         }
         self.sends = self.sends.saturating_add(1);
         self.due = Some(retry_at);

@@ -329,6 +329,26 @@ fn replayed_dpd_queries_are_answered_five_times_and_then_refused() {
 
 /// Answers that an attacker has recorded do not prove liveliness.
 #[test]
+fn a_reflected_dpd_query_is_refused() {
+    let mut link = agreed(detecting(), 2016);
+    let spy = Spy::new(&link);
+    let cookies = [spy.cookies.initiator, spy.cookies.responder];
+    traffic(&mut link, &[1], false, DELAY + 2);
+    let is_query = |(side, message): &&(usize, Vec<u8>)| *side == 1 && message[18] == ExchangeKind::INFORMATIONAL.0;
+    let own = link.sent.iter().find(is_query).unwrap().1.clone();
+    assert_eq!(count(&link, 1, Counter::DpdSent), 1);
+    // Each answer has a message ID of its own: that of the query is forgotten after sixteen.
+    for number in 1..=16 {
+        let data = u32::to_be_bytes(number);
+        let message = message(&spy, 3000 + number, NotifyKind::R_U_THERE, (&cookies, &data));
+        link.inject(1, message);
+    }
+    let answers = count(&link, 1, Counter::DpdAnswersSent);
+    link.inject(1, own);
+    assert_eq!((count(&link, 1, Counter::DpdReplay), count(&link, 1, Counter::DpdAnswersSent)), (1, answers));
+}
+
+#[test]
 fn a_replayed_dpd_answer_does_not_postpone_the_detection() {
     let mut link = agreed(detecting(), 2010);
     let before = link.sent.len();
