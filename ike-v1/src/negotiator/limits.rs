@@ -6,12 +6,13 @@ use core::net::IpAddr;
 use ipsec_packet::Instant;
 
 use super::counters::Counter;
-use super::event::{IsakmpSaId, SlotId};
+use super::event::{Gone, IsakmpSaId, SlotId};
 use super::exchange::{Output, State};
 use super::features::FRAGMENTS;
 use super::ipsec_sa::IpsecSlot;
+use super::isakmp_sa::IsakmpSa;
 use super::stage::Stage;
-use super::{Negotiator, Refusal, Role, Table};
+use super::{Negotiator, PeerId, Refusal, Role, Table};
 
 /// Token bucket: permits a number of events per second, all of which may occur at once.
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +200,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         // One SA that was evicted is reported at a time.
         let oldest = oldest.filter(|_| self.superseded.is_none()).ok_or(Refusal::TooManyLogins)?;
         Ok(Some((oldest.0, IsakmpSaId(oldest.1.id))))
+    }
+
+    /// Ends the oldest ISAKMP SA of a user who has more than a quarter of them: the others are for other users.
+    pub(super) fn limit_sas_of_user(&mut self, peer: PeerId, identity: u64) {
+        let is_of = |sa: &&mut IsakmpSa| (sa.peer, sa.identity) == (peer, identity) && sa.is_usable();
+        let count = self.isakmp.values_mut().filter(is_of).count();
+        if count > SAS.wrapping_div(4).max(2)
+            && let Some(oldest) = self.isakmp.values_mut().filter(is_of).min_by_key(|sa| sa.established)
+        {
+            oldest.end(Gone::Superseded);
+        }
     }
 
     /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.

@@ -1,5 +1,7 @@
 //! Look-up of slots in the tables: free ones, and those of a peer, of cookies or of an identifier.
 
+use core::cmp::Reverse;
+
 use crate::Cookies;
 
 use super::event::{IsakmpSaId, SlotId};
@@ -41,8 +43,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.pairs.get_mut(usize::from(id.index)).filter(|pair| pair.id == id)
     }
 
-    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is evicted. An SA
-    /// whose user is still to be authenticated replaces another such one only.
+    /// Returns the index of a free ISAKMP SA. If there is none, one of the same peer is evicted: the oldest one of the
+    /// identity, or of the address, that has most of them. An SA whose user is still to be authenticated replaces another
+    /// such one only.
     pub(super) fn free_isakmp_sa(
         &self,
         peer: PeerId,
@@ -52,10 +55,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return Ok((index, None));
         }
         let may_yield = |sa: &IsakmpSa| !owes_login || !sa.access.permits_peer();
-        let same_peer = self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable() && may_yield(sa));
-        let same_peer = same_peer.map(|(index, sa)| (sa.established, index, sa.id));
-        match same_peer.min_by_key(|&(established, ..)| established) {
-            Some((_, index, id)) if self.superseded.is_none() => Ok((index, Some(IsakmpSaId(id)))),
+        let same_peer = || self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable() && may_yield(sa));
+        // Of several clients of a peer, one that has many SAs does not evict those of the others.
+        let share = |own: &IsakmpSa| {
+            let of_identity = same_peer().filter(|(_, sa)| sa.identity == own.identity).count();
+            let of_address = same_peer().filter(|(_, sa)| sa.path.remote.ip() == own.path.remote.ip()).count();
+            of_identity.max(of_address)
+        };
+        match same_peer().max_by_key(|(_, sa)| (share(sa), Reverse(sa.established))) {
+            Some((index, sa)) if self.superseded.is_none() => Ok((index, Some(IsakmpSaId(sa.id)))),
             _ => Err(Refusal::Full(Table::IsakmpSas)),
         }
     }

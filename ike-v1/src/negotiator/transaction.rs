@@ -287,8 +287,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         step.state.path = received.path;
         let taken = step.take(&config, next);
         let message = Taken { message, next: Some(next), digest: received.digest };
+        let mut logged_in = None;
         match end_step(step.state, &mut step.scratch, start, Some(message), taken)? {
             Some(Outcome::Sent) => {
+                let is_server = xauth_role(step.sa.choice.auth_method, step.sa.role) == Some(XauthRole::Server);
+                logged_in = (is_server && step.sa.has_logged_in).then_some((step.sa.peer, step.sa.identity));
                 // The host may have taken longer than an answer is kept.
                 step.state.started = received.now;
                 step.state.take(received.digest);
@@ -298,6 +301,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Some(Outcome::Ended) if !step.state.spans.attributes.is_empty() => step.state.retry.stop(),
             Some(Outcome::Ended) => self.exchanges.clear(index),
             None => self.note_suspended(),
+        }
+        if let Some((peer, identity)) = logged_in {
+            self.limit_sas_of_user(peer, identity);
         }
         self.has_wanted = true;
         self.touch();

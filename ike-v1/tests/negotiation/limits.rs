@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ike_codec::{ExchangeKind, Group, Header, MessageWriter, PayloadKind};
+use ike_codec::{ExchangeKind, Group, Header, MessageWriter, NatTraversals, PayloadKind};
 use ike_v1::Counter;
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
 
@@ -74,6 +74,21 @@ fn half_open_exchanges_of_one_network_do_not_lock_a_peer_out() {
     assert_eq!(shed([1, 2, 3, 4].map(|host| [203, 0, 113, host])), (1, 1));
     // A first message may be forged: it replaces none of four initiators from different networks.
     assert_eq!(shed([1, 2, 3, 4].map(|network| [203, 0, network, 1])), (0, 0));
+}
+
+#[test]
+fn isakmp_sas_of_one_client_do_not_evict_those_of_another() {
+    let mut link = agreed();
+    let first = link.ends[1].negotiator.sas().next().unwrap().id();
+    for seed in 0..6 {
+        let [mut config, _] = configs();
+        config.local_identity.1 = b"other.example".to_vec();
+        (config.nat_traversal, config.initial_contact) = (NatTraversals::NONE, false);
+        link.begin_from([203, 0, 113, 9].into(), 3, Endpoint::new(config, paths()[0], 9500 + seed));
+        link.run(Duration::from_secs(1));
+    }
+    let sas: Vec<_> = link.ends[1].negotiator.sas().map(|sa| sa.id()).collect();
+    assert_eq!((sas.len(), sas.contains(&first)), (3, true));
 }
 
 #[test]

@@ -94,6 +94,22 @@ fn isakmp_sas_with_an_authenticated_user_are_not_evicted() {
     }
 }
 
+/// The ISAKMP SAs of other users remain.
+#[test]
+fn the_oldest_isakmp_sa_of_a_user_with_many_ends() {
+    let mut link = Link::new(pull(), 3305);
+    for seed in 3306..3310 {
+        let [mut config, _] = pull();
+        (config.nat_traversal, config.initial_contact) = (ike_codec::NatTraversals::NONE, false);
+        // Main mode and the login.
+        link.begin_from(address(9), 5, Endpoint::new(config, paths()[0], seed));
+        link.run(Duration::from_millis(100));
+    }
+    let end = &link.ends[1];
+    // An ISAKMP SA whose user is not authenticated could be only one.
+    assert_eq!((end.negotiator.sas().count(), end.negotiator.counters().get(Counter::TooManyLogins)), (2, 0));
+}
+
 /// Signatures of initiators in excess are not given to the host.
 #[test]
 fn signature_verifications_are_limited_for_all_initiators_together() {
