@@ -13,7 +13,7 @@ use ipsec_sa::{
 use crate::algorithms::{Algorithms, SizedWindow};
 use crate::engine::Engine;
 use crate::from_params::SaError;
-use crate::policy_set::PolicyError;
+use crate::policy_set::{self, PolicyError};
 use crate::sa::{MixedFamilies, Sa, Transform};
 use crate::sad_error::{InstallRefusal, ReserveError, UpdateError};
 use crate::slot::Slot;
@@ -188,6 +188,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     fn update_policy(&mut self, policy: &PolicyParams) -> Result<Option<PolicyId>, BackendError> {
+        // A policy that is refused replaces none.
+        policy_set::check(policy)?;
         if let Some(id) = self.find_policy(policy.direction, &policy.selector) {
             self.remove_policy(id).ok_or(PolicyError::Shared)?;
         }

@@ -130,14 +130,7 @@ impl<const P: usize> PolicySet<P> {
     }
 
     fn add_as(&mut self, id: PolicyId, policy: PolicyParams) -> Result<(), PolicyError> {
-        if let Action::Protect(bundle) = policy.action {
-            if bundle.iter().next().is_none() {
-                return Err(PolicyError::NoTransform);
-            }
-            if bundle.iter().any(|template| matches_any_peer(template, policy.direction)) {
-                return Err(PolicyError::NoEndpoints);
-            }
-        }
+        check(&policy)?;
         if let Some(id) = self.find(policy.direction, &policy.selector) {
             return Err(PolicyError::Exists(id));
         }
@@ -258,6 +251,21 @@ impl<const P: usize> PolicySet<P> {
         };
         self.order.search(direction, flow, verdict).unwrap_or(Verdict::NoPolicy)
     }
+}
+
+/// Checks what of a policy does not depend on the others.
+///
+/// # Errors
+/// [`PolicyError::NoTransform`] or [`PolicyError::NoEndpoints`].
+pub(crate) fn check(policy: &PolicyParams) -> Result<(), PolicyError> {
+    let Action::Protect(bundle) = &policy.action else { return Ok(()) };
+    if bundle.iter().next().is_none() {
+        return Err(PolicyError::NoTransform);
+    }
+    if bundle.iter().any(|template| matches_any_peer(template, policy.direction)) {
+        return Err(PolicyError::NoEndpoints);
+    }
+    Ok(())
 }
 
 /// Returns whether an SA of any peer would match a template: it has no address of the peer, and no request ID is

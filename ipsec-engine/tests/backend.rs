@@ -159,6 +159,17 @@ fn a_larval_sa_becomes_mature_and_survives_a_refusal() {
 }
 
 #[test]
+fn a_refused_update_of_a_policy_leaves_the_former_one() {
+    let mut engine = firmware();
+    setkey::apply(&mut engine, TEXT.as_bytes(), &[address(A)], NOW).unwrap();
+    let before: Vec<_> = engine.policies().map(|(id, policy)| (id, *policy)).collect();
+    let text = "spdupdate 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-any/require;";
+    let error = setkey::apply(&mut engine, text.as_bytes(), &[address(A)], NOW).unwrap_err().to_string();
+    assert!(error.contains("without endpoints"), "{error}");
+    assert!(engine.policies().map(|(id, policy)| (id, *policy)).eq(before));
+}
+
+#[test]
 fn a_refused_sa_leaves_no_slot_in_use() {
     let mut engine = firmware();
     for spi in 0x1001..0x1009 {
