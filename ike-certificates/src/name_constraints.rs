@@ -2,7 +2,7 @@
 //! FQDNs and distinguished names.
 
 use der::asn1::{Any, ObjectIdentifier};
-use der::{Tag, Tagged};
+use der::{Decode as _, Tag, Tagged};
 use ike_codec::IdKind;
 use x509_cert::ext::pkix::NameConstraints as Constraints;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
@@ -130,6 +130,11 @@ pub(crate) fn directory(name: &Name) -> Vec<Rdn> {
         rdn
     });
     rdns.collect()
+}
+
+/// Returns whether the encodings of two distinguished names are of the same name (RFC 5280 section 7.1).
+pub(crate) fn is_same_name(a: &[u8], b: &[u8]) -> bool {
+    a == b || matches!((Name::from_der(a), Name::from_der(b)), (Ok(a), Ok(b)) if directory(&a) == directory(&b))
 }
 
 /// Returns the e-mail addresses in a distinguished name, which are constrained like those in a subjectAltName.

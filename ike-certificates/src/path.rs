@@ -1,6 +1,6 @@
 //! Path from the certificate of a peer to a trusted CA (RFC 5280 section 6).
 
-use crate::name_constraints::{MAX_COMPARISONS, Violation};
+use crate::name_constraints::{MAX_COMPARISONS, Violation, is_same_name};
 use crate::name_text::name_text;
 use crate::refusal::CertificateRefusal;
 use crate::trust::RevocationCheck;
@@ -152,7 +152,7 @@ impl<'a> PathSearch<'a> {
     /// A certificate in any CRL with a valid signature is revoked, even if the CRL is not current (RFC 4945 section
     /// 5.2.1), so that an old CRL that a peer sends cannot conceal what a configured one lists.
     fn check_revocation(&self, subject: &Certificate, issuer: &Certificate) -> Result<(), CertificateRefusal> {
-        let by_name = |crl: &&Crl| crl.issuer == subject.issuer;
+        let by_name = |crl: &&Crl| is_same_name(&crl.issuer, &subject.issuer);
         let key = issuer.key.as_ref().ok().filter(|_| issuer.may_sign_crls());
         let is_signed = |crl: &Crl| key.is_some_and(|key| crl.signed.is_by(key).unwrap_or(false));
         let mut configured: Vec<&Crl> = self.configured_crls.iter().filter(by_name).collect();

@@ -115,6 +115,9 @@ fn revoked_certificates_and_invalid_revocation_lists_are_refused() {
     refused(&[
         ("revoked", |case| case.crls = vec![crl("intermediate", "intermediate", LATER, 1)]),
         ("revoked", |case| case.crls = vec![crl("root", "root", LATER, 1)]),
+        // Names are compared without regard to case and repeated blanks.
+        ("revoked", |case| case.crls = vec![crl(" Intermediate", "intermediate", LATER, 1)]),
+        ("crl-signature", |case| case.crls = vec![crl("INTERMEDIATE", "root", LATER, 1)]),
         ("revoked", |case| case.crls = vec![crl("intermediate", "intermediate", b"260601000000Z", 1)]),
         ("crl-expired", |case| case.crls = vec![crl("intermediate", "intermediate", b"260601000000Z", 2)]),
         ("crl-signature", |case| case.crls = vec![crl("intermediate", "root", LATER, 2)]),
