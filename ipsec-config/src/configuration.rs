@@ -390,10 +390,12 @@ pub struct CredentialFiles {
     pub own_key: Option<String>,
     /// Certificates of the CAs that the peer's certificate may lead to.
     pub authorities: Vec<String>,
-    /// Directory of certificates of CAs, if no file of one is configured.
+    /// Directory of certificates of CAs, which are used if no file of one is configured, and of revocation lists.
     pub directory: Option<String>,
     /// Revocation lists of the CAs.
     pub crls: Vec<String>,
+    /// Directory of revocation lists of the CAs. It need not exist.
+    pub crl_directory: Option<String>,
     /// Certificates of the peer that are trusted without a CA.
     pub peers: Vec<String>,
     /// Public keys of the peer that are trusted without a certificate, for any identity.
@@ -409,7 +411,8 @@ impl CredentialFiles {
         let own = self.own.iter_mut().flat_map(|(certificate, key)| [certificate, key]);
         let lists =
             [&mut self.authorities, &mut self.crls, &mut self.peers, &mut self.public_keys].into_iter().flatten();
-        let single = [&mut self.own_key, &mut self.directory, &mut self.public_key_directory].into_iter().flatten();
+        let single = [&mut self.own_key, &mut self.directory, &mut self.crl_directory, &mut self.public_key_directory];
+        let single = single.into_iter().flatten();
         for name in own.chain(lists).chain(single) {
             if let Some(rest) = name.strip_prefix(from) {
                 *name = std::format!("{to}{rest}");

@@ -126,6 +126,7 @@ const NO_KEY_TAGS: &[&str] = &[
     "Cert-directory",
     "Configuration",
     "Connections",
+    "CRL-directory",
     "Default",
     "Default-phase-1-ID",
     "Default-phase-1-lifetime",

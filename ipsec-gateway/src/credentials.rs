@@ -35,8 +35,11 @@ impl Credentials {
         for file in &files.authorities {
             trust.add_authorities(&read(host, file)?).map_err(|e| problem(file, &e))?;
         }
-        if let Some(directory) = files.directory.as_deref().filter(|_| files.authorities.is_empty()) {
-            add_directory(host, &mut trust, directory);
+        if let Some(directory) = &files.directory {
+            add_directory(host, &mut trust, directory, files.authorities.is_empty());
+        }
+        if let Some(directory) = &files.crl_directory {
+            add_crls(host, &mut trust, directory);
         }
         for file in &files.crls {
             trust.add_crls(&read(host, file)?).map_err(|e| problem(file, &e))?;
@@ -102,6 +105,9 @@ impl Credentials {
     }
 }
 
+/// Label of a revocation list in PEM.
+const PEM_LABEL: &[u8] = b"-----BEGIN X509 CRL-----";
+
 /// Reads the private keys of this host with their certificates. If a key may be without one, certificates that do not
 /// exist are left out, and the key is used alone if none is left.
 fn own(host: &dyn Files, files: &CredentialFiles) -> Result<Vec<Credential>, String> {
@@ -150,14 +156,33 @@ fn add_public_keys(
     Ok(())
 }
 
-/// Adds the certificates of CAs in a directory. Files without certificates are ignored.
-fn add_directory(host: &dyn Files, trust: &mut Trust, directory: &str) {
+/// Adds the revocation lists in a directory, and the certificates of CAs if none are configured. Other files are ignored.
+fn add_directory(host: &dyn Files, trust: &mut Trust, directory: &str, has_authorities: bool) {
     // A directory that does not exist contains no certificates: pinned ones are sufficient.
     if host.mode(Path::new(directory)).is_none() {
-        return log::warning(problem(directory, &"the directory does not exist"));
+        if has_authorities {
+            log::warning(problem(directory, &"the directory does not exist"));
+        }
+        return;
     }
+    if has_authorities {
+        for path in host.expand(&Path::new(directory).join("*")) {
+            let _ = host.read(&path).map(|text| trust.add_authorities(&text));
+        }
+    }
+    add_crls(host, trust, directory);
+}
+
+/// Adds the revocation lists in a directory. A file that seems to be one and cannot be used is reported; others are
+/// ignored.
+fn add_crls(host: &dyn Files, trust: &mut Trust, directory: &str) {
     for path in host.expand(&Path::new(directory).join("*")) {
-        let _ = host.read(&path).map(|text| trust.add_authorities(&text));
+        let Ok(text) = host.read(&path) else { continue };
+        if let Err(e) = trust.add_crls(&text)
+            && text.windows(PEM_LABEL.len()).any(|part| part == PEM_LABEL)
+        {
+            log::error(problem(&path.display().to_string(), &e));
+        }
     }
 }
 
@@ -252,6 +277,42 @@ mod tests {
         let name = directory.join(name_of.replace(' ', "-"));
         fs::write(&name, section(name_of)).unwrap();
         name.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn revocation_lists_in_directories_are_used() {
+        let directory = std::env::temp_dir().join(format!("ipsec-gateway-crls-{}", std::process::id()));
+        let (of_cas, of_crls) = (directory.join("ca"), directory.join("crls"));
+        for directory in [&of_cas, &of_crls] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        let mut files = CredentialFiles::default();
+        files.own.push((file(&directory, "gateway certificate"), file(&directory, "gateway key")));
+        files.directory = Some(of_cas.display().to_string());
+        files.crl_directory = Some(of_crls.display().to_string());
+        let authority = file(&of_cas, "intermediate certificate");
+        let name = Identity::text(IdKind::FQDN, "gw.example.org");
+        let verify = |files: &CredentialFiles| {
+            let own = Credentials::load(&SystemFiles, files, None).unwrap();
+            let mut signature = [0; 512];
+            let length = own.sign(0, &[7; 20], &mut signature).unwrap();
+            let sent = own.certificate(0, 0).unwrap();
+            let sent = [(sent.encoding, sent.data)];
+            let now = 1_800_000_000;
+            own.trust.verify(now, &name.payload(), sent, &[7; 20], &signature[..length]).map_err(|e| refusal(&e)).err()
+        };
+        assert_eq!(verify(&files), None);
+        for directory in [&of_cas, &of_crls] {
+            let list = file(directory, "CRL version 1 of intermediate");
+            for authorities in [vec![], vec![authority.clone()]] {
+                files.authorities = authorities;
+                assert_eq!(verify(&files), Some(CertificateRefusal::Revoked), "{list}");
+            }
+            fs::write(&list, "-----BEGIN X509 CRL-----\ndamaged\n").unwrap();
+            assert_eq!(verify(&files), None, "it is reported");
+            fs::remove_file(list).unwrap();
+        }
+        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl<'c> Converter<'c> {
                 let keys = general.map_or("/etc/isakmpd/pubkeys", |tag| tag.value.trim_end_matches('/'));
                 peer.files.public_key_directory = Some(keys.to_string());
                 peer.files.directory = Some(directory("CA-directory", "/etc/isakmpd/ca"));
+                peer.files.crl_directory = Some(directory("CRL-directory", "/etc/isakmpd/crls"));
             }
         }
         self.configuration.peers.push(peer);

@@ -308,6 +308,7 @@ impl<'c> Converter<'c> {
         peer.files.own.push((certificate, key.clone()));
         peer.files.own_key = Some(key);
         peer.files.directory = Some(format!("{DIRECTORY}/ca"));
+        peer.files.crl_directory = Some(format!("{DIRECTORY}/crls"));
         peer.files.public_key_directory = Some(format!("{DIRECTORY}/pubkeys"));
     }
 
