@@ -78,7 +78,8 @@ pub unsafe extern "C" fn ipsec_ah_sign(sa: *mut IpsecAhOut, packet: *mut IpsecPa
     })
 }
 
-/// Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4).
+/// Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4). Mutable IPv4 options, which the ICV does
+/// not cover, are replaced.
 ///
 /// # Safety
 /// The requirements are those of [`ipsec_ah_sign`].
@@ -88,8 +89,13 @@ pub unsafe extern "C" fn ipsec_ah_verify(sa: *mut IpsecAhIn, packet: *mut IpsecP
         // SAFETY: guaranteed by the caller.
         let sa = unsafe { get::<_, Inbound<AnyAhIntegrity>>(sa) }?;
         // SAFETY: guaranteed by the caller.
-        unsafe { IpsecPacket::change(packet, |packet| Ok(sa.verify(packet)?)) }?;
-        Ok(())
+        unsafe {
+            IpsecPacket::change(packet, |packet| {
+                sa.verify(packet)?;
+                // The ICV does not cover these options.
+                ah_core::replace_mutable_options(packet.data_mut()).map_err(|_| IpsecStatus::Malformed)
+            })
+        }
     })
 }
 
