@@ -144,6 +144,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
 
+    /// Returns whether [`free_exchange`](Self::free_exchange) succeeds.
+    pub(super) fn check_free_exchange(&self) -> Result<(), Refusal> {
+        let is_free = self.idle_slot().is_some() || self.half_open().next().is_some();
+        if is_free { Ok(()) } else { Err(Refusal::Full(Table::Exchanges)) }
+    }
+
     /// Refuses a first message of quick mode if its peer uses half of the exchanges, or negotiates three
     /// quarters of the pairs. Small tables are for one peer: those of less than four exchanges, or eight pairs.
     pub(super) fn check_share(&self, sa: SlotId) -> Result<(), Refusal> {

@@ -190,7 +190,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
         self.check_share(sa_id)?;
-        let index = self.free_exchange()?;
+        self.check_free_exchange()?;
         let pair_index = self.free_pair()?;
         let mut jitter = [0; 1];
         host.random(&mut jitter);
@@ -226,6 +226,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if is_transport && self.is_of_neighbour(&pair) || is_one_of_several && self.is_policy_shared(&pair) {
             return Err(Refusal::SelectorTaken);
         }
+        // A message that is refused evicts no exchange.
+        let index = self.free_exchange()?;
         self.set_pair(pair_index, pair)?;
         self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
         self.take_answer_step(index, received, message, plaintext, host)
