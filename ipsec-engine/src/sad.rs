@@ -352,7 +352,10 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         if left < uses
             && let Some(before) = numbers.take_run(transform.counter()?, uses)
         {
-            transform.skip_to(before)?;
+            // An SA that cannot use the run has no numbers left; `None` would be an SA without a counter.
+            if transform.skip_to(before).is_none() {
+                return Some(0);
+            }
         }
         Some(numbers.left(transform.counter()?))
     }
