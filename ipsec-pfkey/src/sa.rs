@@ -79,6 +79,8 @@ pub enum ReadError {
     TooManyTemplates,
     /// The prefix is longer than the address.
     Prefix(u8),
+    /// The selectors of the policy are for a type and a code of ICMP, which are in the place of the ports.
+    IcmpType(u16, u16),
 }
 
 impl From<KeyError> for ReadError {
@@ -98,6 +100,7 @@ impl fmt::Display for ReadError {
             Self::Key(e) => e.fmt(f),
             Self::PolicyDirection(number) => write!(f, "unknown policy direction {number}"),
             Self::TooManyTemplates => f.write_str("too many templates in one policy"),
+            Self::IcmpType(kind, code) => write!(f, "unsupported selectors of the ICMP type {kind} and code {code}"),
             Self::Prefix(bits) => write!(f, "prefix length {bits} exceeds the address length"),
         }
     }
@@ -236,8 +239,9 @@ fn lifetime(limit: &Limit) -> Result<Lifetime, WriteError> {
     Ok(Lifetime {
         allocations: packets.map_err(|_| WriteError::Unsupported("packet limit above 2^32 - 1"))?,
         octets: limit.octets.unwrap_or(0),
-        added: limit.age.map_or(0, |age| age.as_secs()),
-        used: limit.use_age.map_or(0, |age| age.as_secs()),
+        // 0 is no limit.
+        added: limit.age.map_or(0, |age| age.as_secs().max(1)),
+        used: limit.use_age.map_or(0, |age| age.as_secs().max(1)),
     })
 }
 
@@ -507,6 +511,7 @@ pub fn read_policy(message: &Message<'_>) -> Result<PolicyParams, ReadError> {
     let upper = match (named, from, to) {
         (None, 0, 0) => Upper::Any,
         (Some(proto), 0, 0) => Upper::Protocol(proto),
+        (Some(IpProto::ICMP | IpProto::ICMPV6), kind, code) => return Err(ReadError::IcmpType(kind, code)),
         _ => Upper::Ports(named, ports(from), ports(to)),
     };
     Ok(PolicyParams {

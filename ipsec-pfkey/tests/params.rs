@@ -9,8 +9,8 @@ use ipsec_packet::{
     AddressRange, Instant, IpProto, Marker, PortRange, Ports, Selector, Seq, SeqWidth, Upper, WindowSize,
 };
 use ipsec_pfkey::{
-    BackendError, Dialect, Extension, Message, MessageKind, MessageWriter, Order, PfkeyBackend, SaType, Wire,
-    WriteError, event, read_policy, read_sa, write_sa,
+    BackendError, Dialect, Extension, Message, MessageKind, MessageWriter, Order, PfkeyBackend, ReadError, SaType,
+    Wire, WriteError, event, read_policy, read_sa, write_sa,
 };
 use ipsec_sa::{
     Action, Bundle, CompressionAlgorithm, Direction, Expiry, Level, Lifetimes, Limit, Mode, PolicyBackend,
@@ -285,6 +285,15 @@ fn policies_without_a_pf_key_representation_are_refused() {
         assert_eq!(backend.add_policy(&policy()), Err(BackendError::Write(WriteError::Unsupported("policies"))));
     });
     assert!(sent.is_empty());
+}
+
+#[test]
+fn selectors_of_icmp_types_are_refused() {
+    let upper = Upper::Ports(Some(IpProto::ICMP), PortRange::one(8), PortRange::one(1));
+    let policy = PolicyParams { selector: Selector { upper, ..policy().selector }, ..policy() };
+    let sent = messages(Dialect::Linux, |backend| _ = backend.add_policy(&policy).unwrap());
+    let read = read_policy(&Message::parse(&sent[0], LINUX).unwrap());
+    assert_eq!(read, Err(ReadError::IcmpType(8, 1)));
 }
 
 #[test]
