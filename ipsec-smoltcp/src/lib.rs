@@ -66,6 +66,8 @@ const HEADROOM: usize = 128;
 const TAILROOM: usize = 64;
 /// Difference in octets between an inner IPv6 header and an outer IPv4 header in BEET mode.
 const BEET_HEADROOM: usize = 20;
+/// Largest number of frames that one call receives from the inner device and discards.
+const MAX_DISCARDED: usize = 16;
 
 /// Outbound and inbound processing of packets (RFC 4301 sections 5.1 and 5.2), independent of the algorithms and the
 /// capacity of an engine.
@@ -160,9 +162,12 @@ impl<D: Device, E: Ipsec, I: IvSource, const SIZE: usize> Protected<D, E, I, SIZ
     }
 
     /// Receives frames from the inner device until the policies permit one or none is left, and returns the range of
-    /// the permitted frame.
+    /// the permitted frame. After [`MAX_DISCARDED`] others, the stack continues with its timers first.
     fn receive_permitted(&mut self, now: Instant) -> Option<(usize, usize)> {
-        while self.pending.is_none() {
+        for _ in 0..MAX_DISCARDED {
+            if self.pending.is_some() {
+                break;
+            }
             let (frame, _) = self.inner.receive(now)?;
             let (start, len) = smoltcp::phy::RxToken::consume(frame, |octets| copy(octets, &mut self.receive_buffer));
             self.pending = match self.link.split(self.receive_buffer.get(start..).unwrap_or_default(), len) {

@@ -58,6 +58,18 @@ fn frames_of_other_protocols_and_runts_are_dropped_in_both_directions() {
     }
 }
 
+#[test]
+fn a_flood_of_discarded_frames_leaves_time_to_the_stack() {
+    let (left, mut right) = wire::wire_of(Medium::Ethernet);
+    let mut device = secured(left, "192.0.2.1", CONFIGURATION);
+    let frame = |kind: u16| [&[2; 12][..], &kind.to_be_bytes(), &[0; 46]].concat();
+    for frame in std::iter::repeat_n(frame(0x88cc), 40).chain([frame(0x0806)]) {
+        right.transmit(Instant::ZERO).unwrap().consume(frame.len(), |out| out.copy_from_slice(&frame));
+    }
+    let received = [(); 3].map(|()| device.receive(Instant::ZERO).is_some());
+    assert_eq!(received, [false, false, true], "sixteen, sixteen, and eight with the frame of ARP");
+}
+
 /// Without a policy, cleartext is neither sent nor delivered, although ARP is answered.
 #[test]
 fn only_arp_is_accepted_without_a_policy() {
