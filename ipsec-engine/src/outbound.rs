@@ -73,7 +73,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// tailroom; without it the payload is sent uncompressed.
     ///
     /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise
-    /// it is unmodified and no sequence number was used, unless a transform other than the first one of a bundle is refused.
+    /// it is unmodified and no sequence number was used, unless a transform other than the first one of a bundle is
+    /// refused.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant, iv: &mut impl IvSource) -> OutboundAction {
         let mut read = ReadPacket::of(packet.data());
         self.send(&mut read, packet, (now, None), iv)
