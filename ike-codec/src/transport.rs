@@ -17,14 +17,14 @@ pub const TCP_PREFIX: [u8; 6] = *b"IKETCP";
 pub enum Port {
     /// Port 500, which carries IKE only.
     Ike,
-    /// Port 4500, which carries IKE with a non-ESP marker, ESP and NAT keep-alives (RFC 3948).
+    /// Port 4500, which carries IKE with a non-ESP marker, ESP and NAT-keepalive packets (RFC 3948).
     NatTraversal,
     /// Port 500 with the NAT-T drafts 00 and 01: ESP follows eight zero octets, which are not a valid initiator cookie.
     IkeAndEsp,
 }
 
 /// Classifies a UDP payload and removes the non-ESP marker (RFC 3948 section 2). The rules are those of
-/// [`ipsec_packet::classify`]; on port 500 every payload except a keep-alive is an IKE message.
+/// [`ipsec_packet::classify`]; on port 500 every payload except a NAT-keepalive packet is an IKE message.
 pub fn unframe_udp(port: Port, payload: &[u8]) -> Datagram<'_> {
     match (port, payload) {
         (Port::NatTraversal, _) => classify(payload, Marker::NonEsp),

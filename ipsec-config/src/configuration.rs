@@ -334,7 +334,7 @@ pub struct Timing {
     pub phase_1: Option<Duration>,
     /// Time limit of phase 2.
     pub phase_2: Option<Duration>,
-    /// Time between keep-alives of NAT traversal; zero for none.
+    /// Interval of NAT-keepalive packets (RFC 3948 section 4); zero disables them.
     pub keep_alive: Duration,
 }
 

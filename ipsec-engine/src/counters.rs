@@ -114,8 +114,8 @@ counters! {
     Udp = "malformed UDP header",
     /// Dummy packets (RFC 4303 section 2.6).
     Dummy = "dummy packets",
-    /// NAT keep-alives (RFC 3948 section 2.3).
-    KeepAlive = "NAT keep-alives",
+    /// NAT-keepalive packets (RFC 3948 section 2.3).
+    KeepAlive = "NAT-keepalives",
     /// Outbound packets of an SA whose sequence numbers are exhausted.
     SequenceExhausted = "sequence numbers exhausted",
     /// Outbound packets that exceed the MTU of the path and must not be fragmented.

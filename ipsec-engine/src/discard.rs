@@ -52,7 +52,7 @@ pub enum DiscardReason {
     Udp(UdpError),
     /// The packet is a dummy packet (RFC 4303 section 2.6), which is authentic and discarded.
     Dummy,
-    /// The packet is a NAT keep-alive (RFC 3948 section 2.3).
+    /// The packet is a NAT-keepalive packet (RFC 3948 section 2.3).
     KeepAlive,
     /// Outbound ESP processing failed.
     Seal(SealError),
@@ -215,7 +215,7 @@ impl fmt::Display for DiscardReason {
             Self::Beet(e) => e.fmt(f),
             Self::Udp(e) => e.fmt(f),
             Self::Dummy => f.write_str("dummy"),
-            Self::KeepAlive => f.write_str("NAT keep-alive"),
+            Self::KeepAlive => f.write_str("NAT-keepalive"),
             Self::Seal(e) => e.fmt(f),
             Self::Sign(e) => e.fmt(f),
             Self::TooBig { mtu } => write!(f, "packet too big: MTU {mtu}"),

@@ -45,7 +45,7 @@ pub struct Settings {
     pub min_path_mtu: [u16; 2],
     /// MTU of the link in octets; `None` if packets are never reported as too big.
     pub link_mtu: Option<u16>,
-    /// UDP port at which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
+    /// UDP port at which ESP without an SA, and NAT-keepalive packets, are recognized. SAs have ports of their own.
     pub nat_port: u16,
     /// Interpretation of the ambiguous rules of AH by the peers, for SAs that are created from parameters.
     pub ah_profile: Profile,

@@ -172,10 +172,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let (protocol, place, encap) = match first {
             FirstHeader::Ipsec(protocol, place, encap) => (protocol, place, encap),
             //= RFC 3948 4/1
-            //# MUST NOT: keep-alives are not used to detect whether a connection is live
+            //# MUST NOT: NAT-keepalive packets are not used to detect whether a connection is live
             _ if self.may_pass_as_other(received, destination) => return Ok(None),
             //= RFC 3948 2.3/5
-            //# SHOULD: a received keep-alive is ignored
+            //# SHOULD: a received NAT-keepalive packet is ignored
             FirstHeader::KeepAlive => return Err(DiscardReason::KeepAlive),
             //= RFC 4303 3.4.1/1, 3.4.1/2
             //# MUST: an IP fragment offered to ESP is discarded

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::table::SlotNumber;
 use crate::tunnel_policy::TunnelSa;
 
-/// Only octet of a NAT keep-alive (RFC 3948 section 2.3).
+/// Only octet of a NAT-keepalive packet (RFC 3948 section 2.3).
 const KEEP_ALIVE: u8 = 0xff;
 
 /// First header of a packet that inbound processing has to handle.
@@ -23,12 +23,12 @@ const KEEP_ALIVE: u8 = 0xff;
 pub(crate) enum FirstHeader {
     /// An IPsec header at this position; with UDP encapsulation it is after the UDP header.
     Ipsec(Protocol, HeaderPosition, Option<UdpEncap>),
-    /// A NAT keep-alive, which is not delivered.
+    /// A NAT-keepalive packet, which is not delivered.
     KeepAlive,
     /// A fragment of an IPsec packet, which is never decapsulated (RFC 4303 section 3.4.1). Only the first fragment
     /// has the header.
     Fragment(Option<(Protocol, HeaderPosition)>),
-    /// Neither an IPsec header nor a keep-alive.
+    /// Neither an IPsec header nor a NAT-keepalive packet.
     Upper,
 }
 
@@ -87,7 +87,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match classify(payload, marker) {
             Datagram::Esp(_) => FirstHeader::Ipsec(Protocol::Esp, place, Some(UdpEncap { ports, marker })),
             //= RFC 3948 2.3/3
-            //# MUST NOT: receivers of keep-alives do not depend on a UDP checksum of zero
+            //# MUST NOT: receivers of NAT-keepalive packets do not depend on a UDP checksum of zero
             Datagram::KeepAlive => FirstHeader::KeepAlive,
             Datagram::Ike(_) | Datagram::Runt => FirstHeader::Upper,
         }

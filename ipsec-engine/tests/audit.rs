@@ -44,7 +44,7 @@ fn discarded_ipsec_packets_are_audited_and_others_are_not() {
     delivered(&mut b, &wire, &inner());
     let _ = b.receive(&gateway::udp(A, B, 1, 4500, &[0xff]));
     let _ = b.receive(&[1, 2, 3]);
-    assert_eq!(audits(&mut b), [], "bypassed packets, keep-alives and malformed packets are not audited");
+    assert_eq!(audits(&mut b), [], "bypassed packets, NAT-keepalive packets and malformed packets are not audited");
     let mut forged = wire.clone();
     *forged.last_mut().unwrap() ^= 1;
     let mut unknown = wire.clone();

@@ -1,4 +1,4 @@
-//! UDP encapsulation of ESP (RFC 3948): ports, markers and keep-alives, and peers whose NAT mapping changes.
+//! UDP encapsulation of ESP (RFC 3948): ports, markers and NAT-keepalive packets, and peers whose NAT mapping changes.
 
 mod gateway;
 mod gateway_pair;
@@ -67,9 +67,9 @@ fn transport_mode_in_udp_is_delivered() {
 }
 
 //= RFC 3948 2.3/3, 2.3/5, 4/1
-//# MUST NOT: receivers of keep-alives do not depend on a UDP checksum of zero
-//# SHOULD: a received keep-alive is ignored
-//# MUST NOT: keep-alives are not used to detect whether a connection is live
+//# MUST NOT: receivers of NAT-keepalive packets do not depend on a UDP checksum of zero
+//# SHOULD: a received NAT-keepalive packet is ignored
+//# MUST NOT: NAT-keepalive packets are not used to detect whether a connection is live
 #[test]
 fn ike_is_bypassed_and_keep_alives_and_runts_are_discarded() {
     let (_, mut b) = natted_tunnel();
@@ -90,9 +90,9 @@ fn ike_is_bypassed_and_keep_alives_and_runts_are_discarded() {
     }
     let mut summed = udp(A, B, 4500, 4500, &[0xff]);
     summed[26..28].copy_from_slice(&[0x12, 0x34]);
-    assert_eq!(b.receive(&summed).0, discarded(DiscardReason::KeepAlive), "keep-alive with a checksum");
+    assert_eq!(b.receive(&summed).0, discarded(DiscardReason::KeepAlive), "NAT-keepalive packet with a checksum");
     assert_eq!(count(&b, Direction::Inbound, Counter::KeepAlive), 3);
-    assert_eq!(b.engine.poll_event(), None, "keep-alive caused an event");
+    assert_eq!(b.engine.poll_event(), None, "NAT-keepalive packet caused an event");
     assert!(b.engine.poll_audit().is_some_and(|audit| audit.spi == Some(0x0707_0707)));
 }
 

@@ -44,7 +44,7 @@ const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(10);
 const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 /// Shortest time limit of an exchange: a configuration of racoon has it for each message.
 const SHORTEST_EXCHANGE: Duration = Duration::from_secs(30);
-/// Interval of keep-alives that are not sent.
+/// Interval of NAT-keepalive packets that disables them.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// Negotiator with its configuration, and the SAs that it has installed.

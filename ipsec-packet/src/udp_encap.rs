@@ -39,17 +39,17 @@ pub enum Datagram<'a> {
     Ike(&'a [u8]),
     /// ESP packet without its marker.
     Esp(&'a [u8]),
-    /// NAT keep-alive of one octet 0xff, to be ignored (RFC 3948 section 2.3).
+    /// NAT-keepalive packet of one octet 0xff, to be ignored (RFC 3948 section 2.3).
     KeepAlive,
     /// Payload that is too short for any of these.
     Runt,
 }
 
-/// Classifies a UDP payload as IKE, ESP or keep-alive (RFC 3948 sections 2 and 3.5).
+/// Classifies a UDP payload as IKE, ESP or a NAT-keepalive packet (RFC 3948 sections 2 and 3.5).
 pub fn classify(payload: &[u8], marker: Marker) -> Datagram<'_> {
     match (marker, payload) {
         //= RFC 3948 2.3/5
-        //# SHOULD: a received keep-alive is ignored
+        //# SHOULD: a received NAT-keepalive packet is ignored
         (_, [0xff]) => Datagram::KeepAlive,
         //= RFC 3948 2.1/4
         //# MUST NOT: the SPI of ESP in UDP is not zero

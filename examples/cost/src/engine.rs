@@ -173,7 +173,7 @@ pub fn fragment(genome: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Returns a UDP packet to port 4500 with ESP, IKE, a keepalive or an unknown SPI.
+/// Returns a UDP packet to port 4500 with ESP, IKE, a NAT-keepalive packet or an unknown SPI.
 pub fn encapsulated(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let shape = genome.take();

@@ -344,7 +344,7 @@ pub fn negotiation(octets: &[u8]) {
                 let (payloads, behind) = rest.split_at(len);
                 rest = behind;
                 let Some((to, path, genuine)) = queue.front() else { continue };
-                // A non-ESP marker may precede the header, and a keep-alive has none.
+                // A non-ESP marker may precede the header, and a NAT-keepalive packet has none.
                 let marker = if path.local.port() == 4500 { 4 } else { 0 };
                 let Some(begin) = genuine.get(..marker + 28) else { continue };
                 let mut datagram = [begin, payloads].concat();

@@ -30,10 +30,10 @@ counters! {
     AnsweredAgain = "duplicates answered",
     /// Steps that had to wait for the host.
     Suspended = "steps suspended",
-    /// NAT keep-alives that were received.
-    KeepAlive = "NAT keep-alives received",
-    /// NAT keep-alives that were sent.
-    KeepAliveSent = "NAT keep-alives sent",
+    /// NAT-keepalive packets that were received.
+    KeepAlive = "NAT-keepalives received",
+    /// NAT-keepalive packets that were sent.
+    KeepAliveSent = "NAT-keepalives sent",
     /// Changes of the address or port of a peer behind a NAT.
     PeerMoved = "peer address changes",
     /// ISAKMP SAs that were established.

@@ -24,7 +24,7 @@ pub struct Transmit<'o> {
     pub datagram: &'o [u8],
 }
 
-/// Octet of a keep-alive for a NAT (RFC 3948 section 2.3).
+/// Octet of a NAT-keepalive packet (RFC 3948 section 2.3).
 const KEEP_ALIVE: u8 = 0xff;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -33,7 +33,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns the next datagram to be sent, written to `out`; call it until it returns `None`.
     ///
     /// `out` must be as long as an exchange buffer, and four octets more. A datagram that does not fit is dropped and
-    /// counted. A keep-alive for a NAT is one octet.
+    /// counted. A NAT-keepalive packet is one octet.
     pub fn poll_transmit<'o>(&mut self, now: Instant, out: &'o mut [u8]) -> Option<Transmit<'o>> {
         while self.has_output {
             let (marker, rest) = out.split_at_mut_checked(NON_ESP_MARKER.len())?;

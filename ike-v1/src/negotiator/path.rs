@@ -1,5 +1,5 @@
-//! Paths of SAs through a NAT: changes of the peer's address or port, and keep-alives (RFC 3947 section 7, RFC 3948
-//! section 4).
+//! Paths of SAs through a NAT: changes of the peer's address or port, and NAT-keepalive packets (RFC 3947 section 7,
+//! RFC 3948 section 4).
 
 use ipsec_packet::Instant;
 use ipsec_sa::Protocol;
@@ -123,7 +123,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
-    /// Returns the time of the next keep-alive, and the path on which it is sent.
+    /// Returns the time of the next NAT-keepalive packet, and the path on which it is sent.
     fn next_keep_alive(&self) -> Option<(Instant, Path)> {
         if !NAT_TRAVERSAL {
             return None;
@@ -138,12 +138,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         paths().filter_map(due).min_by_key(|(due, _)| *due)
     }
 
-    /// Returns the time of the next keep-alive.
+    /// Returns the time of the next NAT-keepalive packet.
     pub(super) fn keep_alive_due(&self) -> Option<Instant> {
         self.next_keep_alive().map(|(due, _)| due)
     }
 
-    /// Returns the path of a keep-alive that is due.
+    /// Returns the path of a NAT-keepalive packet that is due.
     pub(super) fn take_keep_alive(&mut self, now: Instant) -> Option<Path> {
         let (_, path) = self.next_keep_alive().filter(|(due, _)| *due <= now)?;
         self.note_sent(path, now);

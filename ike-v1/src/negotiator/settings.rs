@@ -27,8 +27,8 @@ pub struct Settings {
     pub unproven_key_exchanges_per_second: u16,
     /// Largest number of signatures of initiators in a second that the host verifies, with their certificates.
     pub verifications_per_second: u16,
-    /// Time without a datagram to a peer after which a keep-alive is sent, if this host is behind a NAT (RFC 3948
-    /// section 4).
+    /// Time without a datagram to a peer after which a NAT-keepalive packet is sent, if this host is behind a NAT
+    /// (RFC 3948 section 4).
     pub keep_alive: Duration,
     /// Time between the two copies of a delete payload, which has no acknowledgement.
     pub delete_interval: Duration,

@@ -64,7 +64,7 @@ fn describe(path: &Path, datagram: &[u8], has_octets: bool) -> String {
             }
             Err(e) => format!("{} octets, malformed IKE header: {e}", message.len()),
         },
-        Datagram::KeepAlive => "NAT keep-alive".to_owned(),
+        Datagram::KeepAlive => "NAT-keepalive".to_owned(),
         _ => format!("{} octets, not an IKE message", datagram.len()),
     };
     if has_octets {
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(shown.to_lowercase(), text.to_lowercase());
         let framed = [&[0; 4][..], &message].concat();
         assert_eq!(describe(&path(4500), &framed, false), shown);
-        assert_eq!(describe(&path(4500), &[0xff], true), "NAT keep-alive: ff");
+        assert_eq!(describe(&path(4500), &[0xff], true), "NAT-keepalive: ff");
         let cut = describe(&path(500), &message[..10], false);
         assert!(cut.starts_with("10 octets, malformed IKE header: "), "{cut}");
     }

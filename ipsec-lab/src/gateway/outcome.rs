@@ -9,7 +9,7 @@ pub enum PacketResult {
     Processed,
     /// The packet passes unchanged.
     Bypassed,
-    /// The packet is discarded without a fault: a dummy packet or a keep-alive.
+    /// The packet is discarded without a fault: a dummy packet or a NAT-keepalive packet.
     Ignored,
     /// The packet is discarded.
     Refused,

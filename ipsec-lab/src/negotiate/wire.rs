@@ -95,7 +95,7 @@ pub struct IkeDatagram<'p> {
 }
 
 impl<'p> IkeDatagram<'p> {
-    /// Returns the IKE message without the non-ESP marker, `None` for a keep-alive.
+    /// Returns the IKE message without the non-ESP marker, `None` for a NAT-keepalive packet.
     pub fn message(&self) -> Option<&'p [u8]> {
         let port = if self.path.local.port() == NAT_TRAVERSAL_PORT { Port::NatTraversal } else { Port::Ike };
         match unframe_udp(port, self.payload) {
