@@ -29,7 +29,7 @@ pub(crate) struct Layout {
     fragment: Part,
     /// Error of the first malformed header, at `first` or after the header of a first fragment.
     malformed: Option<Malformed>,
-    /// Upper protocol as a selector sees it.
+    /// Upper-layer protocol as a selector sees it.
     protocol: IpProto,
     detail: Detail,
     /// Position of a new IPsec header in front of destination options.

@@ -35,7 +35,7 @@ pub enum Extension<'a> {
     Address {
         /// Meaning of the address.
         role: AddressRole,
-        /// Upper protocol of a policy or proxy; 255 for any, 0 in most messages.
+        /// Upper-layer protocol of a policy or proxy; 255 for any, 0 in most messages.
         proto: IpProto,
         /// Length of the prefix in bits.
         prefix: u8,

@@ -110,8 +110,8 @@ pub(super) fn client(section: &Section, diagnostics: &mut Diagnostics) -> Option
             match named.or(value.and_then(|value| u8::try_from(value).ok())) {
                 Some(protocol) => protocol,
                 None => {
-                    diagnostics
-                        .error(tag.span, format!("expected an upper protocol, found `{}`", shown_word(&tag.value)));
+                    let found = shown_word(&tag.value);
+                    diagnostics.error(tag.span, format!("expected an upper-layer protocol, found `{found}`"));
                     return None;
                 }
             }

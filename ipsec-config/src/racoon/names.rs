@@ -190,7 +190,7 @@ pub static METHODS: [Method; 16] = [
     Method::unknown("xauth_dss_client"),
 ];
 
-/// Upper protocols that racoon.conf(5) has names for. Others are numbers: `ipencap` is 4.
+/// Upper-layer protocols that racoon.conf(5) has names for. Others are numbers: `ipencap` is 4.
 pub(super) const PROTOCOLS: &[(&str, u8)] = &[
     ("any", 0),
     ("icmp", 1),

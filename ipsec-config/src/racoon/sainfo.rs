@@ -276,7 +276,7 @@ fn is_range(first: IpAddr, last: IpAddr) -> bool {
 }
 
 fn protocol(parser: &mut Parser<'_, '_>) -> Parsed<u8> {
-    const EXPECTED: &str = "an upper protocol: `any`, `tcp`, `udp`, `icmp`, or a number";
+    const EXPECTED: &str = "an upper-layer protocol: `any`, `tcp`, `udp`, `icmp`, or a number";
     let (word, span) = parser.word(EXPECTED)?;
     let named = PROTOCOLS.iter().find(|row| row.0 == word).map(|row| row.1);
     match named.or_else(|| number(word).and_then(|number| u8::try_from(number).ok())) {

@@ -1,6 +1,6 @@
 //! Names of /etc/protocols and /etc/services that are common in policies. Other protocols and ports are numeric.
 
-/// Upper protocols by name.
+/// Upper-layer protocols by name.
 #[rustfmt::skip]
 pub(super) const PROTOCOLS: &[(&str, u8)] = &[
     ("icmp", 1), ("igmp", 2), ("ipencap", 4), ("ip4", 4), ("tcp", 6), ("egp", 8), ("igp", 9), ("udp", 17), ("dccp", 33),

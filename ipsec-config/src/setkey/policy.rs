@@ -174,7 +174,7 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
 /// Parses an upper-layer protocol, and after it, as a separate word or after a comma, type and code of ICMP or a GRE
 /// key.
 fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
-    let text = word(lexer, "an upper protocol")?;
+    let text = word(lexer, "an upper-layer protocol")?;
     let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));
     let error_at_word = |lexer: &Lexer<'a>, text| lexer.error(text, SetkeyErrorKind::Upper);
     if name == "any" {

@@ -21,7 +21,7 @@ impl Record<'_, '_> {
                 "src" => source = Some(self.range()?),
                 "dst" => destination = Some(self.range()?),
                 "proto" => {
-                    protocol = Some(self.value("an upper protocol", |word| {
+                    protocol = Some(self.value("an upper-layer protocol", |word| {
                         setkey::protocol_number(word).or_else(|| number(word).and_then(|own| u8::try_from(own).ok()))
                     })?);
                 }

@@ -55,12 +55,12 @@ impl Parser<'_> {
     }
 
     fn protocol(&mut self) -> Parsed<u8> {
-        let (word, span) = self.word("an upper protocol")?;
+        let (word, span) = self.word("an upper-layer protocol")?;
         match setkey::protocol_number(&word).or_else(|| number(&word).and_then(|number| u8::try_from(number).ok())) {
             Some(protocol) => Ok(protocol),
             None => self.refuse(
                 span,
-                format!("expected the name or number of an upper protocol, found `{}`", shown_word(&word)),
+                format!("expected the name or number of an upper-layer protocol, found `{}`", shown_word(&word)),
             ),
         }
     }
