@@ -173,7 +173,8 @@ struct Fields<'p> {
 }
 
 impl<'p> Fields<'p> {
-    /// Splits a packet whose AH header of `len` octets is at offset `at`; `None` if header or packet is shorter.
+    /// Splits a packet whose AH header of `len` octets is at offset `at`. Returns `None` if the header or the packet is
+    /// shorter.
     fn split(packet: &'p [u8], at: usize, len: usize, integrity: &impl AhIntegrity) -> Option<Self> {
         let (_, rest) = packet.split_at_checked(at)?;
         let (ah, payload) = rest.split_at_checked(len)?;

@@ -40,7 +40,8 @@ pub enum IdAddress {
 }
 
 impl<'a> Identification<'a> {
-    /// Decodes the body of an identification payload, `None` if it is too short or an address has a wrong length.
+    /// Decodes the body of an identification payload. Returns `None` if it is too short or an address has a wrong
+    /// length.
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         Self::read(body).filter(|id| id.check(PayloadKind::ID).is_ok())
     }

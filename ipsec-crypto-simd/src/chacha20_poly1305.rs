@@ -48,7 +48,7 @@ pub struct ChaCha20Poly1305 {
 }
 
 impl ChaCha20Poly1305 {
-    /// Creates the AEAD from a key; `None` if the processor was declared to have no vectors.
+    /// Creates the AEAD from a key. Returns `None` if the processor was declared to have no vectors.
     pub fn new(key: &[u8; 32]) -> Option<Self> {
         let level = Level::new();
         Some(Self { key: *key, sse2: level.as_sse2()?, avx2: level.as_avx2() })

@@ -39,8 +39,8 @@ struct Schedule {
 }
 
 impl Vaes {
-    /// Creates the schedules from a key of 16, 24 or 32 octets; `None` for other lengths, and on a machine without the
-    /// instructions.
+    /// Creates the schedules from a key of 16, 24 or 32 octets. Returns `None` for other lengths, and on a machine
+    /// without the instructions.
     pub fn new(key: &[u8]) -> Option<Self> {
         Level::new().as_avx512().filter(|_| matches!(key.len(), 16 | 24 | 32)).map(|simd| schedules(simd, key))
     }

@@ -62,7 +62,7 @@ where
     A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
     M: ArraySize + TagSize,
 {
-    /// Encrypts the body and returns the ICV; `None` for bodies of gigabytes only.
+    /// Encrypts the body. Returns the ICV; `None` for bodies of gigabytes only.
     fn encrypt(&self, parts: &mut EspParts<'_>) -> Option<AeadTag<Inner<&A, M, U11>>> {
         let (nonce, aad) = (nonce(&self.salt, parts), parts.aad());
         let ccm = Inner::<&A, M, U11>::from(&self.cipher);

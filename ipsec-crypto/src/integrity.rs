@@ -40,7 +40,7 @@ impl Icv {
         &mut self.octets
     }
 
-    /// Creates an ICV from the first `len` octets of `mac` (RFC 2104 section 5); `None` if `mac` is shorter.
+    /// Creates an ICV from the first `len` octets of `mac` (RFC 2104 section 5). Returns `None` if `mac` is shorter.
     pub fn truncated(mac: &[u8], len: IcvLen) -> Option<Self> {
         let used = mac.get(..len.octets())?;
         let mut octets = [0; MAX_ICV];

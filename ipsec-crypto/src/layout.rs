@@ -105,7 +105,7 @@ impl IcvLen {
     /// Length of the ICV of a suite without integrity.
     pub const NONE: Self = Self(0);
 
-    /// Creates a length; `None` if it exceeds [`MAX_ICV`].
+    /// Creates a length. Returns `None` if it exceeds [`MAX_ICV`].
     pub const fn new(octets: usize) -> Option<Self> {
         if octets > MAX_ICV {
             return None;

@@ -189,8 +189,8 @@ fn any_packet(_: &ParsedIp) -> bool {
 }
 
 impl IpsecHeader<'_> {
-    /// Reads the packet of a tunnel; `None` if the payload is not one: by the mode of the SA, or for an SA without a
-    /// mode by [`Self::is_tunnel`]. A malformed packet is refused by the tunnel.
+    /// Reads the packet of a tunnel. Returns `None` if the payload is not one: by the mode of the SA, or for an SA
+    /// without a mode by [`Self::is_tunnel`]. A malformed packet is refused by the tunnel.
     fn inner_packet(&self, mode: Mode, next: IpProto, payload: &[u8]) -> Option<Result<ParsedIp, IpError>> {
         match mode {
             Mode::Tunnel => Some(ParsedIp::read(payload)),

@@ -117,7 +117,7 @@ impl<const F: usize> FlowCache<F> {
         self.entries.get(at)?.as_ref()?.chosen.as_ref()
     }
 
-    /// Records the verdict for a flow that is not in the cache; `None` if it has no space at all.
+    /// Records the verdict for a flow that is not in the cache. Returns `None` if the cache has no space at all.
     pub(crate) fn insert(&mut self, direction: PolicyDirection, flow: &Flow, verdict: Verdict) -> Option<FlowPlace> {
         let (start, ways) = self.set(direction, flow);
         let generation = self.generation;

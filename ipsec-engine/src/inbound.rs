@@ -162,7 +162,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(())
     }
 
-    /// Finds the SA of the outermost IPsec header; `None` if the packet has none, or passes like any other packet.
+    /// Finds the SA of the outermost IPsec header. Returns `None` if the packet has none, or passes like any other
+    /// packet.
     fn find_sa(&mut self, received: &mut Received<'_, '_>, now: Instant) -> Result<Option<FoundSa>, DiscardReason> {
         let (source, destination) = received.ip.ends();
         let first = match self.find_ipsec_header(received.ip, received.packet.data())? {

@@ -278,7 +278,8 @@ impl<A: Algorithms> Transform<A> {
         }
     }
 
-    /// Advances the counter of an outbound SA, so that `used` is the last number used; `None` if it is beyond that.
+    /// Advances the counter of an outbound SA, so that `used` is the last number used. Returns `None` if the counter is
+    /// beyond that.
     pub(crate) fn skip_to(&mut self, used: u64) -> Option<()> {
         let state = SeqCounter::new(self.counter()?.width()).export_ahead(used);
         match self {

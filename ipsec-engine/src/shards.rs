@@ -48,7 +48,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Creates the position of one of `count` engines, from 0; `None` if `index` is not below `count`.
+    /// Creates the position of one of `count` engines, from 0. Returns `None` if `index` is not below `count`.
     pub const fn new(index: u16, count: u16) -> Option<Self> {
         if index < count { Some(Self { index, count }) } else { None }
     }

@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Largest number of clients. Others wait until one of them ends.
 const MAX_CLIENTS: usize = 8;
 
-/// Opens the socket of a configuration; `None` for a daemon without one. Without a statement for it, a socket that is
-/// not available is not an error, so that several gateways in network namespaces need none.
+/// Opens the control socket of a configuration. Returns `None` for a daemon without one. Without a statement for it, a
+/// socket that is not available is not an error, so that several gateways in network namespaces need none.
 ///
 /// # Errors
 /// The message with the path of the socket.

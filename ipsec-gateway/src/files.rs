@@ -26,7 +26,7 @@ pub trait GatewayFiles: Files {
 
 /// Access to files of pre-shared keys and passwords while the daemon runs.
 pub trait KeyChanges {
-    /// Reads a file again if its properties are no longer the known ones; `None` if they are.
+    /// Reads a file again if its properties are no longer the known ones. Returns `None` if they are.
     fn changed_key_file(&self, path: &Path, known: Option<Version>) -> Option<KeyFile>;
 }
 

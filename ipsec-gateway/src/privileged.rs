@@ -142,7 +142,7 @@ impl Privileges {
         self.descriptors(&Request::Tun).map(|[descriptor]| Tun::from(descriptor))
     }
 
-    /// Locks the state file; `None` if the configuration names none.
+    /// Locks the state file. Returns `None` if the configuration names none.
     ///
     /// # Errors
     /// The message with the name of the file.
@@ -180,7 +180,7 @@ impl Privileges {
         sockets.ok_or_else(|| format!("privileged process: got {got} descriptors of raw sockets"))
     }
 
-    /// Opens the control socket; `None` if the daemon has none.
+    /// Opens the control socket. Returns `None` if the daemon has none.
     ///
     /// # Errors
     /// The message with the path of the socket.

@@ -111,14 +111,14 @@ impl AddressRange {
         Self { first: address, last: address }
     }
 
-    /// Creates a range from `first` to `last`; `None` if their versions differ or their order is wrong (RFC 4301
+    /// Creates a range from `first` to `last`. Returns `None` if their versions differ or their order is wrong (RFC 4301
     /// section 4.4.1.1).
     pub fn new(first: IpAddr, last: IpAddr) -> Option<Self> {
         (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(Self { first, last })
     }
 
-    /// Creates the range of addresses with the first `length` bits of `address`; `None` if the address has fewer
-    /// bits.
+    /// Creates the range of addresses with the first `length` bits of `address`. Returns `None` if the address has
+    /// fewer bits.
     pub fn prefix(address: IpAddr, length: u8) -> Option<Self> {
         match address {
             IpAddr::V4(address) => {

@@ -171,7 +171,7 @@ impl<const BUFFER: usize> Phase1<BUFFER> {
         Some(protection.phase_1(g_xi.expose(), g_xr.expose()))
     }
 
-    /// Verifies the hash of a message of phase 1; `None` if it has neither a hash nor a signature.
+    /// Verifies the hash of a message of phase 1. Returns `None` if it has neither a hash nor a signature.
     pub fn verify(
         &self,
         incoming: &Incoming,

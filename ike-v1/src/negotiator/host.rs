@@ -79,9 +79,9 @@ pub trait Host {
         0
     }
 
-    /// Signs HASH_I or HASH_R of this host with the key of a certificate for a peer by an authentication method: for RSA the signature of PKCS #1
-    /// without a DigestInfo (RFC 2409 section 5.1). Writes the signature to the beginning of `signature` and returns
-    /// its length, `None` if there is no private key for the peer or no space.
+    /// Signs HASH_I or HASH_R of this host with the key of a certificate for a peer by an authentication method: for
+    /// RSA the signature of PKCS #1 without a DigestInfo (RFC 2409 section 5.1). Writes the signature to the beginning
+    /// of `signature`. Returns its length; `None` if there is no private key for the peer or no space.
     fn sign(
         &mut self,
         peer: PeerId,
@@ -184,7 +184,8 @@ pub struct PolicyRequest<'a> {
 
 impl PolicyRequest<'_> {
     /// Iterates over the protocols of the first proposal, in the order in which they are applied, and the encapsulation
-    /// modes of their first transforms; `None` for a transform without a mode, or with attributes that cannot be read.
+    /// modes of their first transforms. The mode is `None` for a transform without one, or with attributes that cannot
+    /// be read.
     pub fn bundle(&self) -> impl Iterator<Item = (ProtocolId, Option<EncapsulationMode>)> {
         let first = self.offer.proposals().next().map(|proposal| proposal.number);
         self.offer.proposals().take_while(move |proposal| Some(proposal.number) == first).map(|proposal| {

@@ -197,8 +197,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Decrypts a later message of an exchange of phase 2; `None` for a copy of the message that was taken last.
-    /// Returns the ISAKMP SA of the exchange too.
+    /// Decrypts a later message of an exchange of phase 2. Returns the ISAKMP SA of the exchange, and the IV of the
+    /// next message; `None` for a copy of the message that was processed last.
     pub(super) fn decrypt_next(
         &self,
         index: usize,

@@ -20,7 +20,7 @@ impl Spi {
     /// SPI of phase 1, which has no octets.
     pub const NONE: Self = Self { value: 0, octets: [0; 4], len: 0 };
 
-    /// Creates an SPI of this host; `None` if the protocol does not permit it. A CPI has two octets.
+    /// Creates an SPI of this host. Returns `None` if the protocol does not permit it. A CPI has two octets.
     pub fn of_host(protocol: ProtocolId, value: u32) -> Option<Self> {
         let [a, b, c, d] = value.to_be_bytes();
         match protocol {

@@ -94,7 +94,8 @@ impl Step<'_> {
         Ok(Some(answered(self.host.pre_shared_key(self.state.peer, &self.path))?.ok_or(Refusal::NoKey)?))
     }
 
-    /// Derives SKEYID from the pre-shared key, `None` if it is derived from the shared secret.
+    /// Derives SKEYID from the pre-shared key. Returns `None` without a key: SKEYID is then derived from the shared
+    /// secret.
     pub fn skeyid(
         &self,
         key: Option<&PreSharedKey>,

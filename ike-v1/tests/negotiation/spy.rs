@@ -56,7 +56,7 @@ impl Spy {
         spies.map(|spy| spy.expect("a secret of one endpoint is the shared one")).collect()
     }
 
-    /// Derives the keys, `None` if the secret is another one.
+    /// Derives the keys. Returns `None` if the secret is another one.
     fn try_of(messages: &[(usize, Vec<u8>)], initiator: usize, shared: &[u8]) -> Option<Self> {
         let [config, _] = configs();
         let secrets = Secrets { pre_shared_key: config.key.as_deref(), shared: Some(shared), ..Secrets::default() };

@@ -37,8 +37,8 @@ impl<'a> BitWriter<'a> {
         Some(())
     }
 
-    /// Writes the remaining bits, padded with zeros to an octet, and returns the number of octets written; `None` when
-    /// the output is full.
+    /// Writes the remaining bits, padded with zeros to an octet. Returns the number of octets written; `None` when the
+    /// output is full.
     //= RFC 3173 2.1/2
     //# MUST: a compressed payload has whole octets
     pub(super) fn finish(mut self) -> Option<usize> {

@@ -71,8 +71,8 @@ const PROBE: usize = 320;
 const MIN_DISTINCT: usize = 150;
 
 impl Deflate {
-    /// Converts input from `at` into tokens, until the input ends or the tokens are full, and returns their number;
-    /// `None` when the input appears random.
+    /// Converts input from `at` into tokens, until the input ends or the tokens are full. Returns their number; `None`
+    /// when the input appears random.
     #[inline(never)] // compiled separately from the code construction, the loop keeps its variables in registers
     fn tokenize(&mut self, input: &[u8], at: &mut usize) -> Option<usize> {
         let Self { positions, tokens, literal_counts, distance_counts, .. } = self;

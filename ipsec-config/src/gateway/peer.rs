@@ -278,7 +278,7 @@ fn lifetime(parser: &mut Parser<'_, '_>, lifetimes: &mut Lifetimes) -> Parsed<bo
     Ok(true)
 }
 
-/// Parses an identity; `None` for the subject of the certificate.
+/// Parses an identity. Returns `None` for the subject of the certificate.
 fn identity(parser: &mut Parser<'_, '_>) -> Parsed<Option<Identity>> {
     let types = [
         ("address", IdKind::IPV4),

@@ -153,7 +153,7 @@ impl<'t> Parser<'t, '_> {
         })
     }
 
-    /// Parses one of several ciphers; `None` for one that is not implemented.
+    /// Parses one of several ciphers. Returns `None` for one that is not implemented.
     pub(super) fn listed_cipher(
         &mut self,
         table: &[(&str, Option<CipherAlgorithm>)],

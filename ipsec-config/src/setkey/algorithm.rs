@@ -34,7 +34,7 @@ impl<'a> Key<'a> {
         self.len() == 0
     }
 
-    /// Writes the octets of the key to the front of `out`; `None` if `out` is too short (setkey(8)).
+    /// Writes the octets of the key to the front of `out`. Returns `None` if `out` is too short (setkey(8)).
     pub fn decode<'o>(&self, out: &'o mut [u8]) -> Option<&'o [u8]> {
         let out = out.get_mut(..self.len())?;
         match self {

@@ -290,7 +290,7 @@ fn template(lexer: &Lexer<'_>, text: &str) -> Result<Template, SetkeyErrorKind> 
     }
 }
 
-/// Parses the endpoints; `None` if neither has an address, as in `me-any`.
+/// Parses the endpoints. Returns `None` if neither has an address, as in `me-any`.
 fn ends(lexer: &Lexer<'_>, text: &str) -> Result<Option<TunnelEndpoints>, SetkeyErrorKind> {
     let (source, destination) = text.split_once(['-']).ok_or(SetkeyErrorKind::Template)?;
     let ends = TunnelEndpoints {

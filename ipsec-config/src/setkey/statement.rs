@@ -141,7 +141,7 @@ impl<'a> Statements<'a> {
         Self { lexer: self.lexer.with_names(names), ..self }
     }
 
-    /// Reads the next statement; `None` at the end of the text (setkey(8)).
+    /// Reads the next statement. Returns `None` at the end of the text (setkey(8)).
     ///
     /// # Errors
     /// [`SetkeyError`]; the next call continues after the invalid statement.

@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 256 << 20;
 
 /// Place of the state, a file or the memory of a test.
 pub trait Store {
-    /// Reads the whole file; `None` if there is none.
+    /// Reads the whole file. Returns `None` if the file does not exist.
     ///
     /// # Errors
     /// The message with the name of the file.

@@ -37,7 +37,7 @@ const IPV6_HEADER: usize = 40;
 const FRAGMENT_HEADER: usize = 8;
 
 impl IpHeader {
-    /// Parses the header of a packet; `None` if it is malformed or truncated.
+    /// Parses the header of a packet. Returns `None` if it is malformed or truncated.
     pub fn parse(packet: &[u8]) -> Option<Self> {
         match packet.first()? >> 4 {
             4 => Self::parse_v4(packet),

@@ -121,7 +121,7 @@ impl Pcapng {
         }
     }
 
-    /// Interprets the header of a block, and reads the byte order of a section; `None` if the file ends there.
+    /// Interprets the header of a block, and reads the byte order of a section. Returns `None` if the file ends there.
     fn header(
         &mut self,
         kind: [u8; 4],

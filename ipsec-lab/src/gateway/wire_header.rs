@@ -31,8 +31,8 @@ pub struct WireHeader {
 }
 
 impl WireHeader {
-    /// Reads the outermost header of a packet; `None` if it is not an IPsec header. ESP in UDP has port 4500, or one of
-    /// `ports`.
+    /// Reads the outermost header of a packet. Returns `None` if it is not an IPsec header. ESP in UDP has port 4500,
+    /// or one of `ports`.
     pub fn read(packet: &[u8], ports: &BTreeSet<u16>) -> Option<Self> {
         let header = IpHeader::parse(packet)?;
         if header.fragment.is_some_and(|fragment| fragment.offset > 0) {

@@ -51,7 +51,7 @@ impl Echo {
         }
     }
 
-    /// Parses an IP packet; `None` if it is not an echo message.
+    /// Parses an IP packet. Returns `None` if it is not an echo message.
     pub fn read(packet: &[u8]) -> Option<Self> {
         let ip = Ip::parse(packet).ok()?;
         let place = transport_position(packet, DestinationOptions::Unprotected).ok()?;

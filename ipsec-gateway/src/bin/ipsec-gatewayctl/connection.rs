@@ -37,7 +37,7 @@ impl Connection {
         self.stream.get_mut().write_all(&line).map_err(|e| Failure::Connection(format!("control socket: {e}")))
     }
 
-    /// Receives a reply; `None` if the daemon has ended the connection.
+    /// Receives a reply. Returns `None` if the daemon has ended the connection.
     pub fn receive(&mut self) -> Result<Option<Reply>, Failure> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line);
