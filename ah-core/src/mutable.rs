@@ -27,6 +27,7 @@ pub fn immutable_view(
     }
 }
 
+/// Passes the ICV input of an IPv4 header with its options to `absorb`.
 /// ```text
 /// |Version|  IHL  |  0 (TOS)      |          Total Length         |
 /// |         Identification        | 0 (flags and fragment offset) |
@@ -157,6 +158,7 @@ impl<'a> Iterator for Options<'a> {
     }
 }
 
+/// Passes the ICV input of an IPv6 header with its extension headers to `absorb`.
 /// ```text
 /// |Version| 0 (class) |  0 (flow label)           |
 /// |     Payload Length    |  Next Header  |  0    |

@@ -199,7 +199,7 @@ fn exchanges_of_recorded_daemons_are_decrypted_and_every_hash_verifies() {
     assert_eq!((verdicts[&Some("signature")], verdicts[&Some("not verified")]), (16, 37));
 }
 
-/// Secrets of a conversation with one SA.
+/// Returns the secrets of a conversation with one SA.
 fn secrets(record: &ConversationRecord) -> Secrets<'_> {
     Secrets { pre_shared_key: record.psk.as_deref(), shared: Some(&record.shared[0]), ..Secrets::default() }
 }

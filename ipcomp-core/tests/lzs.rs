@@ -3,7 +3,7 @@
 
 use ipcomp_core::{Compressor, Decompressor, Lzs, LzsError};
 
-/// Reference decoder, which reads an LZS stream as a string of 0 and 1.
+/// Decodes an LZS stream as a string of 0 and 1, for comparison.
 fn reference_decode(stream: &[u8]) -> Option<Vec<u8>> {
     let bits: String = stream.iter().map(|o| format!("{o:08b}")).collect();
     let (mut rest, mut out) = (bits.as_str(), Vec::new());

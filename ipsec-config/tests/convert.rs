@@ -218,7 +218,7 @@ fn address() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Two addresses of one family.
+/// Generates two addresses of one family.
 fn ends() -> impl Strategy<Value = (String, String)> {
     (address(), address()).prop_filter("one family", |(a, b)| a.contains(':') == b.contains(':') && a != b)
 }
@@ -235,7 +235,7 @@ fn hex(octets: usize) -> impl Strategy<Value = String> {
         .prop_map(|key| format!("0x{}", key.iter().map(|octet| format!("{octet:02x}")).collect::<String>()))
 }
 
-/// SAs of ESP and AH with ciphers that all languages have, for setkey(8).
+/// Generates SAs of ESP and AH with ciphers that all languages have, for setkey(8).
 fn sa() -> impl Strategy<Value = String> {
     let cipher = prop_oneof![
         hex(16).prop_map(|key| format!("aes-cbc {key}")),
@@ -258,7 +258,7 @@ fn sa() -> impl Strategy<Value = String> {
     })
 }
 
-/// Policies that all languages have, for setkey(8).
+/// Generates policies that all languages have, for setkey(8).
 fn policy() -> impl Strategy<Value = String> {
     let upper =
         prop_oneof![Just(("any", "", "")), Just(("tcp", "[80]", "")), Just(("udp", "", "[53]")), Just(("gre", "", ""))];

@@ -17,7 +17,7 @@ fn read(text: &str) -> Configuration {
     accepted(text, Language::Isakmpd)
 }
 
-/// A peer and a connection with these transforms, suites and further sections.
+/// Returns a file of a peer and a connection with these transforms, suites and further sections.
 fn file(transforms: &str, suites: &str, more: &str) -> String {
     format!(
         "[Phase 1]\n192.0.2.1= peer\n[Phase 2]\nPassive-connections= connection\n[peer]\nPhase= 1\nAddress= 192.0.2.1\n\

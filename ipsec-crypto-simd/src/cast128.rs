@@ -104,7 +104,7 @@ impl Feistel for Cast128 {
         block
     }
 
-    /// Keys of both lengths may be among `all`.
+    /// Encrypts a block with each key; keys of both lengths may be among `all`.
     #[inline(always)]
     fn encrypt_blocks<const N: usize>(all: [&Self; N], blocks: &mut [Halves<u32>; N]) {
         rounds!(all, blocks, 0 1, 2 3, 4 5, 6 7, 8 9, 10 11);

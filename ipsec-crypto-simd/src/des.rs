@@ -48,14 +48,14 @@ impl BitslicedDes<3> {
 }
 
 impl<const KEYS: usize> Cbc64 for BitslicedDes<KEYS> {
-    /// Each block takes the time of 32.
+    /// Encrypts each block in the time of 32.
     fn encrypt_chain(&self, chain: &mut [u8; 8], blocks: &mut [[u8; 8]]) {
         let keys = self.keys.each_ref().map(KeyMasks::new);
         let steps = blocks.len();
         bitslice::encrypt_chains(&keys, core::slice::from_mut(chain), &mut [blocks], steps);
     }
 
-    /// A block of each of 32 chains takes the time of one.
+    /// Encrypts a block of each of 32 chains in the time of one.
     fn encrypt_chains(all: &[&Self], chains: &mut [[u8; 8]], bodies: &mut [&mut [[u8; 8]]], steps: usize) {
         for ((all, chains), bodies) in all.chunks(CHAINS).zip(chains.chunks_mut(CHAINS)).zip(bodies.chunks_mut(CHAINS))
         {
@@ -66,8 +66,8 @@ impl<const KEYS: usize> Cbc64 for BitslicedDes<KEYS> {
         }
     }
 
-    /// All blocks up to a number that depends on the processor take the same time: 256 blocks with AVX2, 128 with the
-    /// vectors of every x86-64, 64 in integers of 64 bits and 32 in integers of 32 bits.
+    /// Decrypts any number of blocks up to one that depends on the processor in the same time: 256 blocks with AVX2,
+    /// 128 with the vectors of every x86-64, 64 in integers of 64 bits and 32 in integers of 32 bits.
     fn decrypt(&self, iv: &[u8; 8], body: &mut [u8]) {
         let keys = self.keys.each_ref().map(KeyMasks::new);
         let (blocks, _) = body.as_chunks_mut();

@@ -177,7 +177,7 @@ impl<const N: usize> BatchItem<'_, N> {
     }
 }
 
-/// A separate function keeps one copy of the code.
+/// Compresses a block of each lane. The function is separate, so that the code exists once.
 #[inline(always)]
 fn compress<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N] {
     simd.vectorize(

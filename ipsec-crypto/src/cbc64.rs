@@ -47,7 +47,7 @@ macro_rules! cbc {
                 self.backend().encrypt_and_mac(iv, text, from, follow);
             }
 
-            /// Encryption takes longer than any hash, so batches are always faster.
+            /// Returns the smallest batch: encryption takes longer than any hash, so batches are always faster.
             fn min_batch(&self, _: Internal) -> usize {
                 2
             }

@@ -118,7 +118,8 @@ fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     sha1::block_api::compress(state, blocks);
 }
 
-/// The crate exports no compression function, but accepts a state as octets, with the number of blocks after it.
+/// Compresses blocks by way of a serialized state: the crate exports no compression function, but accepts a state as
+/// octets, with the number of blocks after it.
 #[cfg(feature = "hmac-ripemd160")]
 fn ripemd160(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     use ripemd::block_api::Ripemd160Core;

@@ -113,8 +113,8 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
         self.finish(hash)
     }
 
-    /// The last blocks are prepared before the first are hashed: octets that were just written are slow to read in
-    /// units of another size.
+    /// Prepares the last blocks before it hashes the first: octets that were just written are slow to read in units of
+    /// another size.
     fn compute_input(&self, text: IcvInput<'_>, _: Internal) -> Icv {
         if cfg!(ipsec_small) {
             return self.compute(&text.segments());

@@ -433,7 +433,7 @@ fn hard_expire_event_is_reported_after_the_sa_id_is_reused() {
     assert_eq!(events(&mut a), [SaEvent::Expire(key(Direction::Outbound, B, Protocol::Esp, 0x1001), Expiry::Hard)]);
 }
 
-/// Octets counted by the SA with SPI 0x1001.
+/// Returns the octets that the SA with SPI 0x1001 has counted.
 fn usage_octets(gateway: &Gateway, direction: Direction, protocol: Protocol) -> u64 {
     gateway.engine.sa(&key(direction, B, protocol, 0x1001), address(A)).unwrap().usage.octets
 }

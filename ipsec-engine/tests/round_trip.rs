@@ -238,7 +238,7 @@ impl<'c> Pair<'c> {
         packet.ip_in_ip && sas.any(|sa| sa.destination == destination && (sa.without_mode || sa.tunnel))
     }
 
-    /// A packet that the sender bypasses must be bypassed at the receiver.
+    /// Asserts that the receiver bypasses a packet that the sender has bypassed.
     fn bypass(
         &mut self,
         from: usize,

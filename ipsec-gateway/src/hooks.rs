@@ -66,8 +66,8 @@ impl<H: Copy + Eq + Hash> Hooks<H> {
         self.identities.insert(path, identity);
     }
 
-    /// Phase 1 with a peer is complete. Its scripts are run at once, or for a user or an address that is still to come
-    /// when that has come.
+    /// Records that phase 1 with a peer is complete. Its scripts are run at once, or, if a user is still to be
+    /// authenticated or an address to be assigned, after that.
     pub fn established(&mut self, (sa, path): (H, Path), (id, peer): (PeerId, &ConfiguredPeer)) {
         let identity = self.identities.remove(&path);
         if peer.scripts.is_empty() {

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// First message of main mode without a payload but a vendor ID.
+/// Returns a first message of main mode whose only payload is a vendor ID.
 fn message(cookie: u8) -> Vec<u8> {
     let mut message = [vec![cookie; 8], vec![0; 8], vec![13, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 48]].concat();
     message.extend([0, 0, 0, 20]);
@@ -38,7 +38,7 @@ fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     [&packet[..], payload].concat()
 }
 
-/// IPv4 packet with a message.
+/// Returns an IPv4 packet with a message.
 fn packet(cookie: u8) -> Vec<u8> {
     ipv4(17, &udp([500, 500], &message(cookie)))
 }
@@ -621,7 +621,7 @@ fn truncated_messages_are_shown_up_to_the_fault_with_the_rest_in_hexadecimal() {
     assert_eq!(found[0]["offset"], 48);
 }
 
-/// Message with an SA payload of one proposal with two transforms of two attributes each.
+/// Returns a message with an SA payload of one proposal with two transforms of two attributes each.
 fn message_with_proposal() -> Vec<u8> {
     let transform = |next: u8, number: u8| [next, 0, 0, 16, number, 1, 0, 0, 0x80, 1, 0, 7, 0x80, 14, 0, 128];
     let transforms = [transform(3, 1), transform(0, 2)].concat();

@@ -187,7 +187,7 @@ fn hexadecimal_message_is_decoded_or_reported_with_its_offset() {
     assert!(!ike(&["neither"]).status.success());
 }
 
-/// Options with the secrets that decrypt and verify every message of an exchange.
+/// Returns the options with the secrets that decrypt and verify every message of an exchange.
 fn secrets(phase: &Phase1Record) -> [String; 4] {
     let (psk, shared) = (to_hex(&phase.psk), to_hex(phase.g_xy.as_ref().unwrap()));
     ["--psk".to_owned(), format!("0x{psk}"), "--shared-secret".to_owned(), shared]

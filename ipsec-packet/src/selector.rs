@@ -111,8 +111,8 @@ impl AddressRange {
         Self { first: address, last: address }
     }
 
-    /// Creates a range from `first` to `last`. Returns `None` if their versions differ or their order is wrong (RFC 4301
-    /// section 4.4.1.1).
+    /// Creates a range from `first` to `last`. Returns `None` if their versions differ or their order is wrong
+    /// (RFC 4301 section 4.4.1.1).
     pub fn new(first: IpAddr, last: IpAddr) -> Option<Self> {
         (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(Self { first, last })
     }

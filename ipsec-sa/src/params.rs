@@ -46,7 +46,7 @@ pub struct SaParams {
 }
 
 impl SaParams {
-    /// Parameters of an SA without a mode, with a window of 64 packets and without limits.
+    /// Creates parameters of an SA without a mode, with a window of 64 packets and without limits.
     pub fn new(id: SaId, source: IpAddr, transform: TransformParams) -> Self {
         Self {
             id,

@@ -68,7 +68,7 @@ fn step(mut what: impl FnMut() -> bool) -> usize {
     0
 }
 
-/// Control with quadratic work, which the check must detect.
+/// Does quadratic work: a control, which the check must detect.
 fn control(input: &[u8]) -> usize {
     measured(&mut || input.iter().flat_map(|a| input.iter().map(move |b| black_box(a ^ b))).map(usize::from).sum());
     0

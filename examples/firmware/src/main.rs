@@ -15,7 +15,7 @@ use semihosting::process;
 use semihosting::sys::arm_compat::sys_writec;
 
 unsafe extern "C" {
-    /// Undefined symbol: an image with a reachable panic does not link.
+    /// Prevents that an image with a reachable panic links, as the symbol is undefined.
     fn a_panic_is_reachable() -> !;
 }
 

@@ -134,8 +134,8 @@ fn single_sa(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) ->
     Some(usize::from(known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination)))
 }
 
-/// The engine and a kernel as back ends. A text of setkey(8) is not applied: the parser of addresses of `core` refers
-/// to panics.
+/// Executes statements with the engine and with a kernel as back ends. A text of setkey(8) is not applied: the parser
+/// of addresses of `core` refers to panics.
 fn commands(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<usize> {
     let (now, source, destination) =
         (Instant::from_secs(input.len() as u64), address(input)?, address(input.get(4..)?)?);

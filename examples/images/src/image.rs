@@ -4,7 +4,7 @@ use core::panic::PanicInfo;
 
 #[cfg(not(feature = "only-size"))]
 unsafe extern "C" {
-    /// Undefined symbol: an image with a reachable panic does not link.
+    /// Prevents that an image with a reachable panic links, as the symbol is undefined.
     fn a_panic_is_reachable() -> !;
 }
 
@@ -20,7 +20,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Entry point; `input` and `output` are arbitrary.
+/// Runs the image; `input` and `output` are arbitrary.
 ///
 /// # Safety
 /// The pointers must be valid for their lengths, and the memory areas must not overlap.

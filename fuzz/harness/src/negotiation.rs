@@ -297,9 +297,9 @@ fn key(transform: &TransformParams) -> Vec<u8> {
     }
 }
 
-/// The first octet chooses the configuration. Each following octet is an operation: it delivers, loses, repeats, alters
-/// or truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations, or
-/// chooses which queries the host answers.
+/// Runs operations on two negotiators. The first octet chooses the configuration, and each following one an operation:
+/// it delivers, loses, repeats, alters or truncates the oldest datagram, sends arbitrary octets, advances the clock,
+/// begins or deletes negotiations, or chooses which queries the host answers.
 pub fn negotiation(octets: &[u8]) {
     let Some((&choice, mut rest)) = octets.split_first() else { return };
     let mut ends = [End::new(0, choice), End::new(1, choice)];

@@ -95,7 +95,7 @@ pub(crate) fn answer<'m>(
     })
 }
 
-/// Seconds are always offered: some peers refuse a transform without them.
+/// Adds a lifetime in seconds, if there is none: some peers refuse a transform without it.
 fn with_seconds(lifetimes: &ike_codec::Lifetimes) -> ike_codec::Lifetimes {
     ike_codec::Lifetimes { seconds: Some(lifetimes.seconds.unwrap_or(DEFAULT_SECONDS)), ..*lifetimes }
 }

@@ -11,7 +11,7 @@ use crate::signatures::signing;
 use crate::wire::Link;
 use crate::xauth::pull;
 
-/// Server whose clients are silent after phase 1.
+/// Creates a server whose clients are silent after phase 1.
 fn server(settings: Settings) -> Endpoint {
     let [_, config] = pull();
     let mut end = Endpoint::new(config, paths()[1], 3300);

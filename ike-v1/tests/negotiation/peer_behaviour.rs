@@ -10,7 +10,7 @@ use crate::spy::Spy;
 use crate::wire::Link;
 use crate::xauth::pull;
 
-/// Number of octets of a message in cleartext up to the end of its last payload.
+/// Returns the number of octets of a message in cleartext up to the end of its last payload.
 fn used(message: &[u8]) -> usize {
     28 + plaintext(message).unwrap().payloads().map(|payload| 4 + payload.body.len()).sum::<usize>()
 }

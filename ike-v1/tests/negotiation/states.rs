@@ -149,8 +149,8 @@ impl Conversation {
         octets.map(alter).collect()
     }
 
-    /// Messages that no step expects: those of another run, those that were delivered before, and others that are
-    /// composed of every exchange type, flag, cookie, message ID and contents.
+    /// Returns messages that no step expects: those of another run, those that were delivered before, and others that
+    /// are composed of every exchange type, flag, cookie, message ID and contents.
     fn noise(&self, recorded: &[Vec<u8>], is_delivered: bool) -> Vec<Vec<u8>> {
         let delivered = self.messages.len() - usize::from(!is_delivered);
         let first_run = self.link.sent.iter().map(|(_, message)| message);
@@ -233,14 +233,14 @@ impl Conversation {
     }
 }
 
-/// Values of the counters of refused and ignored messages.
+/// Returns the counters of refused and ignored messages.
 fn counts(end: &Endpoint) -> BTreeMap<&'static str, u32> {
     let all = end.negotiator.counters().iter().filter(|(counter, _)| !OTHERS.contains(counter));
     all.map(|(counter, value)| (counter.name(), value)).collect()
 }
 
-/// Messages with this header: without payloads, with a notification, with a delete payload, and with octets that are
-/// not the ciphertext of any message.
+/// Returns messages with this header: without payloads, with a notification, with a delete payload, and with octets
+/// that are not the ciphertext of any message.
 fn compose(header: &Header, spi: u32) -> [Vec<u8>; 4] {
     let (doi, protocol) = (Doi::IPSEC, ProtocolId::ESP);
     let write = |kind, payload: &dyn Fn(&mut BodyWriter<'_>) -> Result<(), NoSpace>| {
@@ -267,7 +267,7 @@ fn with(message: &[u8], flags: Flags) -> Vec<u8> {
     message
 }
 
-/// Messages of another run, with its deletions.
+/// Returns the messages of another run, with its deletions.
 fn recorded() -> Vec<Vec<u8>> {
     let mut link = Link::new(configs(), 1700);
     let now = link.now;

@@ -51,19 +51,18 @@ pub trait Environment {
         None
     }
 
-    /// Called for an SA that was added. `is_numbered` is set if [`last_sequence`](Self::last_sequence) was called for
-    /// it.
+    /// Handles an SA that was added. `is_numbered` is set if [`last_sequence`](Self::last_sequence) was called for it.
     fn added(&mut self, sa: &Add<'_>, id: SaId, is_numbered: bool) {
         let _ = (sa, id, is_numbered);
     }
 
-    /// Called for a statement that had no effect, or has another effect than it appears to have. The text of a
-    /// statement may contain keys.
+    /// Handles a statement that had no effect, or has another effect than it appears to have. The text of a statement
+    /// may contain keys.
     fn warning(&mut self, at: Location, statement: &Statement<'_>, warning: Warning) {
         let _ = (at, statement, warning);
     }
 
-    /// Called for each SA that `get` or `dump` shows, and for each policy that `spddump` shows.
+    /// Handles each SA that `get` or `dump` shows, and each policy that `spddump` shows.
     fn show(&mut self, shown: Shown<'_>) {
         let _ = shown;
     }

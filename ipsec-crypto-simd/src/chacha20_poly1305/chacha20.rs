@@ -178,7 +178,7 @@ impl<R: Row> Stream<R> {
     }
 }
 
-/// Quarter round of each column of each block (RFC 8439 section 2.1).
+/// Applies the quarter round to each column of each block (RFC 8439 section 2.1).
 #[inline(always)]
 fn quarter_rounds<R: Row, const SETS: usize>(sets: &mut [Set<R>; SETS]) {
     for (bits_of_d, bits_of_b) in [(16, 12), (8, 7)] {

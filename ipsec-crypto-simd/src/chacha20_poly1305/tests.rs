@@ -12,7 +12,7 @@ use std::vec::Vec;
 type Seal = fn(&[u8; 32], &[u8; 12], &[u8], &mut [u8]) -> [u8; 16];
 type Open = fn(&[u8; 32], &[u8; 12], &[u8], &mut [u8], &dyn Fn(&[u8; 16]) -> bool) -> bool;
 
-/// The implementations that this processor has.
+/// Returns the implementations that this processor has.
 fn implementations() -> Vec<(Seal, Open)> {
     let mut all: Vec<(Seal, Open)> = std::vec![
         (
@@ -107,7 +107,8 @@ fn extreme() -> impl Strategy<Value = u32> {
     prop_oneof![Just(0), Just(u32::MAX), Just(1), Just(u32::MAX - 4), Just(1 << 31), any::<u32>()]
 }
 
-/// Poly1305 with padded blocks as RFC 8439 section 2.5 defines it: multiplication bit by bit, each step reduced.
+/// Computes Poly1305 with padded blocks as RFC 8439 section 2.5 defines it: multiplication bit by bit, each step
+/// reduced.
 fn definition(r: u128, pad: u128, text: &[u8]) -> u128 {
     // Numbers below 2^130 - 5, as their upper two bits and the lower 128.
     fn reduced(high: u8, low: u128) -> (u8, u128) {

@@ -157,8 +157,8 @@ impl<const KEYS: usize> TableDes<KEYS> {
     }
 }
 
-/// Sixteen rounds, and the exchange of the halves after the last. It is a function of its own: inlined into the loop
-/// over blocks it has a register too few, and a half in memory delays every second round.
+/// Applies sixteen rounds, and exchanges the halves after the last. The function is not inlined: in the loop over
+/// blocks it has a register too few, and a half in memory delays every second round.
 #[inline(never)]
 fn sixteen_rounds([mut left, mut right]: Halves<u64>, keys: &Schedule) -> Halves<u64> {
     right ^= keys.first;

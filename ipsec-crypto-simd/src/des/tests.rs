@@ -12,7 +12,7 @@ use std::vec::Vec;
 
 type Implementation = fn(&[KeyMasks], &[u8; 8], &mut [[u8; 8]]);
 
-/// The implementations that this processor has.
+/// Returns the implementations that this processor has.
 fn implementations() -> Vec<Implementation> {
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
     let mut all: Vec<Implementation> =

@@ -114,7 +114,7 @@ impl Round for Lanes {
 }
 
 impl Keys<__m512i> {
-    /// The keys are written in place, as are those below: a move would leave a copy behind.
+    /// Writes the keys in place, like the functions below: a move would leave a copy of them in memory.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn set(&mut self, keys: &Schedule) {

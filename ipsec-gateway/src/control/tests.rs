@@ -6,7 +6,7 @@ use super::*;
 
 const NOW: Instant = Instant::from_secs(1);
 
-/// Control with its socket in a directory of the test.
+/// Creates a control with its socket in a directory of the test.
 fn control(name: &str) -> (PathBuf, Control) {
     let (path, control, socket) = control_with_socket(name);
     // Its file remains for the clients of the test.
@@ -14,7 +14,7 @@ fn control(name: &str) -> (PathBuf, Control) {
     (path, control)
 }
 
-/// Control with its socket, whose file is removed with it.
+/// Creates a control with its socket, whose file is removed with it.
 fn control_with_socket(name: &str) -> (PathBuf, Control, ControlSocket) {
     let path = std::env::temp_dir().join(format!("ipsec-gateway-{}-control-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);

@@ -45,8 +45,8 @@ impl Gateway {
         Self::with_statements(name, own, "proposal aes128 sha1 modp768;", ["wonder land", "10.1.0.0/16"])
     }
 
-    /// Gateway whose peer has these statements. The client `alice` has this password; that of the server is `wonder land`.
-    /// The policies are for a network of gateway 1.
+    /// Creates a gateway whose peer has these statements. The client `alice` has this password; that of the server is
+    /// `wonder land`. The policies are for a network of gateway 1.
     pub fn with_statements(name: &str, own: u8, statements: &str, [password, network_1]: [&str; 2]) -> Self {
         let other = 3 - own;
         let [local, remote] = [own, other].map(|side| if side == 1 { network_1 } else { "10.2.0.0/16" });
@@ -57,7 +57,7 @@ impl Gateway {
         Self::with_policies(name, own, statements, password, &policies)
     }
 
-    /// Gateway whose peer has these statements and policies.
+    /// Creates a gateway whose peer has these statements and policies.
     pub fn with_policies(name: &str, own: u8, statements: &str, password: &str, policies: &str) -> Self {
         let other = 3 - own;
         let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-ike-{name}-{own}", std::process::id()));

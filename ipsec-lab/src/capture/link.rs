@@ -117,7 +117,7 @@ fn begin(link: u32, order: Order, frame: &[u8]) -> Option<Layer<'_>> {
     }
 }
 
-/// Linux cooked: protocols 1 and 4 are frames of IEEE 802.3 and 802.2.
+/// Parses a Linux cooked frame; protocols 1 and 4 are frames of IEEE 802.3 and 802.2.
 fn cooked(kind: [u8; 2], rest: &[u8]) -> Option<Layer<'_>> {
     match u16::from_be_bytes(kind) {
         1 | 4 => Some(Layer::Llc(rest)),
@@ -146,7 +146,7 @@ fn ether(kind: u16, rest: &[u8]) -> Option<Layer<'_>> {
     }
 }
 
-/// IEEE 802.2, with SNAP or with the service access point of IP.
+/// Parses a frame of IEEE 802.2, with SNAP or with the service access point of IP.
 fn llc(frame: &[u8]) -> Option<Layer<'_>> {
     match frame {
         [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, k0, k1, rest @ ..] => {
@@ -157,7 +157,7 @@ fn llc(frame: &[u8]) -> Option<Layer<'_>> {
     }
 }
 
-/// PPPoE session (RFC 2516 section 4): version, code, session, length.
+/// Parses a PPPoE session frame (RFC 2516 section 4): version, code, session, length.
 fn pppoe(frame: &[u8]) -> Option<Layer<'_>> {
     match frame {
         [0x11, 0, _, _, _, _, rest @ ..] => Some(Layer::Ppp(rest)),
@@ -165,7 +165,7 @@ fn pppoe(frame: &[u8]) -> Option<Layer<'_>> {
     }
 }
 
-/// PPP: address and control may be absent, and the protocol be one octet (RFC 1661 section 6).
+/// Parses a PPP frame: address and control may be absent, and the protocol may be one octet (RFC 1661 section 6).
 fn ppp(frame: &[u8]) -> Option<Layer<'_>> {
     let frame = frame.strip_prefix(&[0xff, 0x03]).unwrap_or(frame);
     match frame {
@@ -175,8 +175,8 @@ fn ppp(frame: &[u8]) -> Option<Layer<'_>> {
     }
 }
 
-/// MPLS: labels up to the one with the bit of the bottom of the stack (RFC 3032); then IP, or Ethernet with a control
-/// word (RFC 4448).
+/// Removes an MPLS label. After the one with the bit of the bottom of the stack (RFC 3032) there is IP, or Ethernet
+/// with a control word (RFC 4448).
 fn mpls(frame: &[u8]) -> Option<Layer<'_>> {
     let (&[_, _, bottom, _], rest) = frame.split_first_chunk()?;
     match (bottom & 1, rest) {

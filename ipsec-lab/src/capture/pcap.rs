@@ -23,7 +23,8 @@ pub struct Pcap {
     link: u32,
 }
 
-/// Kind of a file by its first four octets: byte order, whether times have nanoseconds, length of a record header.
+/// Returns the kind of a file by its first four octets: byte order, whether times have nanoseconds, length of a record
+/// header.
 fn kind(magic: [u8; 4]) -> Option<(Order, bool, usize)> {
     [Order::Little, Order::Big].into_iter().find_map(|order| match order.u32(magic) {
         0xa1b2_c3d4 => Some((order, false, 16)),

@@ -39,7 +39,7 @@ fn icv_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
     }
 }
 
-/// Control: a comparison that stops early, which must be detected.
+/// Compares two values and stops at the first difference: a control, which must be detected.
 fn control_of_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
     let mut mac = [0; 32];
     rng.fill_bytes(&mut mac);

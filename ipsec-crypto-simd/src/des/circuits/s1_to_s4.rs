@@ -2,7 +2,7 @@
 
 use super::Bits;
 
-/// Circuit of S-box 1, 63 gates.
+/// Applies S-box 1 as a circuit of 63 gates.
 #[inline(always)]
 pub(in crate::des) fn s1<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = !a;
@@ -71,7 +71,7 @@ pub(in crate::des) fn s1<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     [g38, g50, g63, g23]
 }
 
-/// Circuit of S-box 2, 58 gates.
+/// Applies S-box 2 as a circuit of 58 gates.
 #[inline(always)]
 pub(in crate::des) fn s2<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = a & !f;
@@ -135,7 +135,7 @@ pub(in crate::des) fn s2<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     [g18, g58, g49, g34]
 }
 
-/// Circuit of S-box 3, 56 gates.
+/// Applies S-box 3 as a circuit of 56 gates.
 #[inline(always)]
 pub(in crate::des) fn s3<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = f ^ a;
@@ -197,7 +197,7 @@ pub(in crate::des) fn s3<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     [g44, g18, g56, g31]
 }
 
-/// Circuit of S-box 4, 45 gates.
+/// Applies S-box 4 as a circuit of 45 gates.
 #[inline(always)]
 pub(in crate::des) fn s4<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = d | a;

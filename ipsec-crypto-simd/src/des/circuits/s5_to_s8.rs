@@ -2,7 +2,7 @@
 
 use super::Bits;
 
-/// Circuit of S-box 5, 62 gates.
+/// Applies S-box 5 as a circuit of 62 gates.
 #[inline(always)]
 pub(in crate::des) fn s5<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = f | c;
@@ -70,7 +70,7 @@ pub(in crate::des) fn s5<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     [g36, g19, g49, g62]
 }
 
-/// Circuit of S-box 6, 59 gates.
+/// Applies S-box 6 as a circuit of 59 gates.
 #[inline(always)]
 pub(in crate::des) fn s6<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = d ^ a;
@@ -135,7 +135,7 @@ pub(in crate::des) fn s6<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     [g32, g59, g19, g46]
 }
 
-/// Circuit of S-box 7, 59 gates.
+/// Applies S-box 7 as a circuit of 59 gates.
 #[inline(always)]
 pub(in crate::des) fn s7<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = f ^ e;
@@ -200,7 +200,7 @@ pub(in crate::des) fn s7<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     [g20, g34, g47, g59]
 }
 
-/// Circuit of S-box 8, 57 gates.
+/// Applies S-box 8 as a circuit of 57 gates.
 #[inline(always)]
 pub(in crate::des) fn s8<W: Bits>([a, b, c, d, e, f]: [W; 6]) -> [W; 4] {
     let g1 = f ^ d;

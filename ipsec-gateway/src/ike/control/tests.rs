@@ -5,7 +5,7 @@ use super::*;
 use crate::ike::tests::{Gateway, exchange};
 use crate::policy;
 
-/// Two gateways between which SAs are established by a request.
+/// Creates two gateways between which SAs are established by a request.
 fn established(name: &str, now: Instant) -> (Gateway, Gateway) {
     let (mut a, mut b) = (Gateway::new(name, 1), Gateway::new(name, 2));
     let begun = a.ike.initiate_with(now, "other", &mut a.plane.engine).unwrap();
