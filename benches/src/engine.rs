@@ -1,4 +1,4 @@
-//! Time per packet of the engine with 1, 100 and 1000 policies, of which the last one matches.
+//! Time per packet of the engine with 1, 100 and 1000 policies, the last of which matches.
 
 use std::hint::black_box;
 use std::net::IpAddr;

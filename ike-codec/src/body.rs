@@ -9,7 +9,7 @@ use crate::notification::Notification;
 use crate::number::{Doi, PayloadKind};
 use crate::sa::SecurityAssociation;
 
-/// Body of a payload, decoded according to its kind (RFC 2408 section 3).
+/// Body of a payload, decoded according to its type (RFC 2408 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Body<'a> {
@@ -47,7 +47,7 @@ pub enum Body<'a> {
     GssToken(&'a [u8]),
     /// Fragment of an IKE message.
     Fragment(Fragment<'a>),
-    /// Body of a kind that this crate does not decode.
+    /// Body of a payload type that this crate does not decode.
     Other(&'a [u8]),
 }
 

@@ -8,7 +8,7 @@ use crate::strict;
 /// Payload of a validated [`Chain`] (RFC 2408 section 3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
-    /// Kind, from the next payload field of the preceding payload or of the ISAKMP header.
+    /// Type, from the next payload field of the preceding payload or of the ISAKMP header.
     pub kind: PayloadKind,
     /// Reserved octet of the generic header; zero in a valid message.
     pub reserved: u8,
@@ -24,12 +24,12 @@ impl<'a> Payload<'a> {
         self.body.len().saturating_add(GENERIC_HEADER)
     }
 
-    /// Decodes the body according to the payload kind.
+    /// Decodes the body according to the payload type.
     pub fn view(&self) -> Body<'a> {
         Body::read(self.kind, self.body, self.offset.saturating_add(4))
     }
 
-    /// Decodes the body according to the payload kind and the NAT traversal document in use: payloads 15 and 16 are
+    /// Decodes the body according to the payload type and the NAT traversal document in use: payloads 15 and 16 are
     /// NAT-D and NAT-OA in drafts 04 to 08 (RFC 3947 sections 3.2 and 5.2).
     pub fn view_with(&self, document: NatTraversal) -> Body<'a> {
         let kind = match self.kind {
@@ -52,7 +52,7 @@ impl<'a> Payload<'a> {
 /// ```
 pub const GENERIC_HEADER: usize = 4;
 
-/// Chain of payloads, each of which names the kind of the next one (RFC 2408 section 3.2). The chain is validated once,
+/// Chain of payloads, each of which names the type of the next one (RFC 2408 section 3.2). The chain is validated once,
 /// so that the iterators cannot fail.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a> {
@@ -66,7 +66,7 @@ impl<'a> Chain<'a> {
     /// Chain without payloads, used for encrypted messages.
     pub(crate) const EMPTY: Chain<'static> = Chain { first: PayloadKind::NONE, bytes: &[], padding: &[], offset: 0 };
 
-    /// Parses a cleartext chain whose first payload is of kind `first`. Up to three zero octets may follow it, because
+    /// Parses a cleartext chain whose first payload is of type `first`. Up to three zero octets may follow it, because
     /// implementations of the FreeS/WAN family pad whole messages to a multiple of four octets.
     ///
     /// `offset` is the position of `bytes` in the message.
@@ -141,7 +141,7 @@ impl<'a> Chain<'a> {
         self.offset.saturating_add(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX))
     }
 
-    /// Returns the kind of the first payload (RFC 2408 section 3.1).
+    /// Returns the type of the first payload (RFC 2408 section 3.1).
     pub const fn first(&self) -> PayloadKind {
         self.first
     }

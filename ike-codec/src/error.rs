@@ -85,7 +85,7 @@ pub enum DecodeErrorKind {
     Ikev2Payload(PayloadKind),
     /// A proposal is outside of an SA, a transform is outside of a proposal, or a fragment is not the only payload.
     Misplaced(PayloadKind),
-    /// The payload is shorter than the fixed fields of its kind.
+    /// The payload is shorter than the fixed fields of its type.
     BodyTooShort(PayloadKind),
     /// The number of transforms of a proposal differs from its count field.
     TransformCount {

@@ -16,7 +16,7 @@ pub struct Header {
     pub initiator_cookie: Cookie,
     /// Responder cookie; zero in the first message of phase 1.
     pub responder_cookie: Cookie,
-    /// Kind of the first payload; of the plaintext when the message is encrypted.
+    /// Type of the first payload; if the message is encrypted, of the first one of its plaintext.
     pub next_payload: PayloadKind,
     /// Protocol version, 1.0 for IKEv1.
     pub version: Version,

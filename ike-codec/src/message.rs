@@ -48,7 +48,7 @@ impl<'a> Message<'a> {
     /// These are: non-zero reserved fields, unknown flags and situation bits; numbers without a name in this crate for
     /// payloads, exchanges, protocols, transforms, attribute types, identities, certificates, notifications and mode
     /// config messages (attribute values are checked by the negotiation); nonces outside 8 to 256 octets; a zero
-    /// initiator cookie; empty payloads of kinds that require content; and padding. Only the header of an encrypted
+    /// initiator cookie; empty payloads of types that require content; and padding. Only the header of an encrypted
     /// message is checked: see [`Chain::check_strictly`].
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl<'a> Message<'a> {
         self.chain.payloads()
     }
 
-    /// Returns the first cleartext payload of a kind, `None` when there is no such payload.
+    /// Returns the first cleartext payload of a type; `None` if there is no such payload.
     pub fn find(&self, kind: PayloadKind) -> Option<crate::Payload<'a>> {
         self.payloads().find(|p| p.kind == kind)
     }

@@ -48,7 +48,7 @@ impl NatTraversal {
         Self::Rfc3947,
     ];
 
-    /// Returns the kind of the NAT-D payload (RFC 3947 section 3.2).
+    /// Returns the type of the NAT-D payload (RFC 3947 section 3.2).
     pub fn detection(self) -> PayloadKind {
         match self {
             draft if draft <= Self::Draft03 => PayloadKind::NAT_DETECTION_DRAFT,
@@ -57,7 +57,7 @@ impl NatTraversal {
         }
     }
 
-    /// Returns the kind of the NAT-OA payload (RFC 3947 section 5.2).
+    /// Returns the type of the NAT-OA payload (RFC 3947 section 5.2).
     pub fn original_address(self) -> PayloadKind {
         match self {
             draft if draft <= Self::Draft03 => PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT,

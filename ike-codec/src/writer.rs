@@ -128,7 +128,7 @@ impl<'b> MessageWriter<'b> {
         self.body.put(bytes)
     }
 
-    /// Appends ciphertext as the body of the message; `first` is the kind of the first payload in its plaintext.
+    /// Appends ciphertext as the body of the message; `first` is the type of the first payload in its plaintext.
     pub(crate) fn ciphertext(&mut self, first: PayloadKind, bytes: &[u8]) -> Result<(), NoSpace> {
         self.body.put(bytes)?;
         self.body.patch(16, &[first.0]);

@@ -1,4 +1,4 @@
-//! Fields of every payload kind, from hand-encoded octets after the diagrams of RFC 2407, 2408 and 3947.
+//! Fields of every payload type, from hand-encoded octets after the diagrams of RFC 2407, 2408 and 3947.
 
 mod common;
 

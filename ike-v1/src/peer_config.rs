@@ -32,7 +32,7 @@ pub struct PeerConfig {
     pub nat_traversal: NatUse,
     /// Size in octets of the IP packets in which longer messages are sent in fragments; 0 for none.
     pub fragment_size: u16,
-    /// Dead peer detection by this host; `None` for answers to the peer only.
+    /// Timing of the R-U-THERE messages that this host sends (RFC 3706); `None` if it only answers those of the peer.
     pub dead_peer_detection: Option<DeadPeerDetection>,
     /// Role of this host in extended authentication.
     pub xauth: Option<XauthRole>,

@@ -20,7 +20,7 @@ pub fn seals_together<S: Suite>(suite: &S, packets: usize) -> bool {
     suite.prefers_seal_batch(packets, Internal)
 }
 
-/// Returns whether [`Received::verify`] is faster than one packet after the other, for this number of packets and
+/// Returns whether [`Received::verify`] is faster than verifying the packets one by one, for this number of packets and
 /// their total length in octets.
 pub fn verifies_together<S: Suite>(suite: &S, packets: usize, octets: usize) -> bool {
     suite.prefers_verify_batch(packets, octets, Internal)

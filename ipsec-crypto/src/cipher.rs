@@ -37,8 +37,8 @@ pub trait Cipher {
         follow(text);
     }
 
-    /// Returns the number of packets from which [`encrypt_batch`](Self::encrypt_batch) is faster than encryption and
-    /// hashing of one packet after the other. The default is never.
+    /// Returns the number of packets from which [`encrypt_batch`](Self::encrypt_batch) is faster than encrypting and
+    /// hashing the packets one by one. The default is never.
     #[doc(hidden)]
     fn min_batch(&self, _: Internal) -> usize {
         usize::MAX

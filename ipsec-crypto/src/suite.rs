@@ -22,7 +22,7 @@ pub trait Suite {
     /// [`IcvMismatch`] if verification fails; the packet is unchanged.
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>;
 
-    /// Returns whether [`batch::seal`](crate::batch::seal) can be faster than one packet after the other.
+    /// Returns whether [`batch::seal`](crate::batch::seal) may be faster than sealing the packets one by one.
     #[doc(hidden)]
     fn prefers_seal_batch(&self, _packets: usize, _: Internal) -> bool {
         false
@@ -37,7 +37,7 @@ pub trait Suite {
         batch.iter_mut().for_each(|(suite, parts)| suite.seal(parts));
     }
 
-    /// Returns whether [`compute_icvs`](Self::compute_icvs) is faster than one packet after the other.
+    /// Returns whether [`compute_icvs`](Self::compute_icvs) is faster than computing the ICVs one by one.
     #[doc(hidden)]
     fn prefers_verify_batch(&self, _packets: usize, _octets: usize, _: Internal) -> bool {
         false

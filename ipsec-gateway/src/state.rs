@@ -29,7 +29,8 @@ use store::Store;
 
 /// Smallest number of outbound sequence numbers that are reserved ahead.
 const MIN_OUTBOUND: u64 = 4096;
-/// Smallest number of inbound sequence numbers that are reserved ahead. After a failure, so many packets are refused.
+/// Smallest number of inbound sequence numbers that are reserved ahead. After a failure, up to this number of packets
+/// is refused.
 const MIN_INBOUND: u64 = 32;
 /// Largest number that is reserved ahead.
 const MAX_AHEAD: u64 = 1 << 20;

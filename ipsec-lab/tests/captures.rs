@@ -518,7 +518,7 @@ fn tcp(ports: [u16; 2], sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     ipv4(6, &[&segment[..], payload].concat())
 }
 
-/// Returns the segments of a stream after the one that opens it, with so many octets in each.
+/// Returns the segments of a stream after its SYN, with `octets` octets in each.
 fn segments(ports: [u16; 2], stream: &[u8], octets: usize) -> Vec<Vec<u8>> {
     let start = u32::MAX - 20; // sequence numbers wrap
     let mut segments = vec![tcp(ports, start - 1, 2, &[])];

@@ -105,7 +105,7 @@ pub struct ConversationRecord {
     /// Shared secrets g^xy of the SAs, in any order.
     #[serde(default)]
     pub shared: Vec<Hex>,
-    /// Initiator cookie and encryption key of each SA of which nothing else is known.
+    /// Initiator cookie and encryption key of each SA without other secrets.
     #[serde(default)]
     pub ka: Vec<(Hex, Hex)>,
     pub messages: Vec<ConversationMessage>,

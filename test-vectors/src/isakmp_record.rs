@@ -19,7 +19,7 @@ pub struct IsakmpRecord {
     pub payloads: Option<Vec<PayloadNode>>,
     /// Result expected from a parser.
     pub expected: Expected,
-    /// Part of the reason of the refusal, if the record names it.
+    /// Text that the reason of the refusal contains; `None` accepts any reason.
     pub expected_reason: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct IsakmpBytesRecord {
     pub hex: Hex,
     /// Result expected from a parser.
     pub expected: Expected,
-    /// Part of the reason of the refusal, if the record names it.
+    /// Text that the reason of the refusal contains; `None` accepts any reason.
     pub expected_reason: Option<String>,
 }
 
@@ -73,6 +73,6 @@ pub struct IsakmpFragmentsRecord {
     pub reassembled: Hex,
     /// Result expected from a receiver.
     pub expected: Expected,
-    /// Part of the reason of the refusal, if the record names it.
+    /// Text that the reason of the refusal contains; `None` accepts any reason.
     pub expected_reason: Option<String>,
 }

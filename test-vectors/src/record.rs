@@ -122,7 +122,7 @@ pub struct ReplayPacket {
     pub plain_packet: Hex,
     /// Result expected from the receiver.
     pub expected: Expected,
-    /// Part of the reason of the refusal, if the record names it.
+    /// Text that the reason of the refusal contains; `None` accepts any reason.
     pub expected_reason: Option<String>,
 }
 
@@ -138,7 +138,7 @@ pub struct IpcompRecord {
     pub plain_packet: Option<Hex>,
     pub wire_packet: Hex,
     pub expected: Expected,
-    /// Part of the reason of the refusal, if the record names it.
+    /// Text that the reason of the refusal contains; `None` accepts any reason.
     pub expected_reason: Option<String>,
     /// False if a sender must not compress the packet.
     pub compressible: Option<bool>,

@@ -15,17 +15,17 @@ const LINES: (usize, usize) = (10_000, 1_000_000);
 /// Maximum ratio of the instructions for a line.
 const GROWTH: f64 = 1.2;
 
-/// Loads a text of so many lines without errors and describes it, like `ipsec-lab check`.
+/// Loads a text of `lines` lines without errors and describes it, like `ipsec-lab check`.
 pub fn load_good(language: Language, lines: usize) {
     run(language, good, lines, false);
 }
 
-/// Loads a text of so many lines with an error in each, and shows the errors.
+/// Loads a text of `lines` lines with an error in each, and shows the errors.
 pub fn load_bad(language: Language, lines: usize) {
     run(language, bad, lines, true);
 }
 
-/// Loads a text of so many lines without errors and writes it in every language.
+/// Loads a text of `lines` lines without errors and writes it in every language.
 pub fn write(language: Language, lines: usize) {
     let texts = texts(&good, language, lines);
     measured(&mut || {
@@ -34,7 +34,7 @@ pub fn write(language: Language, lines: usize) {
     });
 }
 
-/// Adds the peers of so many policies from a proposal for any peer.
+/// Adds the peers of `policies` policies from a proposal for any peer.
 pub fn add_peers(policies: usize) {
     const PEERS: &str = "remote anonymous { exchange_mode main; proposal { encryption_algorithm aes; \
                          hash_algorithm sha1; authentication_method pre_shared_key; dh_group 2; } }\n\
@@ -63,7 +63,7 @@ fn run(language: Language, text: fn(Language, usize) -> String, lines: usize, er
     });
 }
 
-/// Returns a file of so many lines.
+/// Returns a file of `lines` lines.
 fn texts(text: &dyn Fn(Language, usize) -> String, language: Language, lines: usize) -> Texts {
     // A statement may take several lines; six make a text of any language complete.
     let sample = text(language, 600).lines().count();

@@ -58,7 +58,7 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "config-racoon-errors", size: 200, run: |n| load_bad(Language::Racoon, n) },
     Family { name: "config-psk-errors", size: 200, run: |n| load_bad(Language::Psk, n) },
     Family { name: "config-openbsd-errors", size: 200, run: |n| load_bad(Language::OpenBsd, n) },
-    // Suggestions come from at most so many names, which 200 lines do not have yet.
+    // Suggestions come from a limited number of names, which 200 lines do not have yet.
     Family { name: "config-isakmpd-errors", size: 400, run: |n| load_bad(Language::Isakmpd, n) },
     Family { name: "config-rc-errors", size: 200, run: |n| load_bad(Language::Rc, n) },
     Family { name: "config-xfrm-errors", size: 200, run: |n| load_bad(Language::Xfrm, n) },

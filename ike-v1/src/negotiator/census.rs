@@ -4,7 +4,7 @@ use ipsec_crypto::PrfOutput;
 use super::Refusal;
 use super::stage::{HashForm, Identities, Row};
 
-/// Payloads of a message, counted and sorted by kind (RFC 2408 section 5.3).
+/// Payloads of a message, counted and sorted by type (RFC 2408 section 5.3).
 #[derive(Clone, Debug)]
 pub(crate) struct Census<'m> {
     sa: Option<Payload<'m>>,
@@ -31,7 +31,7 @@ impl Census<'_> {
 
 impl<'m> Census<'m> {
     /// Counts the payloads of a message, which must be those of its row. Vendor IDs, certificates, certificate
-    /// requests, notifications, NAT-D payloads and payloads of kinds for private use are allowed in every message. The
+    /// requests, notifications, NAT-D payloads and payloads of types for private use are allowed in every message. The
     /// hash of an encrypted message after phase 1 must be first (RFC 2409 section 5.5).
     pub fn of(row: &Row, payloads: Payloads<'m>) -> Result<Self, Refusal> {
         let mut census = Census { payloads: payloads.clone(), ..Census::NONE };

@@ -37,11 +37,11 @@ pub enum Refusal {
     Undecryptable(ProtectError),
     /// The message that follows the key exchange does not decrypt to payloads: the pre-shared keys differ.
     WrongKeyLikely,
-    /// A payload of this kind is missing.
+    /// A payload of this type is missing.
     MissingPayload(PayloadKind),
-    /// The message has more payloads of this kind than it may have.
+    /// The message has more payloads of this type than it may have.
     DuplicatePayload(PayloadKind),
-    /// A payload of this kind is not allowed in the message, or not at its position.
+    /// A payload of this type is not allowed in the message, or not at its position.
     UnexpectedPayload(PayloadKind),
     /// The hash does not verify (RFC 2408 section 5.11).
     HashMismatch,

@@ -67,7 +67,7 @@ pub(crate) struct Start {
 pub(crate) struct Taken<'m> {
     /// Octets of the message in cleartext.
     pub message: &'m [u8],
-    /// IV of the message after it.
+    /// IV of the message that follows it; `None` if it was not encrypted.
     pub next: Option<NextIv>,
     pub digest: u64,
 }

@@ -202,7 +202,7 @@ pub struct SaEntry {
     pub lifetime: (Option<u64>, Option<u64>),
     /// Peer and number of the policy of a negotiated SA.
     pub negotiated: Option<(String, u32)>,
-    /// Text of `setkey -D`.
+    /// SA in the format of `setkey -D`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
 }
@@ -224,7 +224,7 @@ pub struct PolicyEntry {
     pub templates: Vec<String>,
     /// Protocol of the first template, and the peer's end of its tunnel.
     pub first: Option<(String, Option<String>)>,
-    /// Text of `setkey -DP`.
+    /// Policy in the format of `setkey -DP`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
 }

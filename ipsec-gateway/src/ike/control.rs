@@ -189,7 +189,7 @@ impl Ike {
         Ok(vec![done])
     }
 
-    /// Deletes the pairs of which the engine no longer has all SAs, because a statement has removed some. The peers are
+    /// Deletes the pairs with an SA that is no longer in the engine, because a statement has removed it. The peers are
     /// notified.
     pub fn delete_incomplete(&mut self, now: Instant, engine: &mut Databases) {
         let is_missing = |(id, sa): &(&SaId, &InstalledSa)| engine.sa(id, sa.source).is_none();

@@ -403,7 +403,7 @@ fn sas_with_a_peer_are_negotiated_without_a_packet() {
 }
 
 #[test]
-fn a_pair_of_which_the_kernel_has_lost_an_sa_is_deleted_at_both_ends() {
+fn a_pair_with_an_sa_that_the_kernel_no_longer_has_is_deleted_at_both_ends() {
     let (mut a, mut b) = established("lost");
     let (kernel, model) = crate::kernel::tests::kernel();
     a.plane.engine.attach(kernel);

@@ -54,7 +54,7 @@ fn value(kind: Kind) -> Value {
         Kind::Expected => json!({"oneOf": [
             {"type": "string", "enum": ["accept", "reject", "any"]},
             {"type": "object", "properties": {"reject": {"type": "string", "minLength": 1,
-                "description": "Part of the reason of the refusal, in upper or lower case."}},
+                "description": "Text that the reason of the refusal contains, in upper or lower case."}},
                 "required": ["reject"], "additionalProperties": false},
         ]}),
         Kind::Object(fields) => object(&fields.iter().collect::<Vec<_>>()),

@@ -94,7 +94,7 @@ fn sas_are_deleted_by_peer_and_by_spi_at_both_ends() {
 }
 
 #[test]
-fn pair_of_which_one_sa_was_removed_is_deleted() {
+fn pair_is_deleted_after_removal_of_one_sa() {
     let now = Instant::from_secs(1);
     let (mut a, mut b) = established("incomplete", now);
     let id = a.sas()[0];
