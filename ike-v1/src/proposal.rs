@@ -145,7 +145,9 @@ impl fmt::Display for ProposalError {
             Self::Encryption(algorithm) => write!(f, "encryption algorithm {algorithm} is not supported"),
             Self::Hash(algorithm) => write!(f, "hash algorithm {algorithm} is not supported"),
             Self::Prf(number) => write!(f, "PRF {number} is not supported"),
-            Self::Protocol(protocol) => write!(f, "protocol {protocol} is not valid in this phase"),
+            Self::Protocol(protocol) => {
+                write!(f, "protocol: got {protocol}, expected ISAKMP in phase 1, and AH, ESP or IPComp in phase 2")
+            }
             Self::Transform(id) => write!(f, "transform {} is not supported", id.0),
             Self::Auth(Some(algorithm)) => {
                 write!(f, "authentication algorithm {algorithm} is not valid for this transform")

@@ -56,8 +56,10 @@ impl IvChain {
 pub enum ProtectError {
     /// The message is malformed.
     Malformed(DecodeError),
-    /// The message to be decrypted has no encryption flag, or the message to be encrypted has it already.
-    Flag,
+    /// The message to be encrypted has the encryption flag already.
+    FlagSet,
+    /// The message to be decrypted does not have the encryption flag.
+    FlagNotSet,
     /// The body after the header is empty, or its length is not a multiple of the block size.
     Length {
         /// Length of the body in octets.
@@ -71,7 +73,8 @@ impl fmt::Display for ProtectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(e) => fmt::Display::fmt(e, f),
-            Self::Flag => f.write_str("encryption flag is missing or already set"),
+            Self::FlagSet => f.write_str("encryption flag is already set"),
+            Self::FlagNotSet => f.write_str("encryption flag is not set"),
             Self::Length { body, block } => {
                 write!(f, "body of {body} octets is empty or not a multiple of the block size {block}")
             }
@@ -134,7 +137,7 @@ impl Protection {
     pub fn encrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
         let (header, _) = Header::parse(message).map_err(ProtectError::Malformed)?;
         if header.flags.contains(Flags::ENCRYPTION) {
-            return Err(ProtectError::Flag);
+            return Err(ProtectError::FlagSet);
         }
         let (header_octets, body) = self.split(message)?;
         if let Some(flags) = header_octets.get_mut(FLAGS) {
@@ -159,7 +162,7 @@ impl Protection {
     //# MUST: receiving: an encrypted informational exchange is decrypted
     pub fn decrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
         if !Message::parse(message).map_err(ProtectError::Malformed)?.is_encrypted() {
-            return Err(ProtectError::Flag);
+            return Err(ProtectError::FlagNotSet);
         }
         let (header_octets, body) = self.split(message)?;
         if let Some(flags) = header_octets.get_mut(FLAGS) {

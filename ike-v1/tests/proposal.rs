@@ -592,7 +592,10 @@ fn proposal_errors_name_attribute_and_values() {
         (ProposalError::Encryption(Encryption(2)), "encryption algorithm IDEA-CBC is not supported"),
         (ProposalError::Hash(Hash(77)), "hash algorithm 77 is not supported"),
         (ProposalError::Prf(1), "PRF 1 is not supported"),
-        (ProposalError::Protocol(ProtocolId(1)), "protocol ISAKMP is not valid in this phase"),
+        (
+            ProposalError::Protocol(ProtocolId(1)),
+            "protocol: got ISAKMP, expected ISAKMP in phase 1, and AH, ESP or IPComp in phase 2",
+        ),
         (ProposalError::Transform(TransformId(99)), "transform 99 is not supported"),
         (
             ProposalError::Auth(Some(AuthAlgorithm(3))),

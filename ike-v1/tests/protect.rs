@@ -259,10 +259,10 @@ fn wrong_encryption_flag_is_refused() {
         let header = Header::new([1; 8], [2; 8], ExchangeKind::QUICK, 9);
         let clear = message(16, &header, &[(PayloadKind::HASH, vec![1; 20]), (PayloadKind::NONCE, vec![2; 20])]);
         assert_eq!(clear.len(), 28 + 48, "the message must consist of whole blocks without padding");
-        assert_eq!(errors_of(&protection(index), &clear), [None, Some(ProtectError::Flag)]);
+        assert_eq!(errors_of(&protection(index), &clear), [None, Some(ProtectError::FlagNotSet)]);
         let mut wire = clear;
         let _: NextIv = protection(index).encrypt(&chain(), &mut wire).unwrap();
-        assert_eq!(errors_of(&protection(index), &wire), [Some(ProtectError::Flag), None]);
+        assert_eq!(errors_of(&protection(index), &wire), [Some(ProtectError::FlagSet), None]);
     }
 }
 
@@ -392,7 +392,8 @@ fn wrong_key_or_iv_gives_no_valid_payloads() {
 fn protection_errors_name_field_and_values() {
     let error = ProtectError::Length { body: 9, block: 8 };
     assert_eq!(error.to_string(), "body of 9 octets is empty or not a multiple of the block size 8");
-    assert_eq!(ProtectError::Flag.to_string(), "encryption flag is missing or already set");
+    assert_eq!(ProtectError::FlagSet.to_string(), "encryption flag is already set");
+    assert_eq!(ProtectError::FlagNotSet.to_string(), "encryption flag is not set");
     let [short, _] = errors_of(&protection(0), &[]);
     let Some(ProtectError::Malformed(inner)) = short else { panic!("{short:?}") };
     assert_eq!(short.unwrap().to_string(), inner.to_string());

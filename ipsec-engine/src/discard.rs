@@ -6,6 +6,7 @@ use ipcomp_core::DecompressError;
 use ipsec_packet::{BeetError, Fault, IpError, ReplayError, TunnelError, UdpError};
 
 use crate::counters::Counter;
+use crate::policy_check::MAX_HEADERS;
 
 /// Reason why a packet is discarded (RFC 4301 sections 5.1.1 and 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +208,7 @@ impl fmt::Display for DiscardReason {
             Self::Encapsulation => f.write_str("UDP encapsulation does not match the SA"),
             Self::Cleartext => f.write_str("cleartext packet matches a PROTECT policy"),
             Self::SaMismatch => f.write_str("SA does not match the policy"),
-            Self::TooManyHeaders => f.write_str("too many IPsec headers"),
+            Self::TooManyHeaders => write!(f, "too many IPsec headers: expected at most {MAX_HEADERS}"),
             Self::Open(e) => e.fmt(f),
             Self::Verify(e) => e.fmt(f),
             Self::Ipcomp(e) => e.fmt(f),

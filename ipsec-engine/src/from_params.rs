@@ -5,7 +5,7 @@ use core::fmt;
 use ah_core::Profile;
 use esp_core::PadCheck;
 use ipsec_crypto::{AlgorithmError, KeyedAhIntegrity, KeyedSuite};
-use ipsec_packet::{Cpi, ReservedCpi, ReservedSpi, SeqCounter, SeqWidth, Spi, WindowSize};
+use ipsec_packet::{Cpi, ReservedCpi, ReservedSpi, Seq, SeqCounter, SeqWidth, Spi, WindowSize};
 use ipsec_sa::{CompressionAlgorithm, Direction, Mode, PaddingCheck, Protocol, SaParams, TransformParams};
 
 use crate::algorithms::{Algorithms, SizedWindow};
@@ -27,8 +27,8 @@ pub enum SaError {
     Cpi(ReservedCpi),
     /// The engine has no anti-replay window of this size.
     Window(WindowSize),
-    /// The last sequence number does not fit the width of the SA.
-    Sequence,
+    /// This last sequence number exceeds the width of those of the SA.
+    Sequence(Seq),
     /// Source and destination have different families.
     Families(MixedFamilies),
     /// BEET mode needs the inner addresses of the SA.
@@ -44,7 +44,12 @@ impl fmt::Display for SaError {
             Self::Spi(e) => e.fmt(f),
             Self::Cpi(e) => e.fmt(f),
             Self::Window(size) => write!(f, "anti-replay window of {} packets is not available", size.in_packets()),
-            Self::Sequence => f.write_str("last sequence number exceeds 32 bits"),
+            Self::Sequence(last) => write!(
+                f,
+                "last sequence number: got {}, expected at most {} without extended sequence numbers",
+                last.get(),
+                u32::MAX
+            ),
             Self::Families(e) => e.fmt(f),
             Self::Beet => f.write_str("BEET mode without inner addresses"),
         }
@@ -58,7 +63,7 @@ impl core::error::Error for SaError {
             Self::Spi(e) => Some(e),
             Self::Cpi(e) => Some(e),
             Self::Families(e) => Some(e),
-            Self::Compression(_) | Self::Protocol(_) | Self::Window(_) | Self::Sequence | Self::Beet => None,
+            Self::Compression(_) | Self::Protocol(_) | Self::Window(_) | Self::Sequence(_) | Self::Beet => None,
         }
     }
 }
@@ -121,8 +126,8 @@ where
                 return Ok(Transform::AhIn(ah_core::Inbound::with_window(spi, integrity, width, profile, window()?)));
             }
             let mut ah = ah_core::Outbound::new(spi, integrity, width, profile);
-            if let Some(used) = used(params, width)? {
-                ah.import(&used).map_err(|_| SaError::Sequence)?;
+            if let Some((last, used)) = used(params, width)? {
+                ah.import(&used).map_err(|_| SaError::Sequence(last))?;
             }
             Ok(Transform::AhOut(ah))
         }
@@ -151,17 +156,17 @@ fn esp<A: Algorithms<Window: SizedWindow>>(params: &SaParams, suite: A::Suite) -
         return Ok(Transform::EspIn(esp));
     }
     let mut esp = esp_core::Outbound::new(spi, suite, width);
-    if let Some(used) = used(params, width)? {
-        esp.import(&used).map_err(|_| SaError::Sequence)?;
+    if let Some((last, used)) = used(params, width)? {
+        esp.import(&used).map_err(|_| SaError::Sequence(last))?;
     }
     Ok(Transform::EspOut(esp))
 }
 
-/// Returns the state of a counter after the last sequence number of these keys; `None` for new keys.
-fn used(params: &SaParams, width: SeqWidth) -> Result<Option<[u8; SeqCounter::STATE]>, SaError> {
+/// Returns the last sequence number of these keys, and the state of a counter after it; `None` for new keys.
+fn used(params: &SaParams, width: SeqWidth) -> Result<Option<(Seq, [u8; SeqCounter::STATE])>, SaError> {
     match params.last_sequence {
         None => Ok(None),
-        Some(last) if last.get() > width.last() => Err(SaError::Sequence),
-        Some(last) => Ok(Some(SeqCounter::new(width).export_ahead(last.get()))),
+        Some(last) if last.get() > width.last() => Err(SaError::Sequence(last)),
+        Some(last) => Ok(Some((last, SeqCounter::new(width).export_ahead(last.get())))),
     }
 }

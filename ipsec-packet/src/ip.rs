@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{Fault, HeaderPosition, IpProto, Ipv4, Ipv6, NoSpace, TooShort, ipv4};
+use crate::{Fault, HeaderPosition, IpProto, Ipv4, Ipv6, MAX_EXTENSION_HEADERS, NoSpace, TooShort, ipv4};
 
 /// IP packet whose header was validated: version, header length, and total length against the input (RFC 791 section
 /// 3.1, RFC 8200 section 3).
@@ -210,7 +210,9 @@ impl fmt::Display for IpError {
             }
             Self::TooLong(octets) => write!(f, "IP packet too long: {octets} octets, at most 65535 allowed"),
             Self::Fragment => f.write_str("fragment"),
-            Self::TooManyExtensions => f.write_str("too many IPv6 extension headers"),
+            Self::TooManyExtensions => {
+                write!(f, "too many IPv6 extension headers: expected at most {MAX_EXTENSION_HEADERS}")
+            }
             Self::Extension { offset } => write!(f, "malformed IPv6 extension header at octet {offset}"),
             Self::RouteNotFinished { offset } => {
                 write!(f, "source route or routing header at octet {offset} not finished")

@@ -28,7 +28,7 @@ fn header_errors_name_the_field() {
         (IpError::Length { claimed: 9, available: 40 }, "IP length mismatch: length field has 9 octets, 40 available"),
         (IpError::TooLong(65536), "IP packet too long: 65536 octets, at most 65535 allowed"),
         (IpError::Fragment, "fragment"),
-        (IpError::TooManyExtensions, "too many IPv6 extension headers"),
+        (IpError::TooManyExtensions, "too many IPv6 extension headers: expected at most 16"),
         (IpError::Extension { offset: 48 }, "malformed IPv6 extension header at octet 48"),
         (IpError::NotFound, "header not found in the packet"),
     ] {

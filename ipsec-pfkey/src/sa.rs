@@ -10,8 +10,8 @@ use ipsec_packet::{
     WindowSize,
 };
 use ipsec_sa::{
-    CompressionAlgorithm, Direction, Lifetimes, Limit, Mode, PaddingCheck, PolicyParams, Priority, Protocol, SaId,
-    SaParams, TransformParams, UdpEncap,
+    CompressionAlgorithm, Direction, Lifetimes, Limit, MAX_TRANSFORMS, Mode, PaddingCheck, PolicyParams, Priority,
+    Protocol, SaId, SaParams, TransformParams, UdpEncap,
 };
 
 use crate::dialect::{Dialect, Wire};
@@ -99,7 +99,9 @@ impl fmt::Display for ReadError {
             Self::Mode(number) => write!(f, "unknown mode {number}"),
             Self::Key(e) => e.fmt(f),
             Self::PolicyDirection(number) => write!(f, "unknown policy direction {number}"),
-            Self::TooManyTemplates => f.write_str("too many templates in one policy"),
+            Self::TooManyTemplates => {
+                write!(f, "too many templates in one policy: expected at most {MAX_TRANSFORMS}")
+            }
             Self::IcmpType(kind, code) => write!(f, "unsupported selectors of the ICMP type {kind} and code {code}"),
             Self::Prefix(bits) => write!(f, "prefix length {bits} exceeds the address length"),
         }

@@ -109,7 +109,8 @@ impl<'m> Census<'m> {
         let payload = self.sa.ok_or(Refusal::MissingPayload(PayloadKind::SA))?;
         match payload.view() {
             Body::SecurityAssociation(sa) => Ok((sa, payload.body)),
-            _ => Err(Refusal::Offer),
+            Body::OtherDoi(doi, _) => Err(Refusal::Doi(doi)),
+            _ => Err(Refusal::Internal),
         }
     }
 

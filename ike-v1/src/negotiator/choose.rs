@@ -409,8 +409,11 @@ fn check_situation(sa: &SecurityAssociation<'_>) -> Result<(), Refusal> {
     //= RFC 2407 4.2.2/3, 4.2.3/3
     //# MUST: and aborts the association
     //# MUST: and aborts the association
-    let is_supported = sa.doi == Doi::IPSEC && sa.situation == Situation::IDENTITY_ONLY;
-    if is_supported { Ok(()) } else { Err(Refusal::Offer) }
+    match (sa.doi, sa.situation) {
+        (Doi::IPSEC, Situation::IDENTITY_ONLY) => Ok(()),
+        (Doi::IPSEC, situation) => Err(Refusal::Situation(situation)),
+        (doi, _) => Err(Refusal::Doi(doi)),
+    }
 }
 
 /// Refuses an answer with more than one transform.

@@ -307,7 +307,7 @@ fn check_header(header: &Header) -> Result<(), Refusal> {
     //= RFC 2408 5.2/5
     //# MUST: receiving: both cookies are verified, or the message discarded
     if header.initiator_cookie == [0; 8] {
-        return Err(Refusal::Cookie);
+        return Err(Refusal::InitiatorCookie);
     }
     //= RFC 2408 5.2/10
     //# MUST: receiving: a message with a wrong message ID is discarded
@@ -316,7 +316,7 @@ fn check_header(header: &Header) -> Result<(), Refusal> {
         (0, false) if is_informational && !header.is_encrypted() => Ok(()),
         (0, false) => Err(Refusal::MessageId(0)),
         (id, true) => Err(Refusal::MessageId(id)),
-        (_, false) if header.responder_cookie == [0; 8] && !is_informational => Err(Refusal::Cookie),
+        (_, false) if header.responder_cookie == [0; 8] && !is_informational => Err(Refusal::ResponderCookie),
         _ => Ok(()),
     }
 }

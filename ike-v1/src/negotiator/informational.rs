@@ -364,7 +364,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Sends the reason why a quick mode is refused, if there is a notification for it.
     pub(super) fn refuse_quick(&mut self, sa_id: SlotId, census: &Census<'_>, reason: Refusal, host: &mut dyn Host) {
         let kind = match reason {
-            Refusal::NoProposal(_) | Refusal::Offer => NotifyKind::NO_PROPOSAL_CHOSEN,
+            Refusal::NoProposal(_) | Refusal::Doi(_) | Refusal::Situation(_) => NotifyKind::NO_PROPOSAL_CHOSEN,
             //= RFC 2409 5.5/6
             //# SHOULD: client identities that are refused are answered by invalid-id-information
             Refusal::NoPolicy | Refusal::NotLeased | Refusal::Selectors | Refusal::SelectorTaken => {

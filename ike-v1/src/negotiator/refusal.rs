@@ -1,8 +1,8 @@
 use core::fmt;
 
 use ike_codec::{
-    AuthAlgorithm, AuthMethod, ConfigKind, DecodeError, EncapsulationMode, Encryption, EspTransform, ExchangeKind,
-    FragmentError, Group, Hash, IdKind, NotifyKind, PayloadKind,
+    AuthAlgorithm, AuthMethod, ConfigKind, DecodeError, Doi, EncapsulationMode, Encryption, EspTransform, ExchangeKind,
+    FragmentError, Group, Hash, IdKind, NotifyKind, PayloadKind, Situation,
 };
 
 use super::counters::Counter;
@@ -16,8 +16,10 @@ use crate::{DhError, ProposalError, ProtectError};
 pub enum Refusal {
     /// The message is malformed.
     Malformed(DecodeError),
-    /// A cookie is zero where it must not be, or not zero where it must be (RFC 2408 section 3.1).
-    Cookie,
+    /// The initiator cookie is zero (RFC 2408 section 3.1).
+    InitiatorCookie,
+    /// The responder cookie of a message after phase 1 is zero (RFC 2408 section 3.1).
+    ResponderCookie,
     /// The message ID is zero in phase 2, or not zero in phase 1 (RFC 2408 section 3.1).
     MessageId(u32),
     /// No ISAKMP SA and no exchange has the cookies of the message.
@@ -59,8 +61,10 @@ pub enum Refusal {
     NoCredential,
     /// The signature of the peer is refused.
     Certificate(CertificateRefusal),
-    /// The SA payload is of another DOI or situation, or longer than the exchange buffer allows.
-    Offer,
+    /// The SA payload is of this DOI, which is not the IPSEC DOI.
+    Doi(Doi),
+    /// The SA payload is of this situation, which is not `SIT_IDENTITY_ONLY` (RFC 2407 section 4.2.1).
+    Situation(Situation),
     /// No transform of the peer is acceptable.
     NoProposal(Mismatch),
     /// The answer is not one of the transforms that were offered (RFC 2409 section 5).
@@ -121,9 +125,19 @@ pub enum Refusal {
     /// The server has assigned no address.
     NoAddress,
     /// An attribute payload of this type is not expected in the transaction exchange.
-    ConfigKind(ConfigKind),
-    /// The attribute payload has this identifier, which is not that of the request.
-    ConfigIdentifier(u16),
+    ConfigKind {
+        /// Type of the attribute payload.
+        got: ConfigKind,
+        /// Type that this state of the exchange requires; `None` if another condition is not met.
+        expected: Option<ConfigKind>,
+    },
+    /// The identifier of the attribute payload is not that of the request.
+    ConfigIdentifier {
+        /// Identifier of the attribute payload.
+        got: u16,
+        /// Identifier of the request; 0 is accepted, too.
+        expected: u16,
+    },
     /// The peer has not answered dead peer detection (RFC 3706).
     PeerDead,
     /// The peer deleted the SA.
@@ -294,7 +308,8 @@ impl Refusal {
         !matches!(
             self,
             Self::Malformed(_)
-                | Self::Cookie
+                | Self::InitiatorCookie
+                | Self::ResponderCookie
                 | Self::MessageId(_)
                 | Self::UnknownSa
                 | Self::Duplicate
@@ -312,8 +327,8 @@ impl Refusal {
                 | Self::TooManyVerifications
                 | Self::TooManyLogins
                 | Self::TooManyBadMessages
-                | Self::ConfigKind(_)
-                | Self::ConfigIdentifier(_)
+                | Self::ConfigKind { .. }
+                | Self::ConfigIdentifier { .. }
         )
     }
 
@@ -336,7 +351,7 @@ impl Refusal {
     pub(crate) const fn counter(&self) -> Counter {
         match self {
             Self::Malformed(_) => Counter::Malformed,
-            Self::Cookie => Counter::Cookie,
+            Self::InitiatorCookie | Self::ResponderCookie => Counter::Cookie,
             Self::MessageId(_) => Counter::MessageId,
             Self::UnknownSa => Counter::UnknownSa,
             Self::Duplicate => Counter::Duplicate,
@@ -353,7 +368,7 @@ impl Refusal {
             Self::ModeNotAllowed(_) => Counter::ModeNotAllowed,
             Self::NoCredential => Counter::NoKey,
             Self::Certificate(_) => Counter::Certificate,
-            Self::Offer => Counter::Offer,
+            Self::Doi(_) | Self::Situation(_) => Counter::Offer,
             Self::NoProposal(_) => Counter::NoProposal,
             Self::ModifiedAnswer(_) => Counter::ModifiedAnswer,
             Self::KeyExchange(_) => Counter::KeyExchange,
@@ -380,7 +395,7 @@ impl Refusal {
             Self::XauthOwed => Counter::XauthOwed,
             Self::XauthRejected => Counter::XauthRejected,
             Self::NoAddress => Counter::NoAddress,
-            Self::ConfigKind(_) | Self::ConfigIdentifier(_) => Counter::Transaction,
+            Self::ConfigKind { .. } | Self::ConfigIdentifier { .. } => Counter::Transaction,
             Self::DeletedByPeer | Self::Deleted | Self::Expired => Counter::Deleted,
             Self::HostTimeout => Counter::HostTimeout,
             Self::NotInstalled => Counter::NotInstalled,
@@ -393,8 +408,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(e) => write!(f, "malformed message: {e}"),
-            Self::Cookie => f.write_str("cookie is zero, or not zero in a first message"),
-            Self::MessageId(id) => write!(f, "message ID {id:#010x} is not valid in this phase"),
+            Self::InitiatorCookie => f.write_str("initiator cookie is zero"),
+            Self::ResponderCookie => f.write_str("responder cookie is zero"),
+            Self::MessageId(0) => f.write_str("message ID: got 0, expected another value after phase 1"),
+            Self::MessageId(id) => write!(f, "message ID: got {id:#010x}, expected 0 in phase 1"),
             Self::UnknownSa => f.write_str("no ISAKMP SA has these cookies"),
             Self::Duplicate => f.write_str("duplicate message"),
             Self::Fragment(e) => write!(f, "fragment is refused: {e}"),
@@ -416,8 +433,11 @@ impl fmt::Display for Refusal {
             Self::ModeNotAllowed(exchange) => write!(f, "exchange {exchange} is not configured for the peer"),
             Self::NoCredential => f.write_str("no certificate and private key are configured for the peer"),
             Self::Certificate(why) => write!(f, "signature of the peer is refused: {why}"),
-            Self::Offer => f.write_str("SA payload is too long, or its DOI or situation is not supported"),
-            Self::NoProposal(nearest) => write!(f, "no common proposal; nearest: {nearest}"),
+            Self::Doi(doi) => write!(f, "DOI of the SA payload: got {doi}, expected {}", Doi::IPSEC),
+            Self::Situation(Situation(bits)) => {
+                write!(f, "situation of the SA payload: got {bits:#x}, expected 0x1, SIT_IDENTITY_ONLY")
+            }
+            Self::NoProposal(nearest) => write!(f, "no proposal chosen; nearest: {nearest}"),
             Self::ModifiedAnswer(how) => write!(f, "answer is none of the transforms offered: {how}"),
             Self::KeyExchange(e) => write!(f, "key exchange: {e}"),
             Self::NonceLength(octets) => write!(f, "nonce length is {octets} octets, expected 8 to 256"),
@@ -448,9 +468,12 @@ impl fmt::Display for Refusal {
             Self::XauthOwed => f.write_str("user of the client is not authenticated"),
             Self::XauthRejected => f.write_str("user was rejected, or has no credentials"),
             Self::NoAddress => f.write_str("no address is assigned to the client"),
-            Self::ConfigKind(kind) => write!(f, "attribute payload of type {kind} is not expected"),
-            Self::ConfigIdentifier(id) => {
-                write!(f, "identifier {id} of the attribute payload is not that of the request")
+            Self::ConfigKind { got, expected: Some(expected) } => {
+                write!(f, "type of the attribute payload: got {got}, expected {expected}")
+            }
+            Self::ConfigKind { got, expected: None } => write!(f, "attribute payload of type {got} is not expected"),
+            Self::ConfigIdentifier { got, expected } => {
+                write!(f, "identifier of the attribute payload: got {got}, expected {expected}")
             }
             Self::PeerDead => f.write_str("peer has not answered dead peer detection"),
             Self::DeletedByPeer => f.write_str("peer deleted the SA"),

@@ -105,7 +105,7 @@ impl Step<'_> {
             _ => config.kind,
         };
         if config.kind != expected {
-            return Err(Refusal::ConfigKind(config.kind).into());
+            return Err(Refusal::ConfigKind { got: config.kind, expected: Some(expected) }.into());
         }
         match (self.state.stage, config.kind) {
             (Stage::XauthAwaitsReply, _) => xauth::take_reply(self, config),
@@ -235,7 +235,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 && identifier(state.message_id) == config.identifier
         };
         let index = self.exchanges.position(|exchange| is_it(&exchange.state));
-        let index = index.ok_or(Refusal::ConfigKind(config.kind))?;
+        let index = index.ok_or(Refusal::ConfigKind { got: config.kind, expected: None })?;
         let stage = self.exchange(index)?.state.stage;
         let sa = self.isakmp_sa_mut(sa_id)?;
         sa.access = sa.access.acknowledged(stage);
@@ -280,9 +280,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let authentic = opened.authenticate(&expected)?;
         let config = attribute_payload(&authentic.census)?;
         // charon answers with 0 instead of the identifier. The authenticated message ID names the exchange as well.
-        let expected = [0, identifier(step.state.message_id)];
-        if stage.is_some() && !expected.contains(&config.identifier) {
-            return Err(Refusal::ConfigIdentifier(config.identifier));
+        let (got, expected) = (config.identifier, identifier(step.state.message_id));
+        if stage.is_some() && ![0, expected].contains(&got) {
+            return Err(Refusal::ConfigIdentifier { got, expected });
         }
         step.state.path = received.path;
         let taken = step.take(&config, next);
@@ -398,7 +398,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
 /// Refuses first messages that this host does not expect from its peer.
 fn check_admission(sa: &IsakmpSa, config: &Config<'_>, host: &dyn Host) -> Result<(), Refusal> {
-    let unexpected = Refusal::ConfigKind(config.kind);
+    let unexpected = Refusal::ConfigKind { got: config.kind, expected: None };
     let login = xauth_role(sa.choice.auth_method, sa.role);
     let mode = host.peer(sa.peer).ok_or(Refusal::Superseded)?.mode_config;
     let is_server = matches!(mode, Some(ModeConfig::Answer | ModeConfig::Assign));

@@ -386,7 +386,8 @@ fn is_xauth_kind(kind: u16) -> bool {
 
 /// Acknowledges the result as client.
 pub(crate) fn take_status(step: &mut Step<'_>, config: &Config<'_>, next: NextIv) -> Result<Outcome, Stop> {
-    let status = config.attributes.find(ConfigAttribute::XAUTH_STATUS.0).ok_or(Refusal::ConfigKind(config.kind))?;
+    let unexpected = Refusal::ConfigKind { got: config.kind, expected: None };
+    let status = config.attributes.find(ConfigAttribute::XAUTH_STATUS.0).ok_or(unexpected)?;
     let mode = step.host.peer(step.state.peer).ok_or(Refusal::Superseded)?.mode_config;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(next);

@@ -1,6 +1,7 @@
 use core::fmt;
 
 use heapless::String;
+use ipsec_sa::MAX_TRANSFORMS;
 
 /// Error in a configuration text, with its position (setkey(8)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +184,7 @@ impl fmt::Display for SetkeyErrorKind {
             Self::NotUtf8 => "word is not UTF-8",
             Self::Address => "invalid IP address (host names are not resolved)",
             Self::Family => "address families differ",
-            Self::Prefix => "prefix length exceeds the address length",
+            Self::Prefix => "prefix length: expected at most 32 for IPv4, 128 for IPv6",
             Self::Port => "invalid port",
             Self::Number => "invalid number or value out of range",
             Self::Spi => "invalid SPI: expected a decimal number, or 0x and hexadecimal digits, up to 0xffffffff (IPComp: 0xffff)",
@@ -209,7 +210,9 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Level => "invalid level: expected default, use, require, unique, or unique: and 1 to 65535",
             Self::Template => "invalid template: expected protocol/mode/source-destination/level",
             Self::NoEndpoints => "tunnel-mode template without endpoints",
-            Self::TooManyTemplates => "too many templates in one policy",
+            Self::TooManyTemplates => {
+                return write!(f, "too many templates in one policy: expected at most {MAX_TRANSFORMS}");
+            }
         })
     }
 }

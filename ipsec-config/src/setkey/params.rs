@@ -84,8 +84,8 @@ pub enum StatementError {
     GreKey,
     /// The policy has no action.
     NoAction,
-    /// The last sequence number exceeds the 32 bits of the SA.
-    Sequence,
+    /// This last sequence number exceeds the 32 bits of the SA.
+    Sequence(Seq),
 }
 
 impl StatementError {
@@ -125,7 +125,12 @@ impl fmt::Display for StatementError {
             Self::Tagged => f.write_str("policies by tag are not implemented"),
             Self::GreKey => f.write_str("policies by GRE key are not implemented"),
             Self::NoAction => f.write_str("policy without an action"),
-            Self::Sequence => f.write_str("last sequence number exceeds 32 bits"),
+            Self::Sequence(last) => write!(
+                f,
+                "last sequence number: got {}, expected at most {} without extended sequence numbers",
+                last.get(),
+                u32::MAX
+            ),
         }
     }
 }
@@ -205,7 +210,7 @@ impl Add<'_> {
                 let name = self.cipher.map(|(row, _)| row.name).or(self.mac.map(|(row, _)| row.name));
                 Err(StatementError::NonceReuse(name.unwrap_or_default()))
             }
-            Some(last) if last.get() > width.last() => Err(StatementError::Sequence),
+            Some(last) if last.get() > width.last() => Err(StatementError::Sequence(last)),
             last => Ok(last),
         }
     }

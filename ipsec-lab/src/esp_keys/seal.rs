@@ -185,7 +185,8 @@ fn sender(keys: SaKeys, numbers: &mut Numbers) -> Result<Sender, Box<dyn Error>>
     if let Some(name) = &name {
         let last = Seq::new(numbers.last_of(name)?);
         let state = SeqCounter::new(width).export_ahead(last.get());
-        outbound.import(&state).map_err(|_| problem(&"last sequence number exceeds 32 bits"))?;
+        let reason = || format!("last sequence number: got {}, expected at most {}", last.get(), u32::MAX);
+        outbound.import(&state).map_err(|_| problem(&reason()))?;
     }
     Ok(Sender { keys, outbound, name })
 }
