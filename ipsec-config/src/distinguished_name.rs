@@ -79,7 +79,7 @@ fn attributes(text: &str) -> Result<Vec<(Attribute, &str)>, String> {
         let row = row.ok_or_else(|| {
             let help = did_you_mean(name, names()).map(|help| format!("; {help}")).unwrap_or_default();
             let names: Vec<_> = names().collect();
-            format!("expected a type of attribute: {}, found `{}`{help}", alternatives(&names), shown_word(name))
+            format!("expected an attribute type: {}, found `{}`{help}", alternatives(&names), shown_word(name))
         })?;
         if value.is_empty() {
             return Err(format!("expected a value of the attribute `{name}`, found nothing"));

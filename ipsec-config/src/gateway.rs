@@ -347,9 +347,9 @@ impl Reader<'_> {
 
     /// Parses the name of a file, which is relative to the directory of the configuration.
     fn file_name(&self, parser: &mut Parser<'_, '_>) -> Parsed<String> {
-        let (name, span) = text(parser, "the name of a file")?;
+        let (name, span) = text(parser, "a file name")?;
         if name.is_empty() {
-            return parser.refuse(span, "expected the name of a file, found \"\"");
+            return parser.refuse(span, "expected a file name, found \"\"");
         }
         Ok(crate::files::relative_to(self.directory, &name))
     }
@@ -369,9 +369,9 @@ fn text(parser: &mut Parser<'_, '_>, expected: &str) -> Parsed<(String, Span)> {
 
 /// Parses the name or number of a user, and optionally those of a group.
 fn process_user(parser: &mut Parser<'_, '_>) -> Parsed<ProcessUser> {
-    let (user, _) = text(parser, "the name of a user")?;
+    let (user, _) = text(parser, "a user name")?;
     let group = match parser.next.kind {
-        TokenKind::Word(_) | TokenKind::Quoted(_) => Some(text(parser, "the name of a group")?.0),
+        TokenKind::Word(_) | TokenKind::Quoted(_) => Some(text(parser, "a group name")?.0),
         _ => None,
     };
     Ok(ProcessUser { user, group })
@@ -383,7 +383,7 @@ fn number32(parser: &mut Parser<'_, '_>, what: &str, limits: core::ops::RangeInc
 
 /// Parses the name of an interface, which occurs in the rules of the firewall.
 fn interface(parser: &mut Parser<'_, '_>) -> Parsed<String> {
-    const EXPECTED: &str = "the name of an interface: letters, digits, `-`, `_` and `.`, at most 15";
+    const EXPECTED: &str = "an interface name: letters, digits, `-`, `_` and `.`, at most 15";
     let (name, span) = parser.word(EXPECTED)?;
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.len() <= MAX_INTERFACE && name.chars().all(is_allowed) && !name.starts_with(['-', '.']) {

@@ -163,7 +163,7 @@ fn errors_have_position_value_and_expectation() {
         ("keys \"a\"; keys \"b\";", "g:1:11: error: duplicate statement `keys`"),
         ("file \"a\" rakoon;", "did you mean `racoon`?"),
         ("wan eth0{accept};", "g:1:9: error: expected `;` after `eth0`, found `{`"),
-        ("wan averylonginterface;", "expected the name of an interface"),
+        ("wan averylonginterface;", "expected an interface name"),
         ("tun ipsec0 mtu 100;", "g:1:16: error: expected an MTU from 576 to 65535, found `100`"),
         ("tun ipsec0 address 10.0.0.1;", "g:1:20: error: expected an IP address with the length of its prefix"),
         ("backend kernel;", "expected a back end"),
@@ -173,7 +173,7 @@ fn errors_have_position_value_and_expectation() {
             "`start on` requires `passive off`",
         ),
         ("limit half_open 256;", "g:1:17: error: expected a number of exchanges from 1 to 255, found `256`"),
-        ("control;", "g:1:8: error: expected the name of a file in quotes, found `;`"),
+        ("control;", "g:1:8: error: expected a file name in quotes, found `;`"),
         ("state \"a\"; state \"b\";", "g:1:12: error: duplicate statement `state`"),
         ("control \"a\"; control off;", "g:1:14: error: duplicate statement `control`"),
         (LONG_CONTROL, "g:1:9: error: expected a path of at most 107 octets, found 108"),
@@ -312,8 +312,8 @@ fn values_of_a_pool_are_checked() {
             "expected a kind of networks: `include` or `local_lan`, found `exclude`",
         ),
         ("{ split_network include fd00::/8; };", "expected an IPv4 address with the length of its prefix"),
-        ("{ split_dns \"a,b\"; };", "expected the name of a domain, found `a,b`"),
-        ("{ split_dns \"\"; };", "expected the name of a domain, found `nothing`"),
+        ("{ split_dns \"a,b\"; };", "expected a domain name without commas, found `a,b`"),
+        ("{ split_dns \"\"; };", "expected a domain name without commas, found `nothing`"),
         ("{ auth_source radius; };", "expected a statement of `mode_cfg`, found `auth_source`"),
     ];
     for (text, message) in table {

@@ -345,14 +345,10 @@ fn errors_name_the_expected_value() {
         ("ike esp from 192.0.2.1 to 192.0.2.2 psk s interface sec0", "1:43: `interface` is not implemented", ""),
         ("ike esp from { 192.0.2.1, to 192.0.2.2", "1:27: expected an address", ""),
         ("flow esp from 192.0.2.0/24 to 198.51.100.0/24", "1:31: expected `peer` and its address", ""),
-        (
-            "flow esp from 192.0.2.1 to 192.0.2.2 type requir",
-            "1:43: expected a type of flow",
-            "did you mean `require`?",
-        ),
+        ("flow esp from 192.0.2.1 to 192.0.2.2 type requir", "1:43: expected a flow type", "did you mean `require`?"),
         ("esp from 192.0.2.1 to 192.0.2.2 spi 255", "1:37: expected an SPI from 256", ""),
         ("esp from 192.0.2.0/24 to 192.0.2.2 spi 256", "1:5: expected one host after `from`", ""),
-        ("flow = \"a\"", "1:1: expected the name of a macro, found `flow`", ""),
+        ("flow = \"a\"", "1:1: expected a macro name, found `flow`", ""),
         ("x =", "1:2: expected a value of the macro `x`", ""),
         ("include \"none\"", "1:9: none: ", ""),
     ];

@@ -479,5 +479,5 @@ fn files_are_included() {
     assert_eq!(reports(&loaded, Severity::Error), ["1:9: no file matches *.none"]);
     let endless = Texts::default().with("racoon.conf", "include \"racoon.conf\";");
     let errors = reports(&endless.load("racoon.conf", Language::Racoon), Severity::Error);
-    assert_eq!(errors, ["1:9: expected files within 10 levels of `include`, found another one"]);
+    assert_eq!(errors, ["1:9: `include` is nested too deeply: expected at most 10 levels"]);
 }

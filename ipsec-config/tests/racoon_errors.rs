@@ -79,13 +79,10 @@ fn errors_name_the_expected_value() {
     let table = [
         ("lgo info;".into(), "1:1: expected a statement, found `lgo` (did you mean `log`?)"),
         ("log loud;".into(), "1:5: expected a level of messages: "),
-        (
-            "path pre_shared_key psk.txt;".into(),
-            "1:21: expected the name of a file or directory in quotes, found `psk.txt`",
-        ),
+        ("path pre_shared_key psk.txt;".into(), "1:21: expected a file or directory name in quotes, found `psk.txt`"),
         ("}".into(), "1:1: expected a statement, found `}`: no block is open"),
         ("timer { counter 0; }".into(), "1:17: expected a number of transmissions from 1 to 100, found `0`"),
-        ("timer { interval 5 sek; }".into(), "1:20: expected a unit of time: "),
+        ("timer { interval 5 sek; }".into(), "1:20: expected a time unit: "),
         (
             "remote 192.0.2.300 { }".into(),
             "1:8: expected `anonymous`, an address or a name in quotes, found `192.0.2.300`",

@@ -184,7 +184,7 @@ const MAX_SPLIT_DNS: usize = 128;
 pub(crate) fn split_dns(names: &[String]) -> Result<ShortText<MAX_SPLIT_DNS>, String> {
     let all = names.join(",");
     if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains(',')) {
-        return Err(format!("expected the name of a domain, found `{}`", shown_word(name)));
+        return Err(format!("expected a domain name without commas, found `{}`", shown_word(name)));
     }
     if all.len() > MAX_SPLIT_DNS {
         return Err(format!("expected names of at most {MAX_SPLIT_DNS} octets together, found {}", all.len()));

@@ -287,7 +287,7 @@ fn identity(parser: &mut Parser<'_, '_>) -> Parsed<Option<Identity>> {
         ("keyid", IdKind::KEY_ID),
         ("asn1dn", IdKind::DER_ASN1_DN),
     ];
-    let (kind, _) = parser.choice("a type of identity", &types)?;
+    let (kind, _) = parser.choice("an identity type", &types)?;
     match kind {
         IdKind::IPV4 => parser.address().map(|(address, _)| Some(Identity::address(address))),
         IdKind::DER_ASN1_DN => match parser.next.kind {

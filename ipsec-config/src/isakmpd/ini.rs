@@ -161,7 +161,7 @@ impl Ini {
             match (line.starts_with('['), inside.contains(']')) {
                 (false, _) => diagnostics.error(span, "expected `[` before the name of the section"),
                 (_, false) => diagnostics.error(end, "expected `]` at the end of the name of the section"),
-                _ if name.is_empty() => diagnostics.error(end, "expected the name of a section in the brackets"),
+                _ if name.is_empty() => diagnostics.error(end, "expected a section name in the brackets"),
                 _ => {}
             }
             self.current = self.index.get(&name.to_ascii_lowercase()).copied();

@@ -48,7 +48,7 @@ fn address(tag: &Tag, diagnostics: &mut Diagnostics) -> Option<IpAddr> {
 /// Reads a section of an identity in phase 1.
 pub(super) fn identity(section: &Section, diagnostics: &mut Diagnostics) -> Option<Identity> {
     section.check_tags(ID_TAGS, diagnostics);
-    let kind = choice(section.required("ID-type", diagnostics)?, "a type of identity", ID_TYPES, diagnostics)?;
+    let kind = choice(section.required("ID-type", diagnostics)?, "an identity type", ID_TYPES, diagnostics)?;
     match kind {
         IdKind::IPV4 | IdKind::IPV6 => {
             address(section.required("Address", diagnostics)?, diagnostics).map(Identity::address)
@@ -75,7 +75,7 @@ pub(super) struct Client {
 /// Reads a section of a client identity.
 pub(super) fn client(section: &Section, diagnostics: &mut Diagnostics) -> Option<Client> {
     section.check_tags(ID_TAGS, diagnostics);
-    let kind = choice(section.required("ID-type", diagnostics)?, "a type of identity", ID_TYPES, diagnostics)?;
+    let kind = choice(section.required("ID-type", diagnostics)?, "an identity type", ID_TYPES, diagnostics)?;
     let range = match kind {
         IdKind::IPV4 | IdKind::IPV6 => {
             AddressRange::host(address(section.required("Address", diagnostics)?, diagnostics)?)
@@ -179,7 +179,7 @@ pub(super) fn lifetime(ini: &Ini, tag: &Tag, diagnostics: &mut Diagnostics) -> O
                 diagnostics.warning(span, "the lifetime in kilobytes is not used");
             }
             Some(kind) if !kind.value.eq_ignore_ascii_case("SECONDS") => {
-                choice(kind, "a type of lifetime", &[("SECONDS", ()), ("KILOBYTES", ())], diagnostics)?;
+                choice(kind, "a lifetime type", &[("SECONDS", ()), ("KILOBYTES", ())], diagnostics)?;
             }
             _ => {
                 let duration = section.required("LIFE_DURATION", diagnostics)?;
@@ -196,7 +196,7 @@ fn seconds(tag: &Tag, diagnostics: &mut Diagnostics) -> Option<u64> {
     let seconds = offered.parse::<u32>().ok().filter(|seconds| *seconds > 0);
     if seconds.is_none() {
         let found = shown_word(&tag.value);
-        let text = format!("expected a lifetime as `3600,60:86400` or the name of a section, found `{found}`");
+        let text = format!("expected a lifetime as `3600,60:86400` or a section name, found `{found}`");
         diagnostics.error(tag.span, text);
     }
     seconds.map(u64::from)
@@ -288,7 +288,7 @@ fn key_length(section: &Section, (cipher, default): (C, usize), diagnostics: &mu
 fn unknown(ini: &Ini, name: &str, span: Span, expected: &str, diagnostics: &mut Diagnostics) {
     let names = ini.sections.iter().map(|section| section.name.as_str());
     let help = did_you_mean(name, names.take_while(|_| diagnostics.suggests()));
-    let text = format!("expected {expected}, or the name of a section, found `{}`", shown_word(name));
+    let text = format!("expected {expected}, or a section name, found `{}`", shown_word(name));
     diagnostics.add(Severity::Error, span, text, help);
 }
 

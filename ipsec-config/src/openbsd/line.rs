@@ -121,7 +121,7 @@ impl<'r> Reader<'r> {
         let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name || parser::is_keyword(name) {
-            return self.diagnostics.error(span, format!("expected the name of a macro, found `{}`", shown_word(name)));
+            return self.diagnostics.error(span, format!("expected a macro name, found `{}`", shown_word(name)));
         }
         let mut text: Vec<u8> = Vec::new();
         for token in value {
@@ -224,13 +224,13 @@ impl<'r> Reader<'r> {
         let (name, span) = match rest {
             [Token { kind: Kind::Quoted(name), span }] => (String::from_utf8_lossy(name).into_owned(), span),
             [Token { kind: Kind::Word(name), span }] => (name.clone(), span),
-            _ => return self.diagnostics.error(span, "expected the name of a file in quotes after `include`"),
+            _ => return self.diagnostics.error(span, "expected a file name in quotes after `include`"),
         };
         let name = relative_to(self.directory.as_deref(), &name);
         if self.depth >= MAX_DEPTH {
             return self
                 .diagnostics
-                .error(*span, format!("expected files within {MAX_DEPTH} levels of `include`, found another one"));
+                .error(*span, format!("`include` is nested too deeply: expected at most {MAX_DEPTH} levels"));
         }
         match self.files.read(Path::new(&name)) {
             Ok(text) => {

@@ -67,7 +67,7 @@ const KEYWORDS: &[&str] = &[
     "udpencap",
 ];
 
-/// Returns whether a word has a meaning of its own, so that it is not the name of a macro.
+/// Returns whether a word has a meaning of its own, so that it is not a macro name.
 pub(super) fn is_keyword(word: &str) -> bool {
     RULES.contains(&word) || KEYWORDS.contains(&word)
 }
@@ -273,7 +273,7 @@ impl Parser<'_> {
             ("deny", FlowKind::Deny),
         ];
         let default = if protocol == SaType::Ipcomp { FlowKind::Use } else { FlowKind::Require };
-        let kind = if self.accept("type") { self.choice("a type of flow", &kinds)? } else { default };
+        let kind = if self.accept("type") { self.choice("a flow type", &kinds)? } else { default };
         Ok(Flow { protocol, direction, hosts, peers, kind })
     }
 

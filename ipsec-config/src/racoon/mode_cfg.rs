@@ -51,10 +51,10 @@ pub(super) fn mode_cfg(parser: &mut Parser<'_, '_>, span: Span) -> Parsed<ModeCf
             }
             "split_dns" => list(parser, &mut conf.split_dns, |parser| parser.text("a domain name").map(|text| text.0))?,
             "auth_groups" => {
-                list(parser, &mut conf.auth_groups, |parser| parser.text("the name of a group").map(|text| text.0))?
+                list(parser, &mut conf.auth_groups, |parser| parser.text("a group name").map(|text| text.0))?
             }
             "default_domain" => conf.default_domain = Some(parser.text("a domain name")?.0),
-            "banner" => conf.banner = Some(parser.text("the name of a file")?.0),
+            "banner" => conf.banner = Some(parser.text("a file name")?.0),
             "auth_source" => conf.auth_source = source(parser, &["system", "radius", "pam", "ldap"], &["system"])?,
             "group_source" => conf.group_source = source(parser, &["system", "ldap"], &["system"])?,
             "conf_source" => conf.conf_source = source(parser, &["local", "radius", "ldap"], &["local"])?,

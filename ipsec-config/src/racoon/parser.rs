@@ -186,7 +186,7 @@ impl<'r> Reader<'r> {
 
     fn path(&mut self, parser: &mut Parser<'_, '_>) -> Parsed<()> {
         let (kind, span) = parser.choice("a kind of path", PATHS)?;
-        let (name, _) = parser.text("the name of a file or directory")?;
+        let (name, _) = parser.text("a file or directory name")?;
         let paths = &mut self.conf.paths;
         let slots = [
             &mut paths.include,
@@ -211,15 +211,14 @@ impl<'r> Reader<'r> {
     }
 
     fn include(&mut self, parser: &mut Parser<'_, '_>) -> Parsed<()> {
-        let (pattern, span) = parser.text("the name of a file")?;
+        let (pattern, span) = parser.text("a file name")?;
         parser.end(&TOP)?;
         let include = self.conf.paths.include.as_ref();
         let base =
             include.map(|name| relative_to(self.directory.as_deref(), name).into()).or_else(|| self.directory.clone());
         let pattern = relative_to(base.as_deref(), &pattern);
         if self.depth >= MAX_DEPTH {
-            return parser
-                .refuse(span, format!("expected files within {MAX_DEPTH} levels of `include`, found another one"));
+            return parser.refuse(span, format!("`include` is nested too deeply: expected at most {MAX_DEPTH} levels"));
         }
         let names = self.files.expand(Path::new(&pattern));
         if names.is_empty() {
@@ -295,11 +294,11 @@ fn listen_block(parser: &mut Parser<'_, '_>, span: Span, listen: &mut Listen) ->
             "adminsock" => {
                 let text = "`adminsock` has no effect here: `control` of gateway.conf names the control socket";
                 parser.diagnostics.warning(span, text);
-                let path = parser.text("the name of a socket")?.0;
+                let path = parser.text("a socket path")?.0;
                 let mut socket = AdminSocket { path, user: None, group: None, mode: None };
                 if let TokenKind::Quoted(_) = parser.next.kind {
-                    socket.user = Some(parser.text("the name of a user")?.0);
-                    socket.group = Some(parser.text("the name of a group")?.0);
+                    socket.user = Some(parser.text("a user name")?.0);
+                    socket.group = Some(parser.text("a group name")?.0);
                     let (word, span) = parser.word("the mode of the socket, an octal number as 0600")?;
                     let mode = u32::from_str_radix(word, 8).ok().filter(|mode| *mode <= 0o777);
                     if mode.is_none() {

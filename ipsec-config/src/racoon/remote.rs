@@ -190,11 +190,11 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
             number(parser, word, span, values)?
         }
         "xauth_login" => {
-            let (login, _) = parser.text("the name of a user")?;
+            let (login, _) = parser.text("a user name")?;
             set(parser, &mut values.xauth_login, word, span, login);
         }
         "script" => {
-            let (name, _) = parser.text("the name of a script")?;
+            let (name, _) = parser.text("a script name")?;
             let (event, _) = parser.choice("an event", SCRIPT_EVENTS)?;
             values.scripts.push((name, event));
         }
@@ -258,7 +258,7 @@ fn number(parser: &mut Parser<'_, '_>, word: &str, span: Span, values: &mut Remo
 fn certificates(parser: &mut Parser<'_, '_>, word: &str, span: Span, values: &mut RemoteValues) -> Parsed<()> {
     if word == "peers_certfile" && matches!(parser.next.kind, TokenKind::Quoted(_)) {
         // The form of old racoon.
-        let (file, _) = parser.text("the name of a file")?;
+        let (file, _) = parser.text("a file name")?;
         values.peers_certificates.push(PeersCertificate::X509(file));
         return Ok(());
     }
@@ -267,11 +267,11 @@ fn certificates(parser: &mut Parser<'_, '_>, word: &str, span: Span, values: &mu
         "certificate_type" => &[("x509", 0), ("plain_rsa", 1)],
         _ => &[("x509", 0), ("plain_rsa", 1), ("dnssec", 2)],
     };
-    let (kind, at) = parser.choice("a type of certificate", types)?;
+    let (kind, at) = parser.choice("a certificate type", types)?;
     if kind == 2 {
         return parser.refuse(at, "`dnssec` is not implemented: keys are not read from the DNS");
     }
-    let (file, _) = parser.text("the name of a file")?;
+    let (file, _) = parser.text("a file name")?;
     match (word, kind) {
         ("ca_type", _) => set(parser, &mut values.ca, word, span, file),
         ("peers_certfile", 1) => values.peers_certificates.push(PeersCertificate::PlainRsa(file)),

@@ -48,7 +48,7 @@ pub(super) fn parse(
         _ => identity(parser, true)?,
     };
     let from = if parser.accept("from") { Some(parser.identifier()?) } else { None };
-    let group = if parser.accept("group") { Some(parser.text("the name of a group")?.0) } else { None };
+    let group = if parser.accept("group") { Some(parser.text("a group name")?.0) } else { None };
     let head = parser.span_from(span);
     let mut sainfo = Sainfo {
         span: head,

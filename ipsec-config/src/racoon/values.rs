@@ -64,10 +64,10 @@ impl<'t> Parser<'t, '_> {
         if self.accept_sign(b']') { Ok(Some(port)) } else { self.unexpected("`]` after the port") }
     }
 
-    /// Parses a number with a unit of time; returns seconds.
+    /// Parses a number with a time unit; returns seconds.
     pub(super) fn seconds(&mut self, least: u64) -> Parsed<u64> {
         let (count, span) = self.count("a time")?;
-        let (unit, _) = self.choice("a unit of time", TIME_UNITS)?;
+        let (unit, _) = self.choice("a time unit", TIME_UNITS)?;
         match count.checked_mul(unit).filter(|seconds| (least..=MAX_LIFETIME).contains(seconds)) {
             Some(seconds) => Ok(seconds),
             None => self.refuse(
@@ -205,7 +205,7 @@ impl<'t> Parser<'t, '_> {
     /// Parses the type of an identity, and the identity.
     pub(super) fn identifier(&mut self) -> Parsed<Identifier> {
         const TYPES: &[(&str, u8)] = &[("address", 0), ("fqdn", 1), ("user_fqdn", 2), ("keyid", 3), ("asn1dn", 4)];
-        let (kind, _) = self.choice("a type of identity", TYPES)?;
+        let (kind, _) = self.choice("an identity type", TYPES)?;
         Ok(match kind {
             0 => Identifier::Address(match self.next.kind {
                 // Another word is the next statement, and `;` is missing.
@@ -224,16 +224,16 @@ impl<'t> Parser<'t, '_> {
             }),
             1 => Identifier::Fqdn(self.name("a domain name")?),
             2 => {
-                let (name, span) = self.text("the name of a user")?;
+                let (name, span) = self.text("a user name")?;
                 if !name.contains('@') {
                     self.diagnostics.warning(span, "the name of the user contains no `@`");
                 }
                 Identifier::UserFqdn(name)
             }
-            3 if self.accept("file") => Identifier::KeyIdFile(self.text("the name of a file")?.0),
+            3 if self.accept("file") => Identifier::KeyIdFile(self.text("a file name")?.0),
             3 if self.accept("tag") => Identifier::KeyId(self.name("a key ID")?),
             // Without a word, it is a file: so it was before there was another form.
-            3 => Identifier::KeyIdFile(self.text("the name of a file, or `tag` and the key ID")?.0),
+            3 => Identifier::KeyIdFile(self.text("a file name, or `tag` and the key ID")?.0),
             _ => Identifier::Asn1Dn(match self.next.kind {
                 TokenKind::Quoted(_) => {
                     let (text, span) = self.text("a distinguished name")?;

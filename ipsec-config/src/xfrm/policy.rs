@@ -27,8 +27,8 @@ impl Record<'_, '_> {
                 }
                 "sport" => ports.0 = PortRange::one(self.number("a port")?),
                 "dport" => ports.1 = PortRange::one(self.number("a port")?),
-                "type" => icmp.0 = Some(self.number::<u8>("a type of ICMP")?),
-                "code" => icmp.1 = Some(self.number::<u8>("a code of ICMP")?),
+                "type" => icmp.0 = Some(self.number::<u8>("an ICMP type")?),
+                "code" => icmp.1 = Some(self.number::<u8>("an ICMP code")?),
                 "dir" => {
                     direction = Some(self.value("a direction: `in`, `out` or `fwd`", PolicyDirection::by_name)?);
                 }

@@ -60,7 +60,7 @@ impl Parser<'_> {
             Some(protocol) => Ok(protocol),
             None => self.refuse(
                 span,
-                format!("expected the name or number of an upper-layer protocol, found `{}`", shown_word(&word)),
+                format!("expected an upper-layer protocol, by name or number, found `{}`", shown_word(&word)),
             ),
         }
     }
@@ -69,7 +69,7 @@ impl Parser<'_> {
         let (word, span) = self.word("a port")?;
         match setkey::port_number(&word).or_else(|| number(&word).and_then(|number| u16::try_from(number).ok())) {
             Some(port) => Ok(port),
-            None => self.refuse(span, format!("expected the name or number of a port, found `{}`", shown_word(&word))),
+            None => self.refuse(span, format!("expected a port name or number, found `{}`", shown_word(&word))),
         }
     }
 

@@ -89,7 +89,7 @@ impl Parser<'_> {
     fn keys(&mut self) -> Parsed<Vec<Zeroizing<Vec<u8>>>> {
         let is_file = self.accept("file");
         let (text, span) =
-            self.text(if is_file { "the name of a file in quotes" } else { "a key in hexadecimal after `0x`" })?;
+            self.text(if is_file { "a file name in quotes" } else { "a key in hexadecimal after `0x`" })?;
         let text = Zeroizing::new(text);
         let mut keys = Vec::new();
         for part in text.split(|octet| *octet == b':') {
