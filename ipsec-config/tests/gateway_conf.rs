@@ -288,7 +288,7 @@ fn authentication_methods_need_their_statements() {
             "proposal aes sha1 2 xauth_psk_server; users \"u\"; proposal aes sha1 2;",
             "expected the role in extended authentication of the first proposal, found `psk`",
         ),
-        ("proposal aes sha1 2 dsssig;", "expected an authentication method: psk, rsasig, or"),
+        ("proposal aes sha1 2 dsssig;", "expected an authentication method: `psk`, `rsasig`, or"),
         ("users \"u\"; users \"v\";", "duplicate statement `users`"),
         ("xauth_login \"\";", "expected a text of 1 to 64 octets"),
     ];

@@ -175,7 +175,7 @@ fn a_section_continues_and_quotes_are_part_of_values() {
     let conf = read(&text.replace("change-this-secret", "\"a b\""));
     assert_eq!((conf.peers[0].config.address.unwrap().port(), conf.keys[0].key.as_slice()), (501, &b"\"a b\""[..]));
     let notes = warnings(text.replace("change-this-secret", "\"a b\""), Language::Isakmpd);
-    for expected in ["continues the one with the same name", "the quotes are part of the value of `Authentication`"] {
+    for expected in ["]: its tags are added to the first one", "the quotes are part of the value of `Authentication`"] {
         assert!(notes.iter().any(|own| own.contains(expected)), "{notes:#?}");
     }
 }

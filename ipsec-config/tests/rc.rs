@@ -89,8 +89,8 @@ fn daemons_are_those_of_freebsd_netbsd_and_openbsd() {
 #[test]
 fn errors_name_the_line_and_the_expected_value() {
     let table = [
-        ("gif_interfaces =\"gif0\"", "1:1: expected no blanks at the `=`"),
-        ("gif_interfaces= \"gif0\"", "1:1: expected no blanks at the `=`"),
+        ("gif_interfaces =\"gif0\"", "1:1: expected `=` directly after the name, found a blank"),
+        ("gif_interfaces= \"gif0\"", "1:1: expected a value directly after `=`, found a blank"),
         ("a=\"b\nc=\"d\"\n", "1:3: expected `\"` at the end of the value, found the end of the line"),
         ("a=\"b", "1:3: expected `\"` at the end of the value"),
         ("ipsec_enable=\"maybe\"", "1:14: expected YES or NO, found `maybe`"),

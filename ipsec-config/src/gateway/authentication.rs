@@ -19,8 +19,8 @@ use crate::{Pool, Span};
 /// Number of addresses in a pool without a statement.
 const POOL_SIZE: u16 = 255;
 
-const METHOD_NAMES: &str = "an authentication method: psk, rsasig, or xauth_psk, xauth_rsa or hybrid_rsa with _server \
-                            or _client";
+const METHOD_NAMES: &str = "an authentication method: `psk`, `rsasig`, or `xauth_psk`, `xauth_rsa` or `hybrid_rsa` \
+                            with `_server` or `_client`";
 const POOL: &[&str] = &[
     "network4",
     "pool_size",

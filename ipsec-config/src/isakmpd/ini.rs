@@ -166,7 +166,7 @@ impl Ini {
             }
             self.current = self.index.get(&name.to_ascii_lowercase()).copied();
             if let Some(other) = self.find(name) {
-                let text = format!("section [{}] continues the one with the same name", other.name);
+                let text = format!("duplicate section [{}]: its tags are added to the first one", other.name);
                 diagnostics.warning(span, text);
                 return;
             }

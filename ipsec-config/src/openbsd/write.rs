@@ -196,7 +196,7 @@ fn port(ports: PortRange, lost: &mut Lost) -> String {
         PortRange::ANY => String::new(),
         PortRange { first, last } => {
             if first != last {
-                lost.note("ranges of ports: the first port is written");
+                lost.note("port ranges: only the first port is written");
             }
             format!(" port {first}")
         }
@@ -209,7 +209,7 @@ fn range(range: &AddressRange, lost: &mut Lost) -> String {
         Some(length) if length == most => range.first().to_string(),
         Some(length) => format!("{}/{length}", range.first()),
         None => {
-            lost.note("ranges of addresses that are not prefixes: the first address is written");
+            lost.note("address ranges that are not prefixes: only the first address is written");
             range.first().to_string()
         }
     }

@@ -98,8 +98,14 @@ pub(super) fn variables(text: &[u8], file: FileId, diagnostics: &mut Diagnostics
         let rest = text.get(value_at..).unwrap_or_default();
         let is_blank = |c: char| c == ' ' || c == '\t';
         let has_value = !rest.trim_start_matches(is_blank).starts_with(['\n', '\r', '#']) && !rest.is_empty();
-        if name.ends_with(is_blank) || (rest.starts_with(is_blank) && has_value) {
-            diagnostics.error(span, "expected no blanks at the `=`: the shell takes them for the end of the name");
+        if name.ends_with(is_blank) {
+            let text = "expected `=` directly after the name, found a blank: the shell reads the line as a command";
+            diagnostics.error(span, text);
+            continue;
+        }
+        if rest.starts_with(is_blank) && has_value {
+            let text = "expected a value directly after `=`, found a blank: the shell reads the value as a command";
+            diagnostics.error(span, text);
             continue;
         }
         let (raw, length, is_single) = match value(rest) {

@@ -188,7 +188,9 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Port => "invalid port",
             Self::Number => "invalid number or value out of range",
             Self::Spi => "invalid SPI: expected a decimal number, or 0x and hexadecimal digits, up to 0xffffffff (IPComp: 0xffff)",
-            Self::Protocol => "unknown security protocol: expected esp, esp-udp, esp-old, ah, ah-old, ipcomp or tcp",
+            Self::Protocol => {
+                "unknown security protocol: expected `esp`, `esp-udp`, `esp-old`, `ah`, `ah-old`, `ipcomp` or `tcp`"
+            }
             Self::Upper => "unknown upper-layer protocol",
             Self::Mode => "unknown mode: expected transport or tunnel (or any, for an SA)",
             Self::Algorithm => "unknown algorithm for this option",

@@ -236,7 +236,7 @@ fn network_tags(network: &ClientNetwork, lost: &mut Lost) -> String {
     } else {
         let length = ipsec_packet::AddressRange::new(first, last).and_then(|range| range.prefix_length());
         if length.is_none() {
-            lost.note("ranges of addresses that are not prefixes");
+            lost.note("address ranges that are not prefixes");
         }
         let length = u32::from(length.unwrap_or(0));
         let mask = match first {

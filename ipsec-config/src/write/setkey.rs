@@ -32,10 +32,10 @@ fn spdadd(policy: &PolicyParams, lost: &mut Lost) -> String {
     if let Upper::Ports(_, source, destination) = policy.selector.upper
         && [source, destination].iter().any(|ports| *ports != PortRange::ANY && ports.first != ports.last)
     {
-        lost.note("ranges of ports: setkey(8) has one port");
+        lost.note("port ranges: setkey(8) has one port");
     }
     if policy.selector.source.prefix_length().is_none() || policy.selector.destination.prefix_length().is_none() {
-        lost.note("ranges of addresses that are not prefixes");
+        lost.note("address ranges that are not prefixes");
     }
     if let Action::Protect(bundle) = policy.action
         && bundle.iter().any(|template| template.mode != Mode::Transport && template.ends.is_none())

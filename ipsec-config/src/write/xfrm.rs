@@ -42,7 +42,7 @@ fn policy_text(policy: &PolicyParams, direction: &str, lost: &mut Lost) -> Strin
     let selector = &policy.selector;
     let network = |range: &ipsec_packet::AddressRange, lost: &mut Lost| {
         if range.prefix_length().is_none() {
-            lost.note("ranges of addresses that are not prefixes: the first address is written");
+            lost.note("address ranges that are not prefixes: only the first address is written");
         }
         format!("{}/{}", range.first(), range.prefix_length().unwrap_or(if range.first().is_ipv4() { 32 } else { 128 }))
     };
@@ -64,7 +64,7 @@ fn policy_text(policy: &PolicyParams, direction: &str, lost: &mut Lost) -> Strin
             for (name, ports) in [("sport", source), ("dport", destination)] {
                 if ports != PortRange::ANY {
                     if ports.first != ports.last {
-                        lost.note("ranges of ports: the first port is written");
+                        lost.note("port ranges: only the first port is written");
                     }
                     let _ = write!(text, " {name} {}", ports.first);
                 }
