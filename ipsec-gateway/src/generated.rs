@@ -271,8 +271,8 @@ pub fn is_within_bounds(
         && (range == AddressRange::host(request.path.remote.ip()) || has_lease(&range) || is_configured())
 }
 
-/// Returns the policy of another peer, or one with manual SAs, that has packets of a selector. Policies of the peer itself
-/// precede the generated one.
+/// Returns the policy of another peer, or one with manually keyed SAs, that has packets of a selector. Policies of
+/// the peer itself precede the generated one.
 fn conflict<'p>(
     mut configured: impl Iterator<Item = (PolicyId, &'p PolicyParams)>,
     (exchange, index): (&KeyExchange, usize),
@@ -286,7 +286,7 @@ fn conflict<'p>(
             && is_other(*id)
     })?;
     let peer = exchange.policy(id.get()).and_then(|keyed| exchange.config.peers().get(keyed.peer));
-    let of = peer.map_or("with manual SAs".to_owned(), |peer| format!("of peer {}", peer.config.name));
+    let of = peer.map_or("with manually keyed SAs".to_owned(), |peer| format!("of peer {}", peer.config.name));
     Some(format!("policy {id} ({}) {of}", show(&other.selector)))
 }
 
@@ -321,7 +321,13 @@ fn bundle(request: &PolicyRequest<'_>) -> Result<Bundle, Refused> {
         Some(
             EncapsulationMode::TRANSPORT | EncapsulationMode::UDP_TRANSPORT | EncapsulationMode::UDP_TRANSPORT_DRAFT,
         ) => Ok(false),
-        _ => Err(Refused::Bounds("the first proposal has no encapsulation mode".to_owned())),
+        None => {
+            let text = "the first proposal has no encapsulation mode, expected tunnel or transport";
+            Err(Refused::Bounds(text.to_owned()))
+        }
+        Some(other) => Err(Refused::Bounds(format!(
+            "encapsulation mode of the first proposal: got {other}, expected tunnel or transport"
+        ))),
     };
     let modes = proposed.iter().map(|(_, mode)| is_tunnel(*mode)).collect::<Result<Vec<_>, _>>()?;
     let has_tunnel = modes.contains(&true);
@@ -331,7 +337,10 @@ fn bundle(request: &PolicyRequest<'_>) -> Result<Bundle, Refused> {
             ProtocolId::ESP => Protocol::Esp,
             ProtocolId::AH => Protocol::Ah,
             ProtocolId::IPCOMP => Protocol::Ipcomp,
-            other => return Err(Refused::Bounds(format!("the first proposal has the protocol {other}"))),
+            other => {
+                let text = format!("protocol of the first proposal: got {other}, expected ESP, AH or IPComp");
+                return Err(Refused::Bounds(text));
+            }
         };
         let is_tunnel = has_tunnel && position == 0;
         let mode = if is_tunnel { Mode::Tunnel } else { Mode::Transport };

@@ -212,7 +212,10 @@ impl ManualState {
             return Ok(());
         }
         let written = match self.retry.filter(|retry| now < *retry) {
-            Some(_) => Err("the state file could not be written".to_owned()),
+            Some(retry) => {
+                let rest = retry.saturating_duration_since(now).as_millis();
+                Err(format!("state file: the last attempt to write it failed; the next one is in {rest} ms"))
+            }
             None => self.write(engine, Moment { now, wall, is_last: false }),
         };
         written.map_err(|e| {

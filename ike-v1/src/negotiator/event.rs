@@ -232,7 +232,7 @@ impl fmt::Display for Failure {
         };
         write!(f, "{phase} as {} with {} failed: {}", self.role, self.path.remote, self.reason)?;
         if let (Phase::One, Refusal::NoAnswer { .. }) = (self.phase, self.reason) {
-            write!(f, "; is UDP port {} of the peer reachable?", self.path.remote.port())?;
+            write!(f, "; check that UDP port {} of the peer is reachable", self.path.remote.port())?;
         }
         self.hint.map_or(Ok(()), |hint| write!(f, "; unauthenticated {hint} was received"))
     }

@@ -87,9 +87,11 @@ impl Ike {
                 match self.access.user(sa) {
                     Some(user) => {
                         let user = user.escape_ascii();
-                        log::event(event, format_args!("{name} is authenticated as user `{user}` ({sa})"));
+                        log::event(event, format_args!("peer {name} is authenticated as user `{user}` ({sa})"));
                     }
-                    None => log::event(event, format_args!("{name} has authenticated the user of this host ({sa})")),
+                    None => {
+                        log::event(event, format_args!("peer {name} has authenticated the user of this host ({sa})"))
+                    }
                 }
                 if let Some(peer) = self.exchange.peer(peer) {
                     self.hooks.logged_in(sa, peer);
