@@ -303,7 +303,7 @@ fn wrong_keys_are_reported_as_the_reason() {
     for (option, file, count) in [("--esp-keys", "esp_sa", 75), ("--config", "gateway-b.conf", 40)] {
         let ran = lab(&["open", option, &format!("{other}/{file}"), &run.path("wan.pcap")]);
         assert_eq!(ran.status.code(), Some(1));
-        let said = format!("no packet was opened, and the ICV of {count} is wrong: compare keys");
+        let said = format!("no packet was opened; packets whose ICV verification failed: {count}; compare keys");
         assert!(text(&ran).contains(&said), "{}", text(&ran));
         assert!(!text(&ran).contains("PROTECT policy"), "{}", text(&ran));
     }

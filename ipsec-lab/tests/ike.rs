@@ -478,7 +478,7 @@ fn summary_counts_messages_and_results() {
     let encrypted = flow.messages.iter().filter(|m| m.plaintext.is_some()).count();
     let expected = format!(
         "messages: {}, of 1 ISAKMP SAs; malformed: 0; encrypted: {encrypted}, decrypted: {encrypted}; hashes: \
-         {encrypted} good, 0 wrong or missing, 0 not verified",
+         {encrypted} verified, 0 failed or missing, 0 not checked",
         flow.messages.len()
     );
     assert_eq!(text.lines().last(), Some(&*expected));

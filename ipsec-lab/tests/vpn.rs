@@ -155,7 +155,7 @@ fn output_begins_with_an_explanation_and_ends_with_the_command_of_wireshark() {
 fn networks_that_cannot_be_joined_are_refused() {
     for (a, b, reason) in [
         ("10.1.0.0/16", "10.1.2.0/24", "overlap"),
-        ("10.1.0.0/16", "fd00::/64", "two IP versions"),
+        ("10.1.0.0/16", "fd00::/64", "address families"),
         ("10.1.0.0", "10.2.0.0/16", "expected ADDRESS/LENGTH"),
         ("10.1.0.1/16", "10.2.0.0/16", "bits after the prefix length"),
     ] {

@@ -50,7 +50,7 @@ impl Flow<'_> {
         let sender = self.sender(record, &message);
         let mut bytes = record.wire.to_vec();
         let followed = self.follow(sender, &mut bytes, record.iv.as_deref());
-        let followed = followed.map_err(|e| Failure::new("a message that is followed", e))?;
+        let followed = followed.map_err(|e| Failure::new("a message that can be decrypted", e))?;
         let Some(chain) = followed.chain else { return Ok(()) };
         let protection =
             self.follower.protection().ok_or(Failure::new("keys that have decrypted a message", "none"))?;
@@ -99,12 +99,15 @@ impl Flow<'_> {
 
 /// Follows the messages of all SAs, as the decoder of captures does, and compares the results of the verification.
 pub fn check_conversation(record: &ConversationRecord) -> Result<(), Failure> {
-    let key = |(cookie, key): &(Hex, Hex)| Some((cookie[..].try_into().ok()?, key.to_vec().into()));
+    let key = |(cookie, key): &(Hex, Hex)| {
+        let length = |_| Failure::new("a cookie of 8 octets", cookie.len());
+        Ok((cookie[..].try_into().map_err(length)?, key.to_vec().into()))
+    };
     let secrets = |of: &[Hex]| of.iter().map(|secret| secret.to_vec().into()).collect();
     let mut sessions = Sessions::new(ike::Secrets {
         psks: secrets(record.psk.as_slice()),
         shared: secrets(&record.shared),
-        keys: record.ka.iter().map(key).collect::<Option<_>>().ok_or(Failure::new("cookies of 8 octets", "others"))?,
+        keys: record.ka.iter().map(key).collect::<Result<_, Failure>>()?,
     });
     for (index, message) in record.messages.iter().enumerate() {
         conversation_message(&mut sessions, message)
@@ -123,7 +126,7 @@ fn conversation_message(sessions: &mut Sessions, message: &ConversationMessage) 
         Found { frame: 0, time: None, cut: None, ends: Some((ends[0], ends[1])), message: message.wire.to_vec() };
     let opened = sessions.see(&found);
     if let Some(why) = opened.closed {
-        return Err(Failure::new("a message that is opened", why));
+        return Err(Failure::new("a message that can be decrypted", why));
     }
     let expected = message.hash.as_deref();
     let is_expected = match opened.hash {

@@ -35,7 +35,7 @@ pub fn check(record: &IpcompRecord) -> Result<(), Failure> {
             None => return Err(Failure::new("plain_packet", "none")),
         },
     }
-    there_and_back(record).map_err(|e| Failure::new("compressed and back", e))?
+    there_and_back(record).map_err(|e| Failure::new("a packet that decompresses to the original", e))?
 }
 
 /// Returns the CPI of an association that negotiated DEFLATE: its well-known or a negotiated number, not that of

@@ -36,7 +36,7 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
             if record.seal { sign(record, spi, &sa::ah_integrity(&record.sa)?, profile) } else { Ok(()) }
         }
         ("ah", None) => Err(Failure::new("an SPI", "0")),
-        (other, _) => Err(Failure::new("protocol esp or ah", other)),
+        (other, _) => Err(Failure::new("protocol `esp` or `ah`", other)),
     }
 }
 
@@ -118,12 +118,13 @@ fn seal(record: &PacketRecord, suite: &AnySuite) -> Result<(), Failure> {
     let room = record.wire_packet.len();
     let mut bytes = vec![0; plain.len() + 2 * room];
     bytes[room..room + plain.len()].copy_from_slice(plain);
-    let mut packet = PacketBuf::with_headroom(&mut bytes, room, plain.len()).map_err(|e| Failure::new("room", e))?;
+    let mut packet =
+        PacketBuf::with_headroom(&mut bytes, room, plain.len()).map_err(|e| Failure::new("space for the packet", e))?;
     let sealed = match record.sa.mode.as_str() {
         "tunnel" => seal_tunnel(record, suite, Seq::new(seq), &mut packet),
         _ => seal_transport(record, suite, Seq::new(seq), &mut packet),
     };
-    sealed.map_err(|e| Failure::new("sealed", e))?;
+    sealed.map_err(|e| Failure::new("a packet that can be sealed", e))?;
     compare(packet.data(), &record.wire_packet)
 }
 
@@ -132,7 +133,7 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
     let (Some(plain), Some(seq)) = (&record.plain_packet, record.seq) else {
         return Err(Failure::new("plain_packet and seq", "none"));
     };
-    let problem = |e: &dyn std::error::Error| Failure::new("signed", e);
+    let problem = |e: &dyn std::error::Error| Failure::new("a packet that can be signed", e);
     let wanted = find_header(&record.wire_packet, IpProto::AH).map_err(|e| problem(&e))?;
     let room = record.wire_packet.len();
     let mut bytes = vec![0; room + plain.len()];

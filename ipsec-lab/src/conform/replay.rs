@@ -35,7 +35,7 @@ fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Fa
             let (integrity, profile) = (sa::ah_integrity(&record.sa)?, sa::profile(record.sa.ah_profile.as_deref())?);
             Transform::AhIn(ah_core::Inbound::with_window(spi, integrity, width, profile, window))
         }
-        other => return Err(Failure::new("protocol esp or ah", other)),
+        other => return Err(Failure::new("protocol `esp` or `ah`", other)),
     };
     let first = record.packets.first().map_or(&[][..], |sent| &sent.wire_packet);
     let mut receiver = sa::receiver(&record.sa.mode, first, record.sa.udp_encap, transform)?;

@@ -310,7 +310,8 @@ impl Ran {
         }
         if kind == Kind::Open && self.log.with_wrong_icv() > 0 && self.log.count(PacketResult::Processed) == 0 {
             let hint = "compare keys and algorithms, for SHA2-256 with --sha256-96 as well";
-            noteln!("ipsec-lab: no packet was opened, and the ICV of {} is wrong: {hint}", self.log.with_wrong_icv());
+            let failed = self.log.with_wrong_icv();
+            noteln!("ipsec-lab: no packet was opened; packets whose ICV verification failed: {failed}; {hint}");
         }
         self.log.exit_code()
     }

@@ -51,7 +51,7 @@ impl Outcome {
         Self { name, result: PacketResult::Refused, counter: None, reason: Some(reason) }
     }
 
-    /// Returns whether the ICV of the packet is wrong: the key or the packet is not the right one.
+    /// Returns whether ICV verification failed: the key, the algorithm or the packet differs.
     pub const fn has_wrong_icv(&self) -> bool {
         matches!(self.counter, Some(Counter::EspIcvMismatch | Counter::AhIcvMismatch))
     }

@@ -47,7 +47,7 @@ pub struct PacketLog {
     results: BTreeMap<&'static str, u64>,
     /// Packets with an IPsec header.
     with_ipsec: u64,
-    /// Packets with a wrong ICV.
+    /// Packets whose ICV verification failed.
     with_wrong_icv: u64,
     /// SPIs without a key, with the number of their packets.
     unknown: BTreeMap<(u32, std::net::IpAddr), u64>,

@@ -195,8 +195,8 @@ fn lines(found: &Found, opened: &Opened) -> String {
     }
     match opened.hash {
         Verdict::Absent => {}
-        Verdict::Good => text.push_str("    hash: good\n"),
-        Verdict::Bad => text.push_str("    hash: WRONG\n"),
+        Verdict::Good => text.push_str("    hash: verified\n"),
+        Verdict::Bad => text.push_str("    hash: VERIFICATION FAILED\n"),
         Verdict::NotVerified(why) => text.push_str(&format!("    hash: not verified: {why}\n")),
     }
     text

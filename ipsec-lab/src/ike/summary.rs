@@ -63,6 +63,6 @@ impl fmt::Display for Summary {
         let Self { messages, malformed, encrypted, decrypted, good, wrong, not_verified, sas } = self;
         write!(f, "messages: {messages}, of {} ISAKMP SAs; malformed: {malformed}; ", sas.len())?;
         write!(f, "encrypted: {encrypted}, decrypted: {decrypted}; ")?;
-        write!(f, "hashes: {good} good, {wrong} wrong or missing, {not_verified} not verified")
+        write!(f, "hashes: {good} verified, {wrong} failed or missing, {not_verified} not checked")
     }
 }

@@ -271,7 +271,7 @@ impl Demonstration {
             }
             let counters = end.negotiator.counters();
             let (sent, again) = (counters.get(Counter::Sent), counters.get(Counter::Retransmitted));
-            sayln!("{sent} messages sent, {again} of them again by timer");
+            sayln!("{sent} messages sent, {again} of them retransmissions");
             print_sas(&end.services.host, self.now);
         }
         sayln!();

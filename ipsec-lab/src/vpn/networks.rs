@@ -131,7 +131,7 @@ impl Networks {
     /// Creates the pair of networks of one family that do not overlap.
     pub fn new(a: Network, b: Network) -> Result<Self, String> {
         if a.address.is_ipv4() != b.address.is_ipv4() {
-            return Err(format!("--net: {a} and {b} are of two IP versions"));
+            return Err(format!("--net: address families of {a} and {b} differ"));
         }
         if a.overlaps(&b) {
             return Err(format!("--net: {a} and {b} overlap"));
@@ -200,7 +200,7 @@ mod tests {
         let pair = |a: &str, b: &str| Networks::new(net(a).unwrap(), net(b).unwrap());
         assert!(pair("10.1.0.0/16", "10.2.0.0/16").is_ok());
         assert!(pair("10.0.0.0/8", "10.2.0.0/16").unwrap_err().contains("overlap"));
-        assert!(pair("10.0.0.0/8", "fd00::/64").unwrap_err().contains("two IP versions"));
+        assert!(pair("10.0.0.0/8", "fd00::/64").unwrap_err().contains("address families"));
         let networks = pair("10.1.0.0/16", "10.2.0.0/16").unwrap();
         assert_eq!(networks.a.host_like("192.168.1.10".parse().unwrap()), "10.1.0.10".parse::<IpAddr>().unwrap());
         assert!(
