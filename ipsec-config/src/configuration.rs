@@ -38,7 +38,7 @@ pub struct Configuration {
     pub keys: Vec<ConfiguredKey>,
     /// Retransmission and time limits of key exchange.
     pub timing: Timing,
-    /// Tunnel interfaces of IP in IP.
+    /// Interfaces of IP-in-IP tunnels.
     pub gifs: Vec<Gif>,
     /// Static routes of the host.
     pub routes: Vec<Route>,
@@ -344,7 +344,7 @@ impl Default for Timing {
     }
 }
 
-/// Tunnel interface of IP in IP: gif(4).
+/// IP-in-IP tunnel interface: gif(4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gif {

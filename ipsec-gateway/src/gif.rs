@@ -1,5 +1,5 @@
-//! Tunnels of IP in IP as those of gif(4): packets for the networks of a tunnel are encapsulated before the engine,
-//! which protects them by a policy for protocol `ipencap`; received ones are decapsulated after the engine.
+//! IP-in-IP tunnels as those of gif(4): packets for the networks of a tunnel are encapsulated before the engine, which
+//! protects them by a policy for protocol `ipencap`; received ones are decapsulated after the engine.
 
 use std::net::IpAddr;
 

@@ -117,7 +117,8 @@ impl Opener {
         (Outcome::of(name, result), packet)
     }
 
-    /// Returns whether an IP in IP packet is one of IPComp in tunnel mode that was not compressed (RFC 3173 section 2.2).
+    /// Returns whether an IP-in-IP packet is one of IPComp in tunnel mode that was not compressed (RFC 3173
+    /// section 2.2).
     fn is_uncompressed(&self, header: &IpHeader) -> bool {
         let is_tunnel = |keys: &SaKeys| (keys.params.id.protocol, keys.params.mode) == (Protocol::Ipcomp, Mode::Tunnel);
         self.keys.sas.iter().any(|keys| is_tunnel(keys) && keys.has_addresses(header))

@@ -1,5 +1,5 @@
-//! Security gateway: a host with a setkey.conf text, and an IP in IP tunnel in front of it if its policies select
-//! such packets.
+//! Security gateway: a host with a setkey.conf text, and an IP-in-IP tunnel in front of it if its policies select such
+//! packets.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -75,7 +75,7 @@ impl Gateway {
         out.filter_map(|sa| Some((sa.sa?.source(), sa.sa?.destination()))).last()
     }
 
-    /// Returns the templates of the first outbound PROTECT policy, such as `esp/tunnel`, and the IP in IP tunnel.
+    /// Returns the templates of the first outbound PROTECT policy, such as `esp/tunnel`, and the IP-in-IP tunnel.
     pub fn protection(&self) -> String {
         let templates = self.host.engine.policies().find_map(|(_, policy)| match policy.action {
             Action::Protect(bundle) if policy.direction == PolicyDirection::Out => {
@@ -85,7 +85,7 @@ impl Gateway {
             _ => None,
         });
         let templates = templates.unwrap_or_else(|| "no PROTECT policy".to_owned());
-        if self.gif.is_some() { format!("{templates} around an IP in IP tunnel") } else { templates }
+        if self.gif.is_some() { format!("{templates} around an IP-in-IP tunnel") } else { templates }
     }
 
     /// Returns the number of octets that IPComp saved, if it is used.
@@ -104,7 +104,7 @@ impl Gateway {
     }
 }
 
-/// Returns the IP in IP tunnel between the two hosts of a policy for `ipencap` or `ipv6`.
+/// Returns the IP-in-IP tunnel between the two hosts of a policy for `ipencap` or `ipv6`.
 fn gif(host: &Host) -> Option<Tunnel> {
     host.engine.policies().find_map(|(_, policy)| {
         let in_ip = [IpProto::IPV4, IpProto::IPV6].map(Upper::Protocol).contains(&policy.selector.upper);

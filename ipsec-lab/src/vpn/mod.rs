@@ -38,7 +38,7 @@ use report::Report;
 /// Two security gateways join 192.168.1.0/24 and 192.168.2.0/24, or the networks of --net, by policies such as
 /// `spdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require`. Their setkey.conf
 /// files are generated with new keys, or are those of --configs; with --gif, they are those of the FreeBSD handbook, whose
-/// policies encrypt an IP in IP tunnel between the gateways.
+/// policies encrypt an IP-in-IP tunnel between the gateways.
 ///
 /// The traffic of the networks is that of a capture (one is built in). Every packet goes through its gateway and the
 /// other, and an attacker replays, alters and truncates packets between them. Written to the output directory:
@@ -59,7 +59,7 @@ pub struct Args {
     /// Networks behind gateway A and gateway B, as in 10.1.0.0/16 10.2.0.0/16. The built-in traffic gets their addresses.
     #[arg(long, value_names = ["A", "B"], num_args = 2)]
     net: Option<Vec<Network>>,
-    /// Use the files of the FreeBSD handbook: an IP in IP tunnel (gif) whose packets are encrypted.
+    /// Use the files of the FreeBSD handbook: an IP-in-IP tunnel (gif) whose packets are encrypted.
     #[arg(long, conflicts_with_all = ["suite", "proto", "mode", "ipv6", "nat", "ipcomp", "esn"])]
     gif: bool,
     /// Algorithms of the SAs; aes128-sha1 by default.
@@ -97,7 +97,7 @@ pub struct Args {
 const LAN_V4: &[u8] = include_bytes!("../../data/lan.pcap");
 const LAN_V6: &[u8] = include_bytes!("../../data/lan6.pcap");
 
-/// Configuration files of gateways with an IP in IP tunnel.
+/// Configuration files of gateways with an IP-in-IP tunnel.
 const GIF_CONFIGS: [(&str, &str); 2] = [
     ("gateway-a.conf", include_str!("../../conf/gateway-a.conf")),
     ("gateway-b.conf", include_str!("../../conf/gateway-b.conf")),
