@@ -185,7 +185,7 @@ fn a_gateway_conf_made_of_other_languages_negotiates_the_same() {
 }
 
 #[test]
-fn values_that_a_language_cannot_express_are_named() {
+fn values_that_a_language_cannot_express_are_reported() {
     let manual = "add 192.0.2.1 192.0.2.2 esp 0x1000 -m tunnel -u 7 -E aes-ctr 0x0102030405060708090a0b0c0d0e0f1011121314 -A hmac-sha1 \"twenty octets it has\";";
     let table = [
         (Language::Setkey, manual, Target::OpenBsd, "does not permit with static keys"),

@@ -99,7 +99,7 @@ fn every_statement_is_parsed() {
 }
 
 #[test]
-fn user_of_the_process_has_a_group_or_none() {
+fn user_statement_has_an_optional_group() {
     let user = |statement: &str| parsed(&format!("{WHOLE} {statement}")).0.user.map(|own| (own.user, own.group));
     let table = [
         ("", None),
@@ -123,7 +123,7 @@ fn state_file_and_mss_clamping_have_defaults() {
 }
 
 #[test]
-fn control_socket_has_a_path_or_none() {
+fn control_statement_sets_the_socket_path_or_disables_the_socket() {
     let conf = |statements: &str| parsed(&format!("{WHOLE} {statements}")).0;
     assert_eq!((conf("").control, conf("").exports_keys), (ControlSocket::Default, false));
     assert_eq!(conf("control off; export_keys on;").control, ControlSocket::Off);

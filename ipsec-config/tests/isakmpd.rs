@@ -30,7 +30,7 @@ fn file(transforms: &str, suites: &str, more: &str) -> String {
 }
 
 #[test]
-fn the_scenario_is_read() {
+fn a_complete_isakmpd_conf_is_converted() {
     let conf = read(SCENARIO);
     let [peer] = conf.peers.as_slice() else { panic!() };
     let [proposal] = peer.config.proposals.as_slice() else { panic!() };

@@ -61,7 +61,7 @@ fn defaults_are_those_of_the_release() {
 }
 
 #[test]
-fn parameters_of_both_phases_are_read() {
+fn phase_1_and_phase_2_parameters_are_converted() {
     let conf = read(
         "ike dynamic ah transport proto tcp from 192.0.2.1 port 80 to 198.51.100.1 port 1024 local 192.0.2.1 \\\n\
          \tpeer 198.51.100.1 aggressive auth hmac-md5 enc blowfish group modp1536 lifetime 2h \\\n\
@@ -271,7 +271,7 @@ fn manual_sas_have_two_directions_and_keys_of_the_right_length() {
 }
 
 #[test]
-fn names_files_and_hosts_are_read() {
+fn includes_host_names_quotes_and_abbreviations_are_resolved() {
     let texts = Texts::default()
         .with("/etc/ipsec.conf", "include \"ipsec.d/a.conf\"\ninclude b.conf\n")
         .with("/etc/ipsec.d/a.conf", "ike esp from gw.example.org to 198.51.100.1 psk secret\n")

@@ -57,7 +57,7 @@ fn a_configuration_file_is_loaded_into_an_engine_with_one_suite() -> Result<(), 
 }
 
 #[test]
-fn algorithms_that_the_engine_lacks_are_named_with_their_statement() {
+fn unavailable_algorithms_are_reported_with_their_statement() {
     for (algorithms, expected, why) in [
         (
             "-E 3des-cbc \"twenty-four octets: 3DES\" -A hmac-sha1 \"twenty octets it has\"",

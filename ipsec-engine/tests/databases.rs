@@ -101,7 +101,7 @@ fn full_policy_table_refuses_another_policy() {
 
 #[cfg(feature = "alloc")]
 #[test]
-fn reserved_policy_has_the_place_of_its_number() {
+fn policy_with_a_reserved_id_is_ordered_by_its_id() {
     let mut a = Gateway::new("", A);
     let policy = |network: &str| rule(network, Upper::Any, DEF, Action::Bypass);
     let first = a.engine.add_policy(policy("10.2.0.0/16")).unwrap();

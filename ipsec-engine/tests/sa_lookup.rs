@@ -128,7 +128,7 @@ fn inbound_id(protocol: Protocol, spi: u32) -> SaId {
 }
 
 #[test]
-fn only_sa_of_a_packet_is_named() {
+fn delivery_reports_the_only_sa_of_a_packet() {
     let (mut a, mut b) = esp_tunnel();
     assert_eq!(delivered_by(&mut b, &a.send(&inner()).unwrap()), inbound_id(Protocol::Esp, 0x1001));
     let (mut a, mut b) = hosts(&ah(A, B, 0x2001, "-m transport"), "ipsec ah/transport//require");
@@ -136,7 +136,7 @@ fn only_sa_of_a_packet_is_named() {
 }
 
 #[test]
-fn innermost_esp_or_ah_sa_of_a_bundle_is_named() {
+fn delivery_reports_the_innermost_esp_or_ah_sa_of_a_bundle() {
     let sas =
         ipcomp(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x2001, "-m transport");
     let (mut a, mut b) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require ah/transport//require");
@@ -145,7 +145,7 @@ fn innermost_esp_or_ah_sa_of_a_bundle_is_named() {
 }
 
 #[test]
-fn inner_sa_of_nested_tunnels_is_named_and_both_are_in_use() {
+fn delivery_reports_the_inner_sa_of_nested_tunnels_and_both_are_used() {
     let sas = esp(A, B, 0x1001, "-m tunnel") + &ah(A, B, 0x2001, "-m tunnel");
     let (mut a, mut b) = tunnel(&sas, &format!("ipsec esp/tunnel/{TA}/require ah/tunnel/{TA}/require"));
     assert_eq!(delivered_by(&mut b, &a.send(&inner()).unwrap()), inbound_id(Protocol::Esp, 0x1001));

@@ -342,7 +342,7 @@ fn with_attributes(message: &[u8], attributes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn keys_follow_from_accepted_transforms_with_unusual_attributes() {
+fn keys_are_derived_for_transforms_with_unusual_attributes() {
     let cases: &[(&str, &[u8])] = &[
         ("private attribute", &[0xfd, 0x89, 0, 1]),
         ("duration without type", &[0x80, 12, 0x0e, 0x10]),

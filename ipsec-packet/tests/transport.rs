@@ -115,7 +115,7 @@ fn placement_in_ipv6_follows_rfc_8200() {
 }
 
 #[test]
-fn inserted_header_is_found() {
+fn find_header_returns_an_inserted_esp_or_ipcomp_header() {
     for (letters, ..) in PLACES {
         for choice in [Protected, Unprotected] {
             for wanted in [IpProto::ESP, IpProto::IPCOMP] {

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn reason_of_a_refusal_is_read() {
+    fn expected_reason_of_a_refusal_is_parsed() {
         let line = r#"{"type":"isakmp-bytes","id":"x","hex":"00","expected":{"reject":"truncated"},"note":null}"#;
         let Record::IsakmpBytes(record) = parse_line(line) else { panic!("not read") };
         assert_eq!((record.expected, record.expected_reason.as_deref()), (crate::Expected::Reject, Some("truncated")));

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ciphers_of_phase_1_have_key_bits() {
+    fn phase_1_cipher_names_with_key_lengths_are_parsed() {
         let table = [
             ("des", CipherAlgorithm::DesCbc, 8),
             ("3des", CipherAlgorithm::TripleDesCbc, 24),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_have_names_and_numbers() {
+    fn diffie_hellman_groups_are_parsed_by_name_or_number() {
         assert_eq!(group("modp2048"), Some(Group::MODP_2048));
         assert_eq!(group("2"), Some(Group::MODP_1024));
         assert_eq!(group("ecp521"), Some(Group::ECP_521));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn suites_of_esp_have_integrity() {
+    fn esp_suites_are_parsed_and_those_without_integrity_refused() {
         let keyed = |cipher, cipher_key, integrity, integrity_key| {
             Some(Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key })
         };

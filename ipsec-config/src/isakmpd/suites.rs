@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_suites_are_read() {
+    fn phase_2_suite_names_are_parsed_and_unknown_names_refused() {
         let esp = |is_tunnel, cipher, integrity, group| Phase2 {
             protocol: ProtocolId::ESP,
             is_tunnel,

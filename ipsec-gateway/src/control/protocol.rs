@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn spis_have_decimal_or_hexadecimal_digits() {
+    fn spis_are_parsed_in_decimal_or_hexadecimal() {
         for (text, spi) in
             [("4097", Some(4097)), ("0x1001", Some(0x1001)), ("0xffffffff", Some(u32::MAX)), ("4294967296", None)]
         {

@@ -89,7 +89,7 @@ fn bundles_have_the_transforms_of_each_protocol() {
 }
 
 #[test]
-fn bundles_that_quick_mode_cannot_negotiate_have_a_reason() {
+fn bundles_that_quick_mode_cannot_negotiate_are_reported_with_the_reason() {
     let ends = "192.0.2.1-198.51.100.1";
     let table = [
         (

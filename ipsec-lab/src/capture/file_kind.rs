@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_follow_from_the_first_octets() {
+    fn file_kind_is_detected_from_the_first_octets() {
         let table: &[(&[u8], FileKind)] = &[
             (b"", FileKind::Empty),
             (&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0], FileKind::Capture),

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn similar_names_are_found() {
+    fn a_mistyped_suite_name_has_a_suggestion() {
         let names = ["aes128-sha1", "aes256-sha256", "3des-md5", "aes128gcm16", "chacha20poly1305", "blowfish128-sha1"];
         for (name, expected) in [
             ("AES128-SHA1", "aes128-sha1"),

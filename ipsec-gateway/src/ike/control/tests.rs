@@ -32,7 +32,7 @@ fn replaced(gateway: &mut Gateway, now: Instant, change: impl Fn(String) -> Stri
 }
 
 #[test]
-fn status_has_the_sas_of_each_peer() {
+fn status_lists_the_sas_of_each_peer() {
     let now = Instant::from_secs(1);
     let (a, b) = established("status", now);
     for (gateway, role, remote) in [(a, "initiator", "192.0.2.2[500]"), (b, "responder", "192.0.2.1[500]")] {
