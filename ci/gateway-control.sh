@@ -68,7 +68,7 @@ echo 'peer broken adress 192.0.2.8;' >>"$out/1/gateway.conf"
 ctl 1 reload >"$out/done" 2>"$out/error" && status=0 || status=$?
 check "reload of an invalid file, exit status and message" "$status $(grep -c 'expected `address`' "$out/error")" "1 1"
 sed 's/tun ipsec0/tun ipsec7/' "$out/1/gateway.conf.old" >"$out/1/gateway.conf"
-check "reload that needs a restart" "$(ctl 1 reload 2>&1 | grep -c 'statement `tun` has changed')" 1
+check "reload that needs a restart" "$(ctl 1 reload 2>&1 | grep -c 'changed statements: `tun`;')" 1
 check "after both, peers and SAs" "$(ctl 1 status | grep -c '^other\|^third') $(spis 1)" "2 $former"
 mv "$out/1/gateway.conf.old" "$out/1/gateway.conf"; mv "$out/1/setkey.conf.old" "$out/1/setkey.conf"
 under_traffic "SIGHUP" kill -HUP "${pid[1]}"

@@ -28,7 +28,7 @@ check "reload with another local address, SAs" "$(spis 1)" "$former"
 mv "$out/1/gateway.conf.old" "$out/1/gateway.conf"; ctl 1 reload >/dev/null
 check "reload without the local address, sockets" "$(on g1 ss -Huln | grep -c '192.0.2.31:' || true)" 0
 echo 'user "daemon";' >>"$out/1/gateway.conf"
-check "reload with another user" "$(ctl 1 reload 2>&1 | grep -c 'statement `user` has changed')" 1
+check "reload with another user" "$(ctl 1 reload 2>&1 | grep -c 'changed statements: `user`;')" 1
 
 # A changed file of keys that only root can read is used without a reload.
 for n in 1 2; do echo "192.0.2.$((3 - n)) a changed secret" >"$out/$n/psk.txt"; done

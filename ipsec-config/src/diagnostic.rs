@@ -25,7 +25,7 @@ pub struct Span {
     pub end: usize,
 }
 
-/// Texts of the files that were read. They may contain keys and are wiped.
+/// Contents of the files that were read. They may contain keys and are wiped.
 #[derive(Default)]
 pub struct Sources {
     files: Vec<Source>,

@@ -253,7 +253,7 @@ impl<const P: usize> PolicySet<P> {
     }
 }
 
-/// Checks what of a policy does not depend on the others.
+/// Checks the templates of a policy, independently of other policies.
 ///
 /// # Errors
 /// [`PolicyError::NoTransform`] or [`PolicyError::NoEndpoints`].

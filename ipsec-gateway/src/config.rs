@@ -123,7 +123,7 @@ impl Config {
         if changed.is_empty() {
             return Ok(());
         }
-        Err(format!("statement {} has changed, which requires a restart of the daemon", changed.join(", ")))
+        Err(format!("changed statements: {}; a change of these requires a restart of the daemon", changed.join(", ")))
     }
 
     /// Returns the peers of the configuration.

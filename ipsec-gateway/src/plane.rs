@@ -75,7 +75,7 @@ pub struct Plane {
     addresses: Vec<IpAddr>,
     /// Sources of the packets in inbound SAs of clients: their assigned addresses.
     sources: HashMap<SaId, AddressRange>,
-    /// Tunnels of IP in IP in front of the engine.
+    /// IP-in-IP tunnels in front of the engine.
     gifs: Gifs,
     /// State of the SAs with manual keys, if it is stored.
     pub state: Option<ManualState>,
@@ -112,7 +112,7 @@ impl Plane {
         Self { addresses, ..self }
     }
 
-    /// Sets the tunnels of IP in IP in front of the engine.
+    /// Sets the IP-in-IP tunnels in front of the engine.
     #[must_use]
     pub fn with_gifs(self, gifs: Gifs) -> Self {
         Self { gifs, ..self }
@@ -141,7 +141,7 @@ impl Plane {
         self.addresses = addresses;
     }
 
-    /// Replaces the tunnels of IP in IP in front of the engine.
+    /// Replaces the IP-in-IP tunnels in front of the engine.
     pub fn set_gifs(&mut self, gifs: Gifs) {
         self.gifs = gifs;
     }

@@ -27,13 +27,13 @@ struct Place<H> {
 }
 
 impl<H: Copy + Eq> Pool<H> {
-    /// Creates a pool whose addresses are free; `None` without a first address.
+    /// Creates a pool whose addresses are free. Returns `None` without a first address.
     pub fn new(config: &PoolConfig) -> Option<Self> {
         let free = Place { holder: None, has_ended: false, user: Vec::new(), released: 0 };
         Some(Self { first: config.first?.into(), places: vec![free; usize::from(config.size)], released: 0 })
     }
 
-    /// Assigns an address to an ISAKMP SA; `None` if none is free. An SA that has an address keeps it. A client gets
+    /// Assigns an address to an ISAKMP SA. Returns `None` if none is free. An SA that has an address keeps it. A client gets
     /// the address that it requests if it is free or assigned to the same user, whose phase 1 was renewed. Others get
     /// the one that their user had before, or the one that is free for the longest time.
     pub fn assign(&mut self, sa: H, user: &[u8], wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {

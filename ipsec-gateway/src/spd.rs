@@ -62,7 +62,7 @@ impl SpdChange {
         &self.removed
     }
 
-    /// Changes the SPD.
+    /// Replaces the policies of the databases that differ.
     ///
     /// # Errors
     /// The message about the last policy that is refused; what it was to replace remains. The others are added.
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::policy::new_engine;
 
-    /// Policy for outbound packets to 10.N.0.0/16, or to 10.N.M.0/24.
+    /// Returns a policy for outbound packets to 10.N.0.0/16, or to 10.N.M.0/24.
     fn policy(network: &str, action: &str) -> String {
         format!("spdadd 10.1.0.0/16 10.{network} any -P out {action};")
     }

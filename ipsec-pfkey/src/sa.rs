@@ -241,7 +241,7 @@ fn lifetime(limit: &Limit) -> Result<Lifetime, WriteError> {
     Ok(Lifetime {
         allocations: packets.map_err(|_| WriteError::Unsupported("packet limit above 2^32 - 1"))?,
         octets: limit.octets.unwrap_or(0),
-        // 0 is no limit.
+        // 0 means unlimited.
         added: limit.age.map_or(0, |age| age.as_secs().max(1)),
         used: limit.use_age.map_or(0, |age| age.as_secs().max(1)),
     })

@@ -61,7 +61,7 @@ pub(super) fn find_in_lines(text: &[u8], line_ends: bool) -> Ranges {
     ranges
 }
 
-/// Lexical rules.
+/// Lexical rules of a language with keys.
 #[derive(Clone, Copy)]
 struct Rules {
     line_ends: bool,

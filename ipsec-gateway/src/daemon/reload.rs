@@ -191,7 +191,7 @@ mod tests {
     const GATEWAY: &str = "policies \"p\"; keys \"k\"; local 192.0.2.1; wan wan; tun ipsec0;";
 
     #[test]
-    fn statements_that_need_a_restart_are_named() {
+    fn statements_that_need_a_restart_are_reported() {
         let with = |text: &str| config(text, "").unwrap();
         let running = with(GATEWAY);
         assert_eq!(running.check_changes(&with(&format!("{GATEWAY} wan eth1; local 192.0.2.9;"))), Ok(()));
@@ -199,7 +199,7 @@ mod tests {
         let next = with(&format!("{} {statements}", GATEWAY.replace("ipsec0", "ipsec1")));
         let error = running.check_changes(&next).unwrap_err();
         let names = "`tun`, `mark`, `limit`, `control`, `state`, `user`";
-        let expected = format!("statement {names} has changed, which requires a restart of the daemon");
+        let expected = format!("changed statements: {names}; a change of these requires a restart of the daemon");
         assert_eq!(error, expected);
     }
 

@@ -64,7 +64,7 @@ impl Channel {
     }
 }
 
-/// Receives a request; `None` at the end of the worker.
+/// Receives a request. Returns `None` if the worker has ended.
 ///
 /// # Errors
 /// The error of the system, or about a message that is not a request.
@@ -111,7 +111,7 @@ fn send(mut stream: &UnixStream, head: &[u8], secret: &[u8], descriptors: &[Borr
 /// JSON, contents of files, and descriptors.
 type Received = (Vec<u8>, Zeroizing<Vec<u8>>, Vec<OwnedFd>);
 
-/// Receives a message; `None` if the other process has ended before it.
+/// Receives a message. Returns `None` if the other process has ended before it.
 fn receive(mut stream: &UnixStream, max_secret: usize) -> io::Result<Option<Received>> {
     let (mut header, mut descriptors) = ([0; HEADER], Vec::new());
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];

@@ -29,7 +29,7 @@ pub struct PolicyEntry {
 pub enum UpperEntry {
     /// Packets of any protocol.
     Any,
-    /// Protocol, or all with ports, and ranges of ports.
+    /// Protocol, or all with ports, and port ranges.
     Ports(Option<u8>, (u16, u16), (u16, u16)),
     /// Packets of one protocol.
     Protocol(u8),

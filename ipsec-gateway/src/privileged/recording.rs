@@ -70,7 +70,7 @@ impl Recording {
         Some(self.names.get(name)?.clone().map_err(|e| io::Error::from(&e)))
     }
 
-    /// Returns the index, and the texts of all files in its order.
+    /// Returns the index, and the contents of all files in its order.
     pub fn into_parts(self) -> (Index, Zeroizing<Vec<u8>>) {
         let of_files = self.files.values().filter_map(|text| text.as_ref().ok());
         let of_keys = self.key_files.values().filter_map(|own| own.text.as_ref().ok());
@@ -97,7 +97,7 @@ fn length_of<E: Clone>(text: &Result<Zeroizing<Vec<u8>>, E>) -> Result<usize, E>
     text.as_ref().map(|text| text.len()).map_err(E::clone)
 }
 
-/// Recording without the texts of its files, whose lengths it has.
+/// Recording without the contents of its files, whose lengths it has.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Index {
     files: Vec<(PathBuf, Result<usize, Failure>)>,
@@ -132,7 +132,7 @@ impl Index {
 }
 
 fn take(texts: &mut &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, String> {
-    let missing = || format!("texts of the configuration: got {} octets, expected {length}", texts.len());
+    let missing = || format!("contents of the configuration: got {} octets, expected {length}", texts.len());
     let (text, rest) = texts.split_at_checked(length).ok_or_else(missing)?;
     *texts = rest;
     Ok(Zeroizing::new(text.to_vec()))

@@ -200,7 +200,7 @@ impl Server {
             }
             Request::Control | Request::OpenState => self.config(Which::Next).map(|_| Permitted::Change)?,
             Request::ReplaceState { .. } if self.state.is_none() => {
-                return Err("state file: expected one that is open".to_owned());
+                return Err("state file: got a request to replace a file that is not open".to_owned());
             }
             Request::ReplaceState { .. } => Permitted::Change,
             Request::Tun => Permitted::Tun { name: &self.config(Which::Next)?.tun.name },
@@ -430,7 +430,7 @@ fn with(descriptors: impl IntoIterator<Item = OwnedFd>) -> Answer {
     Answer { descriptors: descriptors.into_iter().collect(), ..Reply::Done.into() }
 }
 
-/// Error of a request for a configuration that was not read.
+/// Returns the error of a request for a configuration that was not read.
 fn unread() -> String {
     "no valid configuration was read".to_owned()
 }

@@ -24,7 +24,7 @@ impl Snapshot {
     }
 }
 
-/// Error of a file that the privileged process has not read.
+/// Returns the error of a file that the privileged process has not read.
 fn not_read() -> io::Error {
     io::Error::other("the privileged process has not read the file")
 }

@@ -44,7 +44,9 @@ fn ids(configured: &ProcessUser, users: &str, groups: &str) -> Result<Ids, Strin
         group = number.ok_or_else(|| format!("group `{name}` is not in /etc/group"))?;
     }
     if user == 0 || group == 0 {
-        return Err(format!("user `{name}`: got user {user} and group {group}, expected others than 0, which is root"));
+        return Err(format!(
+            "user `{name}`: got user ID {user} and group ID {group}, expected IDs other than 0 (root)"
+        ));
     }
     Ok(Ids { user, group })
 }

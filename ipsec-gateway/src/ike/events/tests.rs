@@ -18,7 +18,7 @@ fn an_assigned_address_is_released_after_the_sas_that_use_it() {
     let address = AddressRange::host(IpAddr::from([10, 1, 0, 1]));
     let has_lease = |server: &Gateway| server.ike.access.has_lease(PeerId(0), sa, &address);
     assert!(has_lease(&server));
-    // The client is gone; phase 1 expires first.
+    // The client does not answer; phase 1 expires before the IPsec SAs.
     let mut silent = Gateway::new("silent", 1);
     let mut now = NOW;
     let mut run_until = |server: &mut Gateway, is_reached: &dyn Fn(&Gateway) -> bool| {

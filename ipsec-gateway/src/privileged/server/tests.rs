@@ -61,7 +61,7 @@ fn daemon_reads_the_files_of_the_privileged_process_once() {
 }
 
 #[test]
-fn key_files_are_those_of_the_configuration() {
+fn only_key_files_of_the_configuration_are_opened() {
     let server = running(GATEWAY);
     let request = |path: &str| Request::KeyFile { path: path.into(), known: None };
     assert_eq!(refusal(&server, &request("k")), None);
@@ -72,7 +72,7 @@ fn key_files_are_those_of_the_configuration() {
 }
 
 #[test]
-fn sockets_are_those_of_local_addresses() {
+fn sockets_are_opened_only_for_configured_local_addresses() {
     let server = running(GATEWAY);
     let udp = |local: &str| refusal(&server, &Request::Udp(local.parse().unwrap()));
     for local in ["192.0.2.1:500", "192.0.2.1:4500", "[2001:db8::1]:501", "[2001:db8::1]:4500"] {
@@ -162,7 +162,7 @@ fn descriptors_of_the_start_are_refused_to_a_running_daemon() {
 }
 
 #[test]
-fn kernel_is_that_of_a_configuration_with_the_back_end() {
+fn pf_key_socket_is_opened_only_with_the_back_end_pfkey() {
     let expected = "PF_KEY socket: expected the back end `pfkey` in the configuration";
     assert_eq!(refusal(&server(GATEWAY).unwrap(), &Request::Pfkey).as_deref(), Some(expected));
     let pfkey = format!("{GATEWAY} backend pfkey;");
@@ -171,9 +171,12 @@ fn kernel_is_that_of_a_configuration_with_the_back_end() {
 }
 
 #[test]
-fn state_file_is_replaced_after_it_was_opened() {
+fn state_file_that_is_not_open_is_not_replaced() {
     let request = Request::ReplaceState { contents: String::new() };
-    assert_eq!(refusal(&running(GATEWAY), &request).as_deref(), Some("state file: expected one that is open"));
+    assert_eq!(
+        refusal(&running(GATEWAY), &request).as_deref(),
+        Some("state file: got a request to replace a file that is not open")
+    );
 }
 
 #[test]
@@ -198,7 +201,7 @@ const RACOON: &str = "path script \"/nonexistent\";
     proposal { encryption_algorithm aes; hash_algorithm sha1; authentication_method pre_shared_key; dh_group 14; } }";
 
 #[test]
-fn scripts_are_those_of_the_configuration() {
+fn only_scripts_of_the_configuration_are_run() {
     let texts = [("gateway.conf", &*format!("{GATEWAY} file \"racoon.conf\";")), ("p", ""), ("racoon.conf", RACOON)];
     let texts = texts.into_iter().chain([("k", "192.0.2.9 group\n")]).map(|(name, text)| (name, text.to_owned()));
     let options = Options { path: "gateway.conf".into(), firewall: Firewall::Unused, export_keys: None };
