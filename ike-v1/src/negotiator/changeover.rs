@@ -310,17 +310,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         })
     }
 
-    /// Returns whether another client has a part of the policy of a pair: the SAs of a policy are for all of its packets,
-    /// so that the newest pair would be used for those of both.
-    pub(super) fn is_policy_shared(&self, pair: &IpsecSlot) -> bool {
-        self.pairs.values().any(|other| {
-            other.is_in_use()
-                && (other.peer, other.policy) == (pair.peer, pair.policy)
-                && other.identity != pair.identity
-                && other.selector != pair.selector
-        })
-    }
-
     fn siblings(&self, pair: &IpsecSlot) -> impl Iterator<Item = &IpsecSlot> {
         self.pairs.values().filter(move |other| other.is_in_use() && other.is_sibling(pair))
     }

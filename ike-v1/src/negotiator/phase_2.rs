@@ -222,8 +222,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         // The transform that is chosen later has the mode of the policy, whatever the first one has.
         let is_transport = host.policy(pair.policy).is_some_and(|policy| !policy.is_tunnel());
-        let is_one_of_several = host.peer(pair.peer).is_some_and(|peer| peer.path.is_none());
-        if is_transport && self.is_of_neighbour(&pair) || is_one_of_several && self.is_policy_shared(&pair) {
+        if is_transport && self.is_of_neighbour(&pair) {
             return Err(Refusal::SelectorTaken);
         }
         // A message that is refused evicts no exchange.

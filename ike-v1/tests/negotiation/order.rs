@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ike_codec::{Lifetimes, NatTraversals};
 use ike_v1::{Counter, Event, Negotiator, PeerId, Settings, Target};
-use ipsec_packet::{AddressRange, Instant, Selector, Upper};
+use ipsec_packet::Instant;
 use ipsec_sa::{Direction, Mode};
 
 use crate::bundles;
@@ -99,30 +99,6 @@ fn a_deleted_pair_is_replaced_with_the_same_client_only() {
         assert!(of_hub.clone().all(|(path, _)| path.remote.ip() == own), "{is_known}");
         let quick_modes = of_hub.filter(|(_, (_, message))| message[18] == 32).count();
         assert_eq!((quick_modes > 0, link.agreed()), (is_known, usize::from(is_known)));
-    }
-}
-
-/// The SAs of a policy are for all of its packets: they cannot be divided between clients.
-#[test]
-fn a_second_client_with_another_part_of_a_policy_is_refused() {
-    let network = |third, bits| AddressRange::prefix([192, 168, third, 0].into(), bits).unwrap();
-    let selector = |source| Selector { source, destination: network(0, 16), upper: Upper::Any };
-    for (third, agreed) in [(9, 0), (8, 1)] {
-        let [mut a, mut b] = configs();
-        (a.policy, b.policy) = (Some(selector(network(8, 24))), Some(selector(network(0, 16))));
-        let mut link = Link::new([a.clone(), b], 6);
-        link.ends[1].host.is_passive = true;
-        initiate(&mut link, 0);
-        link.run(Duration::from_secs(2));
-        assert_eq!(link.agreed(), 1, "{:?}", link.ends[1].failures);
-        a.local_identity.1 = b"other.example".to_vec();
-        a.policy = Some(selector(network(third, 24)));
-        link.restart(0, a);
-        initiate(&mut link, 0);
-        link.run(Duration::from_secs(2));
-        assert_eq!(link.agreed(), agreed, "{:?}", link.ends[1].failures);
-        let taken = link.ends[1].negotiator.counters().get(Counter::SelectorTaken);
-        assert_eq!(taken > 0, agreed == 0);
     }
 }
 
