@@ -104,8 +104,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// loses the oldest one; when all are in use, the busiest source does so for one that has fewer.
     ///
     /// Exchanges whose initiator has not returned the cookie of this host are evicted, as their addresses, and that of
-    /// the first message, may be forged. The others are evicted only if a quarter of the exchanges is from one network,
-    /// for a first message from another one.
+    /// the first message, may be forged. The others are evicted only if more than a quarter of the exchanges is of
+    /// such others from one network, for a first message from another one.
     pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
         let own = self.half_open_of(remote);
         let unproven = || self.half_open().filter(|(_, state)| state.is_unproven());
@@ -124,11 +124,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some((_, _, index)) = busiest.max().filter(|(count, ..)| *count > own) {
             return Ok(self.shed(index));
         }
-        let busiest = self.half_open().map(|(index, state)| {
-            let count = self.half_open_in_network_of(state.path.remote.ip());
+        let proven = self.half_open().filter(|(_, state)| !state.is_unproven());
+        let busiest = proven.map(|(index, state)| {
+            let count = self.proven_in_network_of(state.path.remote.ip());
             (count, Reverse(state.started), index)
         });
-        let least = EXCHANGES.wrapping_div(4).max(self.half_open_in_network_of(remote)).max(1);
+        let least = EXCHANGES.wrapping_div(4).max(self.proven_in_network_of(remote)).max(1);
         let index = busiest.max().filter(|(count, ..)| *count > least).map(|(.., index)| index);
         index.map(|index| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
@@ -257,9 +258,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.half_open().filter(|(_, state)| source(state.path.remote.ip()) == source(remote)).count()
     }
 
-    /// Returns the number of half-open exchanges from the network of an address.
-    fn half_open_in_network_of(&self, remote: IpAddr) -> usize {
-        self.half_open().filter(|(_, state)| network(state.path.remote.ip()) == network(remote)).count()
+    /// Returns the number of half-open exchanges from the network of an address whose initiators have returned the cookie
+    /// of this host.
+    fn proven_in_network_of(&self, remote: IpAddr) -> usize {
+        let is_of = |state: &State| !state.is_unproven() && network(state.path.remote.ip()) == network(remote);
+        self.half_open().filter(|(_, state)| is_of(state)).count()
     }
 
     fn shed(&mut self, index: usize) -> usize {

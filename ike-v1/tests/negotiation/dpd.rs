@@ -327,7 +327,6 @@ fn replayed_dpd_queries_are_answered_five_times_and_then_refused() {
     assert_eq!(link.sent.len(), sent);
 }
 
-/// Answers that an attacker has recorded do not prove liveliness.
 #[test]
 fn a_reflected_dpd_query_is_refused() {
     let mut link = agreed(detecting(), 2016);
@@ -348,6 +347,7 @@ fn a_reflected_dpd_query_is_refused() {
     assert_eq!((count(&link, 1, Counter::DpdReplay), count(&link, 1, Counter::DpdAnswersSent)), (1, answers));
 }
 
+/// Answers that an attacker has recorded do not prove liveliness.
 #[test]
 fn a_replayed_dpd_answer_does_not_postpone_the_detection() {
     let mut link = agreed(detecting(), 2010);

@@ -76,6 +76,29 @@ fn half_open_exchanges_of_one_network_do_not_lock_a_peer_out() {
     assert_eq!(shed([1, 2, 3, 4].map(|network| [203, 0, network, 1])), (0, 0));
 }
 
+/// First messages with forged addresses of its neighbours do not crowd out an initiator that has returned the cookie.
+#[test]
+fn forged_neighbours_do_not_evict_a_proven_exchange() {
+    let mut link = Link::new(configs(), 714);
+    let [config, _] = configs();
+    let config = Config { nat_traversal: NatTraversals::NONE, ..config };
+    let own = [203, 0, 113, 200].into();
+    let mut initiator = link.begin_from(own, 2, Endpoint::new(config, paths()[0], 9410));
+    for seed in 0..40 {
+        let [config, _] = configs();
+        link.run(Duration::from_millis(1));
+        // Two neighbours, and two messages from an address of another network.
+        let message = first_message(config, 9420 + seed);
+        match seed % 4 {
+            2 | 3 => link.inject(1, message),
+            _ => link.inject_from(10 + seed as u8, message),
+        }
+    }
+    assert!(link.ends[1].negotiator.counters().get(Counter::Shed) > 0);
+    link.continue_from(own, 1, &mut initiator);
+    assert_eq!(link.ends[1].negotiator.sas().count(), 1);
+}
+
 #[test]
 fn isakmp_sas_of_one_client_do_not_evict_those_of_another() {
     let mut link = agreed();

@@ -185,10 +185,16 @@ impl Link {
         while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
     }
 
-    /// Sends so many messages of main mode to side 1 from an address.
-    pub fn begin_from(&mut self, address: IpAddr, messages: usize, mut initiator: Endpoint) {
+    /// Sends so many messages of main mode to side 1 from an address. Returns the initiator.
+    pub fn begin_from(&mut self, address: IpAddr, messages: usize, mut initiator: Endpoint) -> Endpoint {
+        initiator.initiate(self.now).unwrap();
+        self.continue_from(address, messages, &mut initiator);
+        initiator
+    }
+
+    /// Sends the next messages of an initiator to side 1 from an address.
+    pub fn continue_from(&mut self, address: IpAddr, messages: usize, initiator: &mut Endpoint) {
         let now = self.now;
-        initiator.initiate(now).unwrap();
         for _ in 0..messages {
             let end = &mut self.ends[1];
             let mut path = end.host.path;
