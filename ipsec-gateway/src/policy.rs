@@ -191,7 +191,7 @@ pub fn check_manual_sa(params: &SaParams) -> Result<(), String> {
 pub struct KeyedPolicies {
     /// Policies in the order of the configuration.
     pub policies: Vec<KeyedPolicy>,
-    /// Messages about policies for which only manual SAs are used.
+    /// Messages about policies for which only manual SAs are used, and about those that several clients share.
     pub warnings: Vec<String>,
     /// Messages about policies whose local tunnel endpoint the configuration does not contain.
     pub errors: Vec<String>,
@@ -214,7 +214,16 @@ pub fn keyed_policies(config: &Config, engine: &Databases) -> KeyedPolicies {
         let inbound_reqid =
             |protocol| counterparts.iter().find_map(|(id, policy)| reqid(*id, policy, protocol)).unwrap_or_default();
         match keyed_policy(config, id, &negotiation, &bundle, inbound_reqid) {
-            Ok(Ok(policy)) => keyed.policies.push(policy),
+            Ok(Ok(own)) => {
+                if is_for_several(config, own.peer, &policy) {
+                    keyed.warnings.push(format!(
+                        "policy {id} ({}): one client at a time, as the newest SAs of a policy are used for all its \
+                         packets; `generate_policy` has policies for each client",
+                        show(&policy.selector)
+                    ));
+                }
+                keyed.policies.push(own);
+            }
             Ok(Err(why)) => keyed.warnings.push(format!(
                 "policy {id} ({}): SAs are not negotiated, only manual SAs are used: {why}",
                 show(&policy.selector)
@@ -223,6 +232,15 @@ pub fn keyed_policies(config: &Config, engine: &Databases) -> KeyedPolicies {
         }
     }
     keyed
+}
+
+/// Returns whether several clients of a peer may negotiate tunnels for parts of a policy.
+fn is_for_several(config: &Config, peer: usize, policy: &PolicyParams) -> bool {
+    let Action::Protect(bundle) = &policy.action else { return false };
+    let mut tunnels = bundle.iter().filter(|template| template.mode == Mode::Tunnel);
+    let has_address = config.peers().get(peer).is_none_or(|peer| peer.config.address.is_some());
+    let is_host = policy.selector.destination.first() == policy.selector.destination.last();
+    !has_address && !is_host && tunnels.any(|template| template.ends.is_none_or(|ends| ends.destination.0.is_none()))
 }
 
 /// Returns the parameters of a policy for the engine. One that has parameters of phase 2 of its own, as a rule of

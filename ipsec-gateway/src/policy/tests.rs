@@ -52,6 +52,16 @@ fn the_destination_selects_the_peer_in_transport_mode() {
 }
 
 #[test]
+fn a_policy_that_several_clients_share_is_reported() {
+    let config = format!("{CONFIG}{ROAD}");
+    let warnings = |text: &str| loaded(&config, text).unwrap().1.join("\n");
+    assert!(warnings(&tunnel("any", "unique")).contains("one client at a time"));
+    assert_eq!(warnings(&tunnel("198.51.100.2", "unique")), "");
+    let host = pair("10.1.0.0/16", "10.2.0.1", "esp/tunnel/192.0.2.1-any/unique", "esp/tunnel/any-192.0.2.1/unique");
+    assert_eq!(warnings(&host), "");
+}
+
+#[test]
 fn the_peer_at_any_address_has_the_remaining_policies() {
     let config = format!("{CONFIG}{ROAD}");
     let peer = |remote: &str| loaded(&config, &tunnel(remote, "require")).unwrap().0[0].peer;
