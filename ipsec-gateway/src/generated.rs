@@ -198,7 +198,8 @@ impl Generated {
     }
 
     /// Returns the policies that do not remain with a configuration: their peer has changed, another one has policies
-    /// for the same packets, their parameters of phase 2 differ, or the SPD no longer has them. `policies` is the SPD with
+    /// for the same packets, a policy has their selector, their parameters of phase 2 differ, or the SPD no longer has
+    /// them. `policies` is the SPD with
     /// the policies of that configuration.
     pub fn outdated(
         &self,
@@ -222,18 +223,28 @@ impl Generated {
             let is_same = keyed(&next.config, index, outbound, inbound)
                 .is_ok_and(|keyed| KeyedPolicy { peer: pair.keyed.peer, ..keyed } == pair.keyed);
             let is_complete = !pair.is_installed || is_in(outbound.0, outbound.1) && is_in(inbound.0, inbound.1);
-            is_same && is_complete && conflict(configured, (next, index), &pair.outbound.selector).is_none()
+            // A policy of the configuration with the same selector is the one that its author wants.
+            let is_replaced = configured.clone().any(|(_, own)| {
+                [&pair.outbound, &pair.inbound.1]
+                    .iter()
+                    .any(|policy| (policy.direction, policy.selector) == (own.direction, own.selector))
+            });
+            let is_free = || conflict(configured, (next, index), &pair.outbound.selector).is_none();
+            is_same && is_complete && !is_replaced && is_free()
         };
         self.pairs.iter().filter(|pair| !remains(pair)).map(|pair| pair.keyed.id).collect()
     }
 
-    /// Adds the policies that are in the SPD to another one, except those of `outdated`.
+    /// Adds the policies that are in the SPD to another one, except those of `outdated`, and those that it has.
     ///
     /// # Errors
     /// The message about a policy that the other SPD does not take.
     pub fn copy_to(&self, other: &mut Databases, outdated: &[PolicyId]) -> Result<(), String> {
         let kept = self.pairs.iter().filter(|pair| pair.is_installed && !outdated.contains(&pair.keyed.id));
         for policy in kept.flat_map(|pair| [pair.outbound, pair.inbound.1]) {
+            if other.find_policy(policy.direction, &policy.selector).is_some() {
+                continue;
+            }
             other.add_policy(policy).map_err(|e| format!("generated policy {}: {e}", show(&policy.selector)))?;
         }
         Ok(())

@@ -167,6 +167,10 @@ fn policies_remain_while_their_peer_and_its_parameters_are_unchanged() {
     assert_eq!(outdated(&server, &same, manual), []);
     assert_eq!(outdated(&server, &same, &manual.replace("10.9", "10.1")), [id]);
     assert_eq!(outdated(&server, &same.replace("unique", "off"), ""), [id]);
+    // The configuration has a policy of its own for the packets, in one direction.
+    for text in ["spdadd 0.0.0.0/0 10.1.0.1 any -P out discard;", "spdadd 10.1.0.1 0.0.0.0/0 any -P in discard;"] {
+        assert_eq!(outdated(&server, &same, text), [id], "{text}");
+    }
     let mut limits = Limits::default();
     limits.policies = Some(1);
     let mut other = policy::engine_for(&limits);
