@@ -214,8 +214,9 @@ impl Databases {
     }
 
     fn remove_from_kernel(&mut self, id: PolicyId, policy: &PolicyParams) {
+        let has_forward = self.engine.find_policy(PolicyDirection::Forward, &policy.selector).is_some();
         if let Some(kernel) = &mut self.kernel
-            && let Err(e) = kernel.remove_policy(id, policy)
+            && let Err(e) = kernel.remove_policy(id, policy, has_forward)
         {
             log::error(format_args!("kernel: policy {id} was not removed: {e}"));
         }

@@ -17,6 +17,8 @@ use ipsec_sa::{
     Protocol, SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
 };
 
+use crate::log;
+
 pub use socket::{Channel, Connection, PfkeySocket};
 pub use socket_options::set_for_keying;
 
@@ -157,7 +159,8 @@ impl Kernel {
     /// discarded meanwhile.
     ///
     /// # Errors
-    /// [`KernelError`]; the former policy remains, or its packets are discarded if the kernel refuses that as well.
+    /// [`KernelError`]; the former policy remains, or its packets are discarded if the kernel refuses that as well. SAs
+    /// of level `unique` are negotiated again, unless the first message was refused: the kernel gives new request IDs.
     pub fn replace_policy(
         &mut self,
         (former_id, former): (PolicyId, &PolicyParams),
@@ -167,13 +170,12 @@ impl Kernel {
         let priority = Priority(former.priority.min(policy.priority).0.saturating_sub(1));
         let forwarded = self.forwarded(former_id, former);
         let discard = |policy: &PolicyParams| PolicyParams { priority, action: Action::Discard, ..*policy };
-        let discarded = [Some(discard(former)), forwarded.as_ref().map(discard)];
+        // If this is refused, nothing has changed.
+        self.backend.update_policy(&discard(former))?;
+        let discarded = forwarded.as_ref().map_or(Ok(None), |own| self.backend.update_policy(&discard(own)));
         let replaced = discarded
-            .iter()
-            .flatten()
-            .try_for_each(|policy| self.backend.update_policy(policy).map(drop))
             .map_err(KernelError::from)
-            .and_then(|()| {
+            .and_then(|_| {
                 self.forget_policy(former_id, former);
                 self.update_policy(id, policy)
             })
@@ -184,12 +186,14 @@ impl Kernel {
             let _ = self.update_policy(former_id, former).and_then(|()| self.update_forwarded(former_id, former));
             return replaced;
         }
-        match forwarded {
-            Some(forwarded) if self.forwarded(id, policy).is_none() => {
-                ignore_missing(self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop))
+        if let Some(forwarded) = forwarded.filter(|_| self.forwarded(id, policy).is_none()) {
+            let removed = self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop);
+            if let Err(e) = ignore_missing(removed) {
+                // Its packets are discarded.
+                log::error(format_args!("kernel: policy {former_id} of forwarded packets was not removed: {e}"));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Gives a policy to the kernel, and records the numbers that the kernel has given to it.
@@ -221,12 +225,13 @@ impl Kernel {
         }
     }
 
-    /// Removes a policy from the SPD of the kernel.
+    /// Removes a policy from the SPD of the kernel, and that of its forwarded packets unless `has_forward` is set: the SPD
+    /// has such a policy of its own.
     ///
     /// # Errors
     /// [`KernelError`].
-    pub fn remove_policy(&mut self, id: PolicyId, policy: &PolicyParams) -> Result<(), KernelError> {
-        let forwarded = self.forwarded(id, policy);
+    pub fn remove_policy(&mut self, id: PolicyId, policy: &PolicyParams, has_forward: bool) -> Result<(), KernelError> {
+        let forwarded = self.forwarded(id, policy).filter(|_| !has_forward);
         self.forget_policy(id, policy);
         let removed = ignore_missing(self.backend.delete_policy(policy.direction, &policy.selector).map(drop));
         if let Some(forwarded) = forwarded {

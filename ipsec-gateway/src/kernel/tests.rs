@@ -176,7 +176,7 @@ fn received_packets_that_are_forwarded_have_a_policy_of_their_own() {
     assert_eq!(directions(&model), [PolicyDirection::In, PolicyDirection::Forward]);
     kernel.add_policy(PolicyId::new(2), &tunnel(PolicyDirection::Out, Level::Require)).unwrap();
     assert_eq!(directions(&model), [PolicyDirection::Out]);
-    kernel.remove_policy(PolicyId::new(1), &policy).unwrap();
+    kernel.remove_policy(PolicyId::new(1), &policy, false).unwrap();
     assert_eq!(directions(&model), [PolicyDirection::In, PolicyDirection::Forward]);
 }
 
@@ -358,7 +358,8 @@ fn a_refused_replacement_leaves_the_former_policy() {
         model.errors.borrow_mut().extend([0, 0, 0].into_iter().take(position).chain([12]));
         assert!(PolicyBackend::update_policy(&mut *databases, &policy).is_err(), "{position}");
         let messages = policy_messages(&model);
-        assert_eq!(messages[position + 1..], ["update in ipsec", "update fwd ipsec"], "{position}");
+        let restored = if position == 0 { &[][..] } else { &["update in ipsec", "update fwd ipsec"] };
+        assert_eq!(messages[position + 1..], *restored, "{position}");
         assert!(databases.policies().map(|(_, own)| *own).eq([former]), "{position}");
         // A later one replaces it.
         PolicyBackend::update_policy(&mut *databases, &policy).unwrap();
@@ -377,6 +378,16 @@ fn a_policy_is_removed_if_that_of_forwarded_packets_is_refused() {
     model.errors.borrow_mut().push_back(12);
     assert!(databases.add_policy(tunnel(PolicyDirection::In, Level::Require)).is_err());
     assert_eq!(policy_messages(&model), ["update in ipsec"]);
+}
+
+#[test]
+fn a_forward_policy_of_its_own_remains() {
+    let (inward, forward) =
+        (tunnel(PolicyDirection::In, Level::Require), tunnel(PolicyDirection::Forward, Level::Require));
+    let (mut databases, model) = databases(&[inward]);
+    let removed: Vec<_> = databases.policies().map(|(id, _)| id).collect();
+    assert!(databases.replace_policies(removed, [forward]).is_empty());
+    assert_eq!(policy_messages(&model), ["update fwd ipsec", "delete in discard"]);
 }
 
 #[test]
