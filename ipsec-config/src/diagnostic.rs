@@ -254,10 +254,9 @@ impl fmt::Display for Shown<'_> {
         let Diagnostic { severity, span, message, help, place } = self.diagnostic;
         let (line, column) = self.sources.position(*span);
         let shown = self.sources.masked(*span, line);
-        let message = match &shown {
-            Some(shown) if shown.hides_marked => &without_word(message, self.sources.spanned(*span)),
-            _ => message,
-        };
+        let hidden = shown.as_ref().filter(|shown| shown.hides_marked).map(|_| self.sources.spanned(*span));
+        let text_of = |text: &str| hidden.map_or_else(|| text.to_owned(), |word| without_word(text, word));
+        let message = text_of(message);
         write!(f, "{}:{line}:{column}: {severity}: {message}", self.sources.name(span.file))?;
         if let Some(shown) = shown
             && shown.before.chars().count().saturating_add(shown.marked.chars().count()) <= MAX_LINE
@@ -271,10 +270,10 @@ impl fmt::Display for Shown<'_> {
         }
         if let Some((span, text)) = place {
             let (line, column) = self.sources.position(*span);
-            write!(f, "\n      = {}:{line}:{column}: {text}", self.sources.name(span.file))?;
+            write!(f, "\n      = {}:{line}:{column}: {}", self.sources.name(span.file), text_of(text))?;
         }
         if let Some(help) = help {
-            write!(f, "\n      = {help}")?;
+            write!(f, "\n      = {}", text_of(help))?;
         }
         Ok(())
     }
