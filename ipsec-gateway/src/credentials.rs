@@ -39,7 +39,7 @@ impl Credentials {
             add_directory(host, &mut trust, directory, files.authorities.is_empty());
         }
         if let Some(directory) = &files.crl_directory {
-            add_crls(host, &mut trust, directory);
+            add_crls(host, &mut trust, &Path::new(directory).join("*"));
         }
         for file in &files.crls {
             trust.add_crls(&read(host, file)?).map_err(|e| problem(file, &e))?;
@@ -105,9 +105,6 @@ impl Credentials {
     }
 }
 
-/// Label of a revocation list in PEM.
-const PEM_LABEL: &[u8] = b"-----BEGIN X509 CRL-----";
-
 /// Reads the private keys of this host with their certificates. If a key may be without one, certificates that do not
 /// exist are left out, and the key is used alone if none is left.
 fn own(host: &dyn Files, files: &CredentialFiles) -> Result<Vec<Credential>, String> {
@@ -156,31 +153,26 @@ fn add_public_keys(
     Ok(())
 }
 
-/// Adds the revocation lists in a directory, and the certificates of CAs if none are configured. Other files are ignored.
-fn add_directory(host: &dyn Files, trust: &mut Trust, directory: &str, has_authorities: bool) {
+/// Adds the revocation lists in a directory that are named as such, and the certificates of CAs if `reads_authorities` is
+/// set. Files without certificates are ignored.
+fn add_directory(host: &dyn Files, trust: &mut Trust, directory: &str, reads_authorities: bool) {
     // A directory that does not exist contains no certificates: pinned ones are sufficient.
-    if host.mode(Path::new(directory)).is_none() {
-        if has_authorities {
-            log::warning(problem(directory, &"the directory does not exist"));
-        }
-        return;
+    if reads_authorities && host.mode(Path::new(directory)).is_none() {
+        return log::warning(problem(directory, &"the directory does not exist"));
     }
-    if has_authorities {
+    if reads_authorities {
         for path in host.expand(&Path::new(directory).join("*")) {
             let _ = host.read(&path).map(|text| trust.add_authorities(&text));
         }
     }
-    add_crls(host, trust, directory);
+    add_crls(host, trust, &Path::new(directory).join("*.r?"));
 }
 
-/// Adds the revocation lists in a directory. A file that seems to be one and cannot be used is reported; others are
-/// ignored.
-fn add_crls(host: &dyn Files, trust: &mut Trust, directory: &str) {
-    for path in host.expand(&Path::new(directory).join("*")) {
+/// Adds the revocation lists in the files of a pattern. One that cannot be used is reported.
+fn add_crls(host: &dyn Files, trust: &mut Trust, pattern: &Path) {
+    for path in host.expand(pattern) {
         let Ok(text) = host.read(&path) else { continue };
-        if let Err(e) = trust.add_crls(&text)
-            && text.windows(PEM_LABEL.len()).any(|part| part == PEM_LABEL)
-        {
+        if let Err(e) = trust.add_crls(&text) {
             log::error(problem(&path.display().to_string(), &e));
         }
     }
@@ -303,10 +295,11 @@ mod tests {
         };
         assert_eq!(verify(&files), None);
         for directory in [&of_cas, &of_crls] {
-            let list = file(directory, "CRL version 1 of intermediate");
+            let list = directory.join("9d66eef0.r0");
+            fs::rename(file(directory, "CRL version 1 of intermediate"), &list).unwrap();
             for authorities in [vec![], vec![authority.clone()]] {
                 files.authorities = authorities;
-                assert_eq!(verify(&files), Some(CertificateRefusal::Revoked), "{list}");
+                assert_eq!(verify(&files), Some(CertificateRefusal::Revoked), "{}", list.display());
             }
             fs::write(&list, "-----BEGIN X509 CRL-----\ndamaged\n").unwrap();
             assert_eq!(verify(&files), None, "it is reported");

@@ -112,7 +112,8 @@ fn note_rest(peer: &ConfiguredPeer, lost: &mut Lost) {
             "`verify_identifier off`: the identity of the peer is compared",
         ),
         (!peer.verifies_certificate, "`verify_cert off`: certificates are verified"),
-        (peer.files.directory.is_some(), "directories of CAs: name the files with `ca`"),
+        (peer.files.directory.is_some(), "directories of CAs and CRLs: name the files with `ca` and `crl`"),
+        (peer.files.crl_directory.is_some(), "directories of CRLs: name the files with `crl`"),
         (
             peer.files.public_key_directory.is_some(),
             "directories of public keys: name the files with `peers_public_key`",
