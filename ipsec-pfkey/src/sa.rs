@@ -237,11 +237,11 @@ const fn compression_number(algorithm: CompressionAlgorithm) -> Result<u8, Write
 }
 
 fn lifetime(limit: &Limit) -> Result<Lifetime, WriteError> {
-    let packets = u32::try_from(limit.packets.unwrap_or(0));
+    // 0 means unlimited.
+    let packets = u32::try_from(limit.packets.map_or(0, |packets| packets.max(1)));
     Ok(Lifetime {
         allocations: packets.map_err(|_| WriteError::Unsupported("packet limit above 2^32 - 1"))?,
-        octets: limit.octets.unwrap_or(0),
-        // 0 means unlimited.
+        octets: limit.octets.map_or(0, |octets| octets.max(1)),
         added: limit.age.map_or(0, |age| age.as_secs().max(1)),
         used: limit.use_age.map_or(0, |age| age.as_secs().max(1)),
     })

@@ -162,7 +162,8 @@ impl<D: Device, E: Ipsec, I: IvSource, const SIZE: usize> Protected<D, E, I, SIZ
     }
 
     /// Receives frames from the inner device until the policies permit one or none is left, and returns the range of
-    /// the permitted frame. After [`MAX_DISCARDED`] others, the stack continues with its timers first.
+    /// the permitted frame. After [`MAX_DISCARDED`] others, the stack continues with its timers first; the frames that
+    /// are left are received by its next poll.
     fn receive_permitted(&mut self, now: Instant) -> Option<(usize, usize)> {
         for _ in 0..MAX_DISCARDED {
             if self.pending.is_some() {
