@@ -136,6 +136,12 @@ impl Config {
         self.locals.iter().map(SocketAddr::ip).collect()
     }
 
+    /// Returns whether an address is a local address or that of a peer.
+    pub fn is_end(&self, address: IpAddr) -> bool {
+        let mut peers = self.peers().iter().filter_map(|peer| peer.config.address);
+        self.local_addresses().contains(&address) || peers.any(|peer| peer.ip() == address)
+    }
+
     /// Returns the local address and port for a peer: the first of the same address family.
     pub fn local_for(&self, peer: IpAddr) -> Option<SocketAddr> {
         self.locals.iter().copied().find(|local| local.is_ipv4() == peer.is_ipv4())

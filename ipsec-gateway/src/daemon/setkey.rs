@@ -42,11 +42,7 @@ impl Daemon {
             self.ike.delete_incomplete(now, &mut self.plane.engine);
         }
         if changes.has_policies {
-            let followed = self.follow_spd(now, &mut output.warnings);
-            if let Err(e) = followed {
-                log::error(format_args!("firewall rules and routes were not updated: {e}"));
-                return Err(e);
-            }
+            self.follow_spd(now, &mut output.warnings).inspect_err(|e| log::error(e))?;
         }
         applied.map_err(|e| e.to_string())?;
         Ok(output)

@@ -98,7 +98,7 @@ impl Ike {
                 }
             }
             Event::Leased { peer, sa, config } => {
-                self.leased(peer, sa, &config);
+                let config = self.leased(peer, sa, &config);
                 if let Some(peer) = self.exchange.peer(peer) {
                     self.hooks.leased(sa, peer, &config);
                 }
@@ -215,10 +215,21 @@ impl Ike {
         log::event(event, format_args!("phase 1 with {name} has ended ({sa}): {why}"));
     }
 
-    /// Records the configuration that a server has assigned to this host. Its policies are those of the files, for the
-    /// assigned address where they cover it.
-    fn leased(&mut self, peer: PeerId, sa: IsakmpSaId, config: &ClientConfig) {
-        let name = self.exchange.name(peer);
+    /// Records the configuration that a server has assigned to this host, and returns the part that is used. Its
+    /// policies are those of the files, for the assigned address where they cover it.
+    fn leased(&mut self, peer: PeerId, sa: IsakmpSaId, config: &ClientConfig) -> ClientConfig {
+        let (name, mut config) = (self.exchange.name(peer), *config);
+        let is_used = |address: IpAddr| {
+            let is_end = self.exchange.config.is_end(address);
+            if is_end {
+                log::error(format_args!(
+                    "{name} has assigned {address}, which is an address of this host or of a peer"
+                ));
+            }
+            !is_end
+        };
+        config.address = config.address.filter(|address| is_used(IpAddr::V4(*address)));
+        config.address_v6 = config.address_v6.filter(|address| is_used(IpAddr::V6(*address)));
         let addresses = [config.address.map(IpAddr::V4), config.address_v6.map(IpAddr::V6)];
         for address in addresses.into_iter().flatten() {
             let event = log::Event::of_sa(EventKind::Leased, name, sa);
@@ -228,7 +239,8 @@ impl Ike {
                 log::warning(format_args!("no policy with {name} covers the assigned address {address}"));
             }
         }
-        self.access.own.assign(peer, config);
+        self.access.own.assign(peer, &config);
+        config
     }
 }
 

@@ -414,8 +414,7 @@ impl Server {
         if is_unusual || address.is_unspecified() || address.is_loopback() || address.is_multicast() {
             return Err(format!("address {address}: expected a unicast address"));
         }
-        let mut peers = config.peers().iter().filter_map(|peer| peer.config.address);
-        if config.local_addresses().contains(&address) || peers.any(|peer| peer.ip() == address) {
+        if config.is_end(address) {
             return Err(format!("address {address}: expected none of this host or of a peer"));
         }
         if !self.assigned.contains(&address) && self.assigned.len() >= MAX_ASSIGNED {

@@ -36,6 +36,25 @@ fn an_assigned_address_is_released_after_the_sas_that_use_it() {
 }
 
 #[test]
+fn an_assigned_address_of_a_peer_is_not_used() {
+    let client = "proposal aes128 sha1 modp768 xauth_psk_client; xauth_login alice; mode_cfg on;";
+    let server = |first: &str| {
+        format!(
+            "proposal aes128 sha1 modp768 xauth_psk_server; users \"users.txt\";
+            mode_cfg {{ network4 {first}; pool_size 1; }};"
+        )
+    };
+    for (first, changes) in [("192.0.2.2", 0), ("192.0.2.1", 0), ("192.0.2.3", 1)] {
+        let mut client = Gateway::with_statements("end", 1, client, ["wonder land", "192.0.2.0/24"]);
+        let mut server = Gateway::with_statements("end", 2, &server(first), ["wonder land", "192.0.2.0/24"]);
+        client.initiate_first();
+        while exchange(NOW, &mut client, &mut server) > 0 {}
+        assert!(server.ike.access.user(server.ike.negotiator.sas().next().unwrap().id()).is_some());
+        assert_eq!(client.ike.take_address_changes().len(), changes, "{first}");
+    }
+}
+
+#[test]
 fn a_pair_that_is_complete_is_not_waited_for() {
     let (mut a, mut b) = (Gateway::new("complete", 1), Gateway::new("complete", 2));
     a.send(NOW, 1);
