@@ -235,17 +235,17 @@ impl<const EXCHANGES: usize, const BUFFER: usize> Follower<EXCHANGES, BUFFER> {
         self.phase_1.cookies
     }
 
-    /// Returns the encryption of messages, once a message was decrypted.
+    /// Returns the encryption of messages, once a message has been decrypted.
     pub fn protection(&self) -> Option<Protection> {
         self.keys.as_ref()?.protection().ok()
     }
 
-    /// Returns the encryption key Ka, once a message was decrypted.
+    /// Returns the encryption key Ka, once a message has been decrypted.
     pub fn encryption_key(&self) -> Option<&[u8]> {
         Some(self.keys.as_ref()?.encryption_key.expose())
     }
 
-    /// Returns SKEYID_d, SKEYID_a and SKEYID_e, once a message was decrypted; `None` without the secrets for them.
+    /// Returns SKEYID_d, SKEYID_a and SKEYID_e, once a message has been decrypted; `None` without the secrets for them.
     pub fn phase_1_keys(&self) -> Option<&Phase1Keys> {
         self.keys.as_ref()?.phase_1_keys.as_ref().ok()
     }

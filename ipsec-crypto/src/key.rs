@@ -55,7 +55,7 @@ pub struct SuiteKeys {
     pub cipher: CipherAlgorithm,
     /// Key of the cipher, with its salt.
     pub cipher_key: Secret<56>,
-    /// Integrity algorithm; [`IntegrityAlgorithm::None`] with an AEAD.
+    /// Integrity algorithm; [`IntegrityAlgorithm::None`] with an AEAD, or for encryption without integrity.
     pub integrity: IntegrityAlgorithm,
     /// Key of the integrity algorithm.
     pub integrity_key: Secret<256>,

@@ -44,7 +44,7 @@ pub enum CipherAlgorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IntegrityAlgorithm {
-    /// No separate integrity algorithm, with an AEAD.
+    /// No separate integrity algorithm: with an AEAD, or for encryption without integrity.
     None,
     /// HMAC-MD5 truncated to 96 bits (RFC 2403).
     HmacMd5_96,

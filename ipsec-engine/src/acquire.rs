@@ -99,7 +99,7 @@ impl AcquireTable {
         self.all.retain(|entry| keep(entry.wanted.policy));
     }
 
-    /// Returns the oldest acquire that was not reported yet.
+    /// Returns the oldest acquire that has not been reported yet.
     pub(crate) fn next_pending(&mut self) -> Option<Acquire> {
         let entry = self.all.iter_mut().filter(|entry| !entry.is_reported).min_by_key(|entry| entry.at)?;
         entry.is_reported = true;

@@ -32,7 +32,8 @@ struct Received<'p, 'b> {
     sec_path: SecPath,
     /// Innermost of these SAs with ESP or AH, or with IPComp if there is no other.
     sa: Option<SaId>,
-    /// Set if the outermost header was not processed yet: the packet's own header, or one that came out of a tunnel.
+    /// Set if the outermost header has not been processed yet: the packet's own header, or one that came out of a
+    /// tunnel.
     at_outer_header: bool,
     /// Fields of the last IP header and the last IPsec header, for audit events.
     seen: PacketFacts,

@@ -167,7 +167,7 @@ impl<A: Algorithms> fmt::Debug for Slot<A> {
     }
 }
 
-/// Events of a slot that were not polled yet.
+/// Events of a slot that have not been polled yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct PendingEvents {
     pub(crate) soft: bool,

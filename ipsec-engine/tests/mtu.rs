@@ -236,7 +236,7 @@ fn path_mtu_report_lowers_the_mtu_and_never_raises_it() {
     assert_eq!(mtu(&mut a), Some(first));
 }
 
-/// A forged report does not lower the path MTU below the minimum MTU of IP.
+/// A forged report does not lower the path MTU below [`Settings::min_path_mtu`].
 #[test]
 fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv4() {
     let (mut a, _) = esp_tunnel();

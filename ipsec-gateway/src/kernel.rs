@@ -82,7 +82,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Registers for the events of the kernel of this machine.
+    /// Opens the SAD and SPD of the kernel over a PF_KEY socket, and registers the socket for its events
+    /// (SADB_REGISTER).
     ///
     /// # Errors
     /// The message of the kernel.
@@ -90,7 +91,7 @@ impl Kernel {
         Self::new(Box::new(socket), PfkeySocket::WIRE, locals)
     }
 
-    /// Registers for the events of a kernel.
+    /// Opens the SAD and SPD of a kernel over a channel, and registers for its events (SADB_REGISTER).
     ///
     /// # Errors
     /// The message of the kernel.

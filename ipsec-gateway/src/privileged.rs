@@ -65,7 +65,7 @@ impl Privileges {
         Self(Rc::new(Access::Own(Box::new(RefCell::new(server)))))
     }
 
-    /// Returns those of the process at the other end of a channel.
+    /// Returns the privileges of the process at the other end of a channel.
     pub fn of_process(channel: Channel) -> Self {
         Self(Rc::new(Access::Process(channel)))
     }
@@ -241,7 +241,7 @@ impl Privileges {
         self.call(&Request::RunScripts { peer, event, environment }).map(drop)
     }
 
-    /// Removes the scripts that have ended, if this process runs them itself.
+    /// Reaps the processes of scripts that have ended, if this process runs them itself.
     pub fn reap(&self) {
         if let Access::Own(server) = &*self.0 {
             server.borrow_mut().reap();

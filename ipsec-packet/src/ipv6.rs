@@ -167,13 +167,13 @@ impl<'a> Ipv6<'a> {
         }
     }
 
-    /// Iterates over the extension headers (RFC 8200 section 4).
+    /// Returns a cursor over the extension headers (RFC 8200 section 4).
     pub fn chain(&self) -> Chain<'a> {
         Chain::new(self.packet, self.header.next_header())
     }
 }
 
-/// Iterator over the extension headers of a packet (RFC 8200 section 4).
+/// Cursor over the extension headers of an IPv6 packet (RFC 8200 section 4).
 #[derive(Clone, Debug)]
 pub struct Chain<'a> {
     packet: &'a [u8],

@@ -44,7 +44,7 @@ impl<E: core::error::Error + 'static, F: FnMut(&[u8]) -> Result<(), E>> Socket f
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendError<E> {
-    /// The command has no message in the dialect.
+    /// The message cannot be written: the dialect does not support the command, or the buffer is too small.
     Write(WriteError),
     /// The socket refused the message.
     Socket(E),

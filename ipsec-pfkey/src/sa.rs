@@ -24,7 +24,7 @@ use crate::write::MessageWriter;
 /// Any upper-layer protocol, IPSEC_ULPROTO_ANY of KAME and Linux.
 const ANY_PROTOCOL: IpProto = IpProto(255);
 
-/// Reason why an SA or a policy has no message in a dialect.
+/// Reason why an SA or a policy cannot be written as a message of a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -34,7 +34,7 @@ pub enum WriteError {
     Cipher(CipherAlgorithm),
     /// The dialect has no number for this integrity algorithm.
     Integrity(IntegrityAlgorithm),
-    /// The dialect has no form for this property of an SA or a policy.
+    /// The dialect does not support this property of an SA or a policy.
     Unsupported(&'static str),
 }
 
@@ -79,7 +79,7 @@ pub enum ReadError {
     TooManyTemplates,
     /// The prefix is longer than the address.
     Prefix(u8),
-    /// The selectors of the policy are for a type and a code of ICMP, which are in the place of the ports.
+    /// The selector of the policy has an ICMP type and code in the place of the ports, which is not supported.
     IcmpType(u16, u16),
 }
 

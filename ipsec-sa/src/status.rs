@@ -26,7 +26,7 @@ words! { SaState { Larval = "larval", Mature = "mature", Dying = "dying", Dead =
 pub struct SaAlgorithms {
     /// Cipher or AEAD of ESP.
     pub cipher: Option<CipherAlgorithm>,
-    /// Integrity algorithm of ESP or AH; `None` with an AEAD.
+    /// Integrity algorithm of ESP or AH; `None` with an AEAD, for encryption without integrity, and for IPComp.
     pub integrity: Option<IntegrityAlgorithm>,
     /// Compression algorithm of IPComp.
     pub compression: Option<CompressionAlgorithm>,

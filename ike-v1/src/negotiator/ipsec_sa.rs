@@ -85,7 +85,7 @@ pub(crate) struct Member {
     pub choice: Option<Phase2Choice>,
     pub inbound: Half,
     pub outbound: Half,
-    /// Deletion of the inbound SA, to be sent to the peer.
+    /// Delete payload for the inbound SA, to be sent to the peer.
     pub delete: Option<PendingDelete>,
     /// Set if the SPI of the inbound SA is reserved, but was not announced and is to be released.
     pub releases_spi: bool,

@@ -69,7 +69,7 @@ pub(crate) struct IsakmpSa {
     pub is_new: bool,
     /// Notification to be sent.
     pub notify: Option<PendingNotify>,
-    /// Deletion to be sent.
+    /// Delete payload to be sent (RFC 2408 section 3.15).
     pub delete: Option<PendingDelete>,
     /// Reason for the removal of the SA, which is no longer used.
     pub gone: Option<Gone>,

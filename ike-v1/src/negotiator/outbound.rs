@@ -116,7 +116,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Some(written)
     }
 
-    /// Writes the deletion of an inbound SA, under the protection of the newest ISAKMP SA with its peer.
+    /// Writes the Delete payload for an inbound SA, under the protection of the newest ISAKMP SA with its peer.
     fn next_pair_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let interval = self.settings.delete_interval;
         for index in 0..self.pairs.len() {
@@ -141,7 +141,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         None
     }
 
-    /// Writes the deletion of an ISAKMP SA, after those of the IPsec SAs with its peer.
+    /// Writes the Delete payload for an ISAKMP SA, after those for the IPsec SAs with its peer.
     fn next_sa_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let interval = self.settings.delete_interval;
         let pairs = &self.pairs;

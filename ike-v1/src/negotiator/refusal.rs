@@ -37,7 +37,8 @@ pub enum Refusal {
     OutOfState(ExchangeKind),
     /// The message cannot be decrypted.
     Undecryptable(ProtectError),
-    /// The message that follows the key exchange does not decrypt to payloads: the pre-shared keys differ.
+    /// A message after the key exchange is malformed or not authentic when decrypted: the pre-shared keys probably
+    /// differ.
     WrongKeyLikely,
     /// A payload of this type is missing.
     MissingPayload(PayloadKind),

@@ -27,7 +27,7 @@ pub(crate) struct Retry {
 const ANSWERS: u8 = 5;
 
 impl Retry {
-    /// Creates the state of a message that was not sent yet. `jitter` is random.
+    /// Creates the state of a message that has not been sent yet. `jitter` is random.
     pub const fn new(settings: &Settings, jitter: u8) -> Self {
         Self {
             left: settings.sends,

@@ -138,7 +138,7 @@ pub(crate) fn xauth_role(method: AuthMethod, role: Role) -> Option<XauthRole> {
 /// Progress of an ISAKMP SA from phase 1 to the negotiation of IPsec SAs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Phase 1 is complete, and the configuration of the peer was not read yet.
+    /// Phase 1 is complete, and the configuration of the peer has not been read yet.
     New,
     /// Server: the user of the client is not authenticated.
     OwesLogin,

@@ -145,7 +145,7 @@ impl fmt::Display for Upper {
         match self {
             Self::Any => f.write_str("any"),
             Self::Protocol(protocol) => write!(f, "{}", protocol.0),
-            // setkey(8) has no form for any code. This form is an extension.
+            // setkey(8) has no syntax for any code. This one is an extension.
             Self::Icmp(protocol, kind, None) => write!(f, "{protocol},{kind}"),
             Self::Icmp(protocol, kind, Some(code)) => write!(f, "{protocol} {kind},{code}"),
             Self::Gre(key) => write!(f, "gre {}", Ipv4Addr::from_bits(*key)),

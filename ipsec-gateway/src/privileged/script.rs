@@ -44,7 +44,7 @@ impl Scripts {
         Ok(())
     }
 
-    /// Removes the scripts that have ended. One that has failed is a warning in the log.
+    /// Reaps the processes of scripts that have ended, and logs a warning for each that has failed.
     pub fn reap(&mut self) {
         self.0.retain_mut(|(path, child)| match child.try_wait() {
             Ok(None) => true,

@@ -383,7 +383,7 @@ impl Server {
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
-    /// Removes the scripts that have ended.
+    /// Reaps the processes of scripts that have ended.
     pub fn reap(&mut self) {
         self.scripts.reap();
     }

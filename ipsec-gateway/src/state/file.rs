@@ -60,7 +60,7 @@ pub struct SavedSa {
 /// Damage of a file: the line and its expected contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Number of the line from 1.
+    /// Line number, counted from 1.
     pub line: usize,
     /// Contents that the line should have.
     pub expected: &'static str,

@@ -18,7 +18,7 @@ const ITERATIONS: u32 = 1000;
 pub struct SaName {
     /// Set for an outbound SA.
     pub is_outbound: bool,
-    /// Set for AH, otherwise ESP.
+    /// Set for an AH SA, clear for an ESP SA.
     pub is_ah: bool,
     /// Destination address of its packets.
     pub destination: IpAddr,

@@ -53,7 +53,7 @@ impl Frame {
     }
 }
 
-/// Iterator over the frames of a capture with an IP packet. Other frames are skipped and counted.
+/// Iterator over the frames of a capture that contain an IP packet. Other frames are skipped and counted.
 ///
 /// The file is read as the iterator advances, and memory does not grow with its length. A file that ends in a record
 /// ends after the last complete one; [`Frames::skipped`] reports that.

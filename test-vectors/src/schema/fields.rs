@@ -40,7 +40,11 @@ const SA: &[Field] = &[
     optional("cipher", TEXT, "Cipher or AEAD of ESP, such as aes-cbc or aes-gcm; absent for AH."),
     optional("enc_key", HEX, "Key of the cipher without the salt."),
     optional("salt", HEX, "Salt of an AEAD, or nonce of AES-CTR."),
-    optional("auth", TEXT, "Integrity algorithm by its name in the workspace; `none` or absent with an AEAD."),
+    optional(
+        "auth",
+        TEXT,
+        "Integrity algorithm by its name in the workspace; `none` or absent with an AEAD or without integrity.",
+    ),
     optional("auth_key", HEX, "Key of the integrity algorithm."),
     optional("icv_len", Kind::Number(64), "Length of the ICV in octets; 0 or absent if the algorithm has one length."),
     required("spi", U32, "SPI."),
