@@ -95,7 +95,7 @@ counters! {
     /// Client identities without a policy.
     NoPolicy = "no policy",
     /// Client identities that are not the address of the client.
-    NotLeased = "not the assigned address",
+    NotLeased = "selector not the assigned address",
     /// Client identities that an SA with another peer identity has already.
     SelectorTaken = "selector taken",
     /// SPIs that are invalid or not available.
@@ -141,7 +141,7 @@ counters! {
     /// Negotiations in which no proposal gives this host its role in extended authentication.
     XauthRole = "wrong XAUTH role",
     /// Messages of clients whose user is not authenticated, and users that were not authenticated in time.
-    XauthOwed = "extended authentication missing",
+    XauthOwed = "user not authenticated",
     /// Users that were rejected.
     XauthRejected = "users rejected",
     /// Clients without an address.

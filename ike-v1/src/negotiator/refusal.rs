@@ -421,7 +421,7 @@ impl fmt::Display for Refusal {
             Self::OutOfState(exchange) => write!(f, "message of exchange {exchange} is not expected"),
             Self::Undecryptable(e) => write!(f, "message cannot be decrypted: {e}"),
             Self::WrongKeyLikely => {
-                f.write_str("message does not decrypt to payloads: the pre-shared keys probably differ")
+                f.write_str("decrypted message is malformed or not authentic: the pre-shared keys probably differ")
             }
             Self::MissingPayload(kind) => write!(f, "{kind} payload is missing"),
             Self::DuplicatePayload(kind) => write!(f, "too many {kind} payloads"),
