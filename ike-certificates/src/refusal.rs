@@ -240,7 +240,7 @@ impl fmt::Display for CertificateRefusal {
         match self {
             Self::NoCertificate => f.write_str("no certificate received from the peer, and none is configured for it"),
             Self::TooMany { limit } => write!(f, "more than {limit} certificates or CRLs received"),
-            Self::TooLarge { limit } => write!(f, "certificate payloads are longer than {limit} octets"),
+            Self::TooLarge { limit } => write!(f, "certificate payloads together are longer than {limit} octets"),
             Self::Malformed { payload } => write!(f, "malformed certificate in certificate payload {payload}"),
             Self::Key { subject, reason } => write!(f, "key of the certificate of {subject}: {reason}"),
             Self::SignatureLength { received, expected } => {
