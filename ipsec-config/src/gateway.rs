@@ -322,8 +322,9 @@ impl Reader<'_> {
                 let at = parser.span();
                 self.conf.table = number32(parser, "a number", 1..=32_765)?;
                 if (253..=255).contains(&self.conf.table) {
-                    return parser
-                        .refuse(at, "expected a routing table other than 253 to 255, which are those of the system");
+                    let table = self.conf.table;
+                    let expected = "expected a routing table other than 253 to 255 (default, main, local)";
+                    return parser.refuse(at, format!("{expected}, found {table}"));
                 }
             }
             _ => return self.peer(parser, span),

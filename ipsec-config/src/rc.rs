@@ -283,7 +283,7 @@ impl<'v> Lines<'v> {
                 "up" | "down" | "create" | "alias" | "auto_linklocal" | "-accept_rtadv" | "ifdisabled"
                 | "-ifdisabled" => {}
                 other => {
-                    let text = format!("`{}` of ifconfig(8) has no effect here", shown_word(other));
+                    let text = format!("`{}` of ifconfig(8) is ignored", shown_word(other));
                     self.diagnostics.warning(variable.value_span, text);
                 }
             }

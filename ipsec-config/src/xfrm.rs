@@ -84,7 +84,7 @@ pub fn read(
         if record.is_socket() {
             // Each socket of a daemon of key exchange has two.
             if !core::mem::replace(&mut has_socket, true) {
-                let text = "policies of sockets have no effect here: they are skipped";
+                let text = "policies of sockets are skipped";
                 record.diagnostics.warning(record.span(), text);
             }
         } else if record.is_policy() {

@@ -309,7 +309,7 @@ fn values_of_a_pool_are_checked() {
         ("{ dns4 1.1.1.1; dns4 1.1.1.1; dns4 1.1.1.1; dns4 1.1.1.1; dns4 1.1.1.2; };", "expected at most 4 values"),
         (
             "{ split_network exclude 10.0.0.0/8; };",
-            "expected a kind of networks: `include` or `local_lan`, found `exclude`",
+            "expected a value of `split_network`: `include` or `local_lan`, found `exclude`",
         ),
         ("{ split_network include fd00::/8; };", "expected an IPv4 address with the length of its prefix"),
         ("{ split_dns \"a,b\"; };", "expected a domain name without commas, found `a,b`"),

@@ -115,14 +115,17 @@ fn errors_name_the_expected_value() {
         ("sainfo address 192.0.2.0/33 any anonymous { }".into(), "1:16: expected a prefix of at most 32 bits"),
         ("sainfo address 192.0.2.1 ipencap anonymous { }".into(), "racoon has no name for the protocol: write 4"),
         ("sainfo address 192.0.2.1 [5] icmp anonymous { }".into(), "1:30: expected no port: ICMP has none"),
-        ("sainfo address 2001:db8::1 icmp anonymous { }".into(), "1:28: expected `icmp` with IPv4"),
+        (
+            "sainfo address 2001:db8::1 icmp anonymous { }".into(),
+            "1:28: expected `icmp6` with 2001:db8::1, found protocol 1",
+        ),
         (
             "sainfo anonymous { authentication_algorithm hmac_md5; }".into(),
             "1:1: statement `encryption_algorithm` is missing",
         ),
         (
             "sainfo anonymous { encryption_algorithm null; authentication_algorithm non_auth; }".into(),
-            "protects nothing",
+            "`non_auth`: together they protect nothing",
         ),
         (
             "sainfo anonymous { encryption_algorithm twofish; authentication_algorithm hmac_md5; }".into(),

@@ -141,7 +141,7 @@ fn errors_name_the_word() {
             "integrity algorithm `hmac(sha1)` with 80 bits",
         ),
         (state("enc cbc(aes) 0x0"), "3:15: expected a key in pairs of hexadecimal digits"),
-        (state(&format!("enc cbc(aes) {K20}")), "1:1: expected a key of"),
+        (state(&format!("enc cbc(aes) {K20}")), "1:1: key of aes-cbc: got 20 octets, expected 16 to 32 in steps of 8"),
         (state(""), "1:1: expected `enc` or `aead` in the SA of ESP"),
         (state("").replace("tunnel", "tunel"), "2:28: expected a mode: `transport`, `tunnel` or `beet`, found `tunel`"),
         (state("").replace("esp", "epp"), "2:8: expected a protocol: `esp`, `ah` or `comp`, found `epp`"),

@@ -149,7 +149,8 @@ fn pool(parser: &mut Parser<'_, '_>, span: Span) -> Parsed<Pool> {
                 values.split_dns = split_dns(&names).or_else(|reason| parser.refuse(span, reason))?;
             }
             _ => {
-                let (is_local, _) = parser.choice("a kind of networks", &[("include", false), ("local_lan", true)])?;
+                let (is_local, _) =
+                    parser.choice("a value of `split_network`", &[("include", false), ("local_lan", true)])?;
                 while parser.next.kind != TokenKind::Sign(b';') {
                     if is_local {
                         add(parser, &mut values.split_exclude, network)?;

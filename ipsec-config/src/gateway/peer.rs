@@ -203,7 +203,7 @@ impl Reader<'_> {
                     ("require", GeneratedPolicies::Require),
                     ("unique", GeneratedPolicies::Unique),
                 ];
-                draft.peer.generated = parser.choice("a kind of generated policies", &table)?.0;
+                draft.peer.generated = parser.choice("a value of `generate_policy`", &table)?.0;
             }
             "certificate" => {
                 let files = (self.file_name(parser)?, self.file_name(parser)?);

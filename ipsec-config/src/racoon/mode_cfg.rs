@@ -44,7 +44,8 @@ pub(super) fn mode_cfg(parser: &mut Parser<'_, '_>, span: Span) -> Parsed<ModeCf
             "dns4" => list(parser, &mut conf.dns4, ipv4)?,
             "wins4" | "nbns4" => list(parser, &mut conf.wins4, ipv4)?,
             "split_network" => {
-                let (is_local, _) = parser.choice("a kind of networks", &[("include", false), ("local_lan", true)])?;
+                let (is_local, _) =
+                    parser.choice("a value of `split_network`", &[("include", false), ("local_lan", true)])?;
                 let mut networks = Vec::new();
                 list(parser, &mut networks, network4)?;
                 conf.split_network = Some((is_local, networks));

@@ -139,7 +139,7 @@ impl<'r> Reader<'r> {
             }
             "gss_id_enc" | "pfkey_buffer" => {
                 parser.word("a value")?;
-                parser.diagnostics.warning(span, format!("`{word}` has no effect here"));
+                parser.diagnostics.warning(span, format!("`{word}` is not implemented and has no effect"));
                 parser.end(&TOP)
             }
             "padding" => {
@@ -185,7 +185,7 @@ impl<'r> Reader<'r> {
     }
 
     fn path(&mut self, parser: &mut Parser<'_, '_>) -> Parsed<()> {
-        let (kind, span) = parser.choice("a kind of path", PATHS)?;
+        let (kind, span) = parser.choice("a path type", PATHS)?;
         let (name, _) = parser.text("a file or directory name")?;
         let paths = &mut self.conf.paths;
         let slots = [

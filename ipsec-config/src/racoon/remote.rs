@@ -167,7 +167,7 @@ fn statement<'t>(parser: &mut Parser<'t, '_>, word: &'t str, span: Span, values:
             set(parser, &mut values.proposal_check, word, span, check);
         }
         "generate_policy" => {
-            let (generate, _) = parser.choice("a kind of generated policies", GENERATE_POLICY)?;
+            let (generate, _) = parser.choice("a value of `generate_policy`", GENERATE_POLICY)?;
             set(parser, &mut values.generate_policy, word, span, generate);
         }
         "nat_traversal" | "ike_frag" | "rekey" => {

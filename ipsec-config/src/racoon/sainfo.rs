@@ -106,7 +106,8 @@ fn check(parser: &mut Parser<'_, '_>, sainfo: &Sainfo, has: (bool, bool, bool)) 
     } else if sainfo.integrity.contains(&ipsec_crypto::IntegrityAlgorithm::None) {
         let is_null = sainfo.ciphers.iter().any(|(cipher, _)| *cipher == ipsec_crypto::CipherAlgorithm::Null);
         if is_null {
-            let text = "expected an algorithm: `null_enc` with `non_auth` protects nothing";
+            let text = "expected `encryption_algorithm` without `null_enc`, or `authentication_algorithm` without \
+                        `non_auth`: together they protect nothing (RFC 4303 section 3.2)";
             parser.diagnostics.error(sainfo.span, text);
         } else {
             let text = "`non_auth`: without integrity, modified packets are not detected; such SAs are not negotiated";
@@ -265,7 +266,8 @@ fn network(parser: &mut Parser<'_, '_>, is_subnet: bool) -> Parsed<SainfoId> {
             return parser.refuse(at, "expected no port: ICMP has none");
         }
         if (protocol == ICMP) != address.is_ipv4() {
-            return parser.refuse(at, format!("expected `icmp` with IPv4 and `icmp6` with IPv6, found {address}"));
+            let expected = if address.is_ipv4() { "icmp" } else { "icmp6" };
+            return parser.refuse(at, format!("expected `{expected}` with {address}, found protocol {protocol}"));
         }
     }
     Ok(SainfoId::Network { is_subnet, address, extent, port, protocol })

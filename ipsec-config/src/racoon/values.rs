@@ -21,7 +21,7 @@ const MAX_LIFETIME: u64 = u32::MAX as u64;
 /// Stores the value of a statement that may occur once. The last of several counts.
 pub(super) fn set<T>(parser: &mut Parser<'_, '_>, slot: &mut Option<T>, name: &str, span: Span, value: T) {
     if slot.replace(value).is_some() {
-        parser.diagnostics.warning(span, format!("duplicate `{name}` in the block: the last one is used"));
+        parser.diagnostics.warning(span, format!("duplicate `{name}`: the last one is used"));
     }
 }
 
@@ -105,7 +105,7 @@ impl<'t> Parser<'t, '_> {
         kilobytes: &mut Option<u64>,
         scope: &Scope<'_>,
     ) -> Parsed<()> {
-        let (is_time, span) = self.choice("a kind of lifetime", &[("time", true), ("byte", false)])?;
+        let (is_time, span) = self.choice("a lifetime type", &[("time", true), ("byte", false)])?;
         if is_time {
             let value = self.seconds(1)?;
             set(self, time, "lifetime time", name, value);

@@ -87,7 +87,7 @@ pub(super) fn variables(text: &[u8], file: FileId, diagnostics: &mut Diagnostics
         let Some((name, _)) = line.split_once('=').filter(|(name, _)| is_name(name.trim_end())) else {
             let span = Span { file, begin: at, end: at.saturating_add(line.len()) };
             if line.split_whitespace().count() > 1 || line.contains('=') {
-                diagnostics.warning(span, "commands of the shell have no effect here");
+                diagnostics.warning(span, "shell commands are ignored");
             } else {
                 diagnostics.error(span, format!("expected name=\"value\", found `{}`", shown_word(line)));
             }

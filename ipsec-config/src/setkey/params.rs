@@ -120,7 +120,9 @@ impl fmt::Display for StatementError {
             Self::Algorithm(name) => write!(f, "{name} is not implemented"),
             Self::Protocol(name) => write!(f, "{name} is not implemented"),
             Self::Beet => f.write_str("BEET mode needs a policy between two hosts"),
-            Self::Ports(protocol) => write!(f, "protocol {protocol} has no such ports"),
+            Self::Ports(protocol) => {
+                write!(f, "protocol {protocol}: expected no ports, or an ICMP type and code of 0 to 255")
+            }
             Self::Label => f.write_str("labels are not implemented"),
             Self::Tagged => f.write_str("policies by tag are not implemented"),
             Self::GreKey => f.write_str("policies by GRE key are not implemented"),

@@ -83,9 +83,9 @@ impl Record<'_, '_> {
                 let (cipher, key) = cipher.ok_or("expected `enc` or `aead` in the SA of ESP")?;
                 let is_aead = cipher.row().is_some_and(|row| row.icv > 0);
                 let keys = SuiteKeys::new(cipher, &key, integrity, &auth_key).map_err(|e| format!("{e}"))?;
-                let allowed = cipher.row().is_none_or(|row| row.keys.allow(key.len()));
-                if cipher != C::Null && !allowed {
-                    return Err(format!("expected a key of {cipher}, found {} bits", key.len().saturating_mul(8)));
+                let refusing = cipher.row().filter(|row| cipher != C::Null && !row.keys.allow(key.len()));
+                if let Some(row) = refusing {
+                    return Err(format!("key of {cipher}: got {} octets, expected {}", key.len(), row.keys));
                 }
                 if integrity == I::None && !is_aead {
                     return Ok(TransformParams::EspWithoutIntegrity(keys));
