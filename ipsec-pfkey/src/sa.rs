@@ -102,8 +102,10 @@ impl fmt::Display for ReadError {
             Self::TooManyTemplates => {
                 write!(f, "too many templates in one policy: expected at most {MAX_TRANSFORMS}")
             }
-            Self::IcmpType(kind, code) => write!(f, "unsupported selectors of the ICMP type {kind} and code {code}"),
-            Self::Prefix(bits) => write!(f, "prefix length {bits} exceeds the address length"),
+            Self::IcmpType(kind, code) => write!(f, "unsupported ICMP selector: type {kind}, code {code}"),
+            Self::Prefix(bits) => {
+                write!(f, "prefix length: got {bits}, expected at most 32 for IPv4, 128 for IPv6")
+            }
         }
     }
 }
@@ -310,7 +312,7 @@ pub(crate) fn push_selector(writer: &mut MessageWriter<'_>, selector: &Selector)
         Upper::Any => (ANY_PROTOCOL, 0, 0),
         Upper::Protocol(proto) => (proto, 0, 0),
         Upper::Ports(proto, from, to) => (proto.unwrap_or(ANY_PROTOCOL), port(from)?, port(to)?),
-        Upper::Icmp(..) => return Err(WriteError::Unsupported("selectors of ICMP types")),
+        Upper::Icmp(..) => return Err(WriteError::Unsupported("ICMP type selectors")),
     };
     push_address(writer, AddressRole::Source, proto, selector.source, from)?;
     push_address(writer, AddressRole::Destination, proto, selector.destination, to)

@@ -274,7 +274,7 @@ fn policies_without_a_pf_key_representation_are_refused() {
     let range = |upper| PolicyParams { selector: Selector { upper, ..policy().selector }, ..policy() };
     messages(Dialect::Linux, |backend| {
         for (upper, what) in [
-            (Upper::Icmp(IpProto::ICMP, 8, None), "selectors of ICMP types"),
+            (Upper::Icmp(IpProto::ICMP, 8, None), "ICMP type selectors"),
             (Upper::Ports(None, PortRange { first: 1, last: 2 }, PortRange::ANY), "port ranges"),
         ] {
             let refused = backend.add_policy(&range(upper));
