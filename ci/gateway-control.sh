@@ -85,12 +85,12 @@ check "reload with a changed peer, pings answered" "$([ "$(pings h1 10.2.0.2 15)
 
 # delete and initiate, without packets of the hosts.
 ctl 1 delete other >"$out/done"
-check "delete, answer" "$(grep -c 'peer other: [24] SAs and 1 ISAKMP SAs are deleted' "$out/done")" 1
+check "delete, answer" "$(grep -c 'peer other: deleted [24] IPsec SAs and 1 ISAKMP SAs' "$out/done")" 1
 check "delete, outbound SAs of both ends" "$(until_is 0 outbounds 1), $(until_is 0 outbounds 2)" "0, 0"
 sleep 5.5
 check "initiate, answer" "$(ctl 1 initiate other | grep -c 'a negotiation with other has begun')" 1
 check "initiate, outbound SAs of both ends" "$(until_is 1 outbounds 1), $(until_is 1 outbounds 2)" "1, 1"
-check "delete by SPI, answer" "$(ctl 2 delete "$(outbound 2)" | grep -c '2 SAs with other are deleted')" 1
+check "delete by SPI, answer" "$(ctl 2 delete "$(outbound 2)" | grep -c 'deleted 2 IPsec SAs with peer other')" 1
 check "delete by SPI, outbound SAs of both ends" "$(until_is 0 outbounds 1), $(until_is 0 outbounds 2)" "0, 0"
 
 # Statements of setkey: a text with an error changes nothing, one without changes SPD, rules and routes.

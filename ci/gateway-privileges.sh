@@ -84,7 +84,7 @@ REMOTE_PORT=500
 E
 environment() { for _ in {1..40}; do [ ! -e "$out/1/scripts/$1" ] || break; sleep 0.1; done; cat "$out/1/scripts/$1"; } # EVENT
 check "user and environment of a script for phase1_up" "$(environment phase1_up)" "$(cat "$out/expected")"
-check "script that others can change" "$(grep -c 'script .*/open.sh: mode mismatch: got 0777, expected 0755' "$out/1/file")" 1
+check "script that others can change" "$(grep -c 'script .*/open.sh: mode mismatch: got 0777, expected no write permission for group and others' "$out/1/file")" 1
 mv "$out/1/file" "$out/1/file.old"; kill -HUP "${pid[1]}"
 read_again() { grep -c 'configuration .*gateway.conf was read' "$out/1/file" 2>/dev/null || true; }
 check "log file that was renamed" "$(until_is 1 read_again)" 1

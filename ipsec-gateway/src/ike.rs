@@ -257,7 +257,7 @@ impl Ike {
         if !self.initiated.values().any(|policy| *policy == acquire.policy) {
             let name = self.exchange.name(peer);
             let event = log::Event::of_peer(EventKind::Acquire, name);
-            log::event(event, format_args!("policy {number} needs an SA with {name}: {}", acquire.flow));
+            log::event(event, format_args!("policy {number} needs an SA with peer {name}: {}", acquire.flow));
         }
         self.initiate(now, peer, acquire.policy, engine);
     }

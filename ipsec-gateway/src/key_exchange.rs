@@ -55,8 +55,10 @@ impl KeyExchange {
             let own = Credentials::load(files, &configured.files, expected.as_ref())?;
             identities.push(match &peer.local_identity {
                 LocalIdentity::CertificateSubject => {
-                    let missing =
-                        || format!("peer {}: the certificates have no common subject for the identity", peer.name);
+                    let missing = || {
+                        let problem = "subjects of the certificates of this host are empty or differ";
+                        format!("peer {}: local identity `asn1dn`: {problem}, expected one subject", peer.name)
+                    };
                     let subject = own.subject().ok_or_else(missing)?;
                     Identity { kind: subject.kind, data: subject.data.to_vec() }
                 }

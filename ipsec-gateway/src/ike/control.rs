@@ -174,16 +174,16 @@ impl Ike {
                 let sas = self.installed.values().filter(|sa| sa.peer == peer).count();
                 let isakmp = self.negotiator.sas().filter(|view| view.peer() == peer).count();
                 self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::Peer(peer), host));
-                format!("peer {what}: {sas} SAs and {isakmp} ISAKMP SAs are deleted")
+                format!("peer {what}: deleted {sas} IPsec SAs and {isakmp} ISAKMP SAs")
             }
             Meaning::Pair(pair, InstalledSa { peer, .. }) => {
                 let sas = self.installed.values().filter(|sa| sa.pair == pair).count();
                 self.delete_pair(now, pair, engine);
-                format!("SPI {what}: {sas} SAs with {} are deleted", self.exchange.name(peer))
+                format!("SPI {what}: deleted {sas} IPsec SAs with peer {}", self.exchange.name(peer))
             }
             Meaning::Manual(id, source) => {
                 SaBackend::delete(engine, &id, source).map_err(|e| e.to_string())?;
-                format!("SA {id} is deleted")
+                format!("deleted SA {id}")
             }
         };
         Ok(vec![done])

@@ -80,7 +80,10 @@ fn check(path: &Path, user: u32) -> Result<(), String> {
             return Err(format!("owner mismatch: got user {owner}, expected {user}; run `chown {user} {shown}`"));
         }
         if mode & 0o022 != 0 {
-            return Err(format!("mode mismatch: got {mode:04o}, expected 0755; run `chmod go-w {shown}`"));
+            return Err(format!(
+                "mode mismatch: got {mode:04o}, expected no write permission for group and others; \
+                 run `chmod go-w {shown}`"
+            ));
         }
     }
     Ok(())
@@ -140,7 +143,8 @@ mod tests {
             let former = fs::metadata(of).unwrap().permissions();
             fs::set_permissions(of, PermissionsExt::from_mode(mode)).unwrap();
             let error = check(&path, user).unwrap_err();
-            assert!(error.contains(&format!("got {mode:04o}, expected 0755; run `chmod go-w ")), "{error}");
+            let expected = "expected no write permission for group and others; run `chmod go-w ";
+            assert!(error.contains(&format!("got {mode:04o}, {expected}")), "{error}");
             fs::set_permissions(of, former).unwrap();
         }
         fs::remove_dir_all(&folder).unwrap();

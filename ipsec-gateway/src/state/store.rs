@@ -104,7 +104,8 @@ fn check_directory(path: &Path) -> Result<(), String> {
     }
     // In a directory with the sticky bit, only the owner of a file can replace it.
     if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        return Err(format!("mode mismatch of {}: got {mode:04o}, expected 0755 or less", directory.display()));
+        let expected = "no write permission for group and others, or the sticky bit";
+        return Err(format!("mode mismatch of {}: got {mode:04o}, expected {expected}", directory.display()));
     }
     Ok(())
 }
@@ -171,7 +172,10 @@ mod tests {
         drop(store);
         fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
         let error = FileStore::open(&path).map(drop).unwrap_err();
-        assert!(error.contains("got 0777, expected 0755 or less"), "{error}");
+        assert!(
+            error.contains("got 0777, expected no write permission for group and others, or the sticky bit"),
+            "{error}"
+        );
         fs::set_permissions(&folder, Permissions::from_mode(0o1777)).unwrap();
         FileStore::open(&path).unwrap();
         fs::remove_dir_all(folder).unwrap();

@@ -84,7 +84,7 @@ fn sas_are_deleted_by_peer_and_by_spi_at_both_ends() {
         let (mut a, mut b) = established(if by_spi { "by-spi" } else { "by-peer" }, now);
         let what = if by_spi { a.sas()[0].spi.to_string() } else { "other".to_owned() };
         let deleted = a.ike.delete_named(now, &what, &mut a.plane.engine).unwrap();
-        assert!(deleted[0].contains("2 SAs"), "{deleted:?}");
+        assert!(deleted[0].contains("deleted 2 IPsec SAs"), "{deleted:?}");
         exchange(now, &mut a, &mut b);
         // The peer accepts packets in transit for five seconds.
         exchange(now + Duration::from_secs(6), &mut a, &mut b);
