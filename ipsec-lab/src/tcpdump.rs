@@ -41,8 +41,9 @@ pub fn flow(packet: &[u8]) -> Option<Value> {
 fn ip_line(ip: &Ip<'_>) -> String {
     let version = if matches!(ip, Ip::V6(_)) { "IP6" } else { "IP" };
     let (from, to) = (ip.source(), ip.destination());
-    let Ok(place) = transport_position(ip.packet(), DestinationOptions::Unprotected) else {
-        return format!("{version} {from} > {to}: fragment or malformed");
+    let place = match transport_position(ip.packet(), DestinationOptions::Unprotected) {
+        Ok(place) => place,
+        Err(problem) => return format!("{version} {from} > {to}: {problem}"),
     };
     let rest = &ip.packet()[place.at..];
     let port = |at: usize| rest.get(at..at + 2).map_or(0, |p| u16::from_be_bytes([p[0], p[1]]));

@@ -113,9 +113,9 @@ impl FileKind {
     pub fn as_text(self, language: &str) -> Option<String> {
         let hint = match self {
             Self::Capture | Self::OtherCapture(_) => "a capture: captures are given without an option".to_owned(),
-            Self::Compressed(name) => format!("compressed with {name}: decompress it first"),
+            Self::Compressed(name) => format!("a file compressed with {name}: decompress it first"),
             Self::Utf16 => "text in UTF-16: save it as UTF-8".to_owned(),
-            Self::Binary => "not text".to_owned(),
+            Self::Binary => "a binary file".to_owned(),
             _ => return None,
         };
         Some(format!("expected {language}, found {hint}"))
