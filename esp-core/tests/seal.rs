@@ -296,7 +296,7 @@ fn restarted_sender_continues_above_the_stored_sequence_number() {
 }
 
 #[test]
-fn window_survives_a_restart() {
+fn imported_replay_window_refuses_packets_received_before_the_restart() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
     let packets: Vec<_> = (0..64).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     let even = |n: &usize| n.is_multiple_of(2) || *n == 63;

@@ -345,7 +345,7 @@ fn quirks_of_message_combine_all_vendor_ids() {
 }
 
 #[test]
-fn windows_version_follows_vendor_id() {
+fn windows_version_is_parsed_after_the_hash_of_the_vendor_id() {
     let mut quirks = Quirks::default();
     quirks.add(&[&Md5::digest(b"MS NT5 ISAKMPOAKLEY")[..], &[0, 0, 0, 4]].concat());
     assert_eq!(quirks.windows, Some(4));

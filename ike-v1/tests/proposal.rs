@@ -522,7 +522,7 @@ fn lifetimes_of_one_to_eight_octets_are_read_in_either_order() {
 }
 
 #[test]
-fn peer_defaults_follow_quirks() {
+fn peer_defaults_of_racoon_differ_from_the_rfc() {
     assert_eq!(RFC, PeerDefaults { blowfish_bits: 128, phase_1_blowfish_bits: 448, sha2_256_at_96: false });
     assert_eq!(RACOON, PeerDefaults { blowfish_bits: 448, phase_1_blowfish_bits: 448, sha2_256_at_96: true });
     let mut quirks = Quirks::default();

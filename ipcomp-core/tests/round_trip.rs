@@ -92,7 +92,7 @@ fn inflate_reads_data_of_other_encoders() {
 }
 
 #[test]
-fn output_one_octet_too_short_is_refused() {
+fn output_buffer_one_octet_too_short_is_refused() {
     let (mut deflate, mut fixed, mut inflate) = (Deflate::new(), FixedDeflate::new(), Inflate::new());
     for input in corpus().into_iter().filter(|i| i.len() > 90) {
         let mut space = vec![0; input.len() * 2 + 64];

@@ -200,7 +200,7 @@ fn errors_have_position_value_and_expectation() {
 }
 
 #[test]
-fn two_peers_have_different_names_and_addresses() {
+fn peers_with_the_same_name_or_address_are_refused() {
     let block = "{ proposal aes sha1 2; esp aes-sha1; }";
     let found = |second: &str| messages(&format!("peer a address 192.0.2.2 {block} {second} {block}"));
     assert!(found("peer a address 192.0.2.3").contains("duplicate peer `a`"));
@@ -233,7 +233,7 @@ const POOL: &str = "network4 10.99.0.10; pool_size 9; netmask4 255.255.255.0; dn
                     split_dns \"example.net\" \"example.org\";";
 
 #[test]
-fn a_server_has_users_and_a_pool() {
+fn xauth_server_with_users_and_pool_is_parsed() {
     let server = peer(&format!("proposal aes sha1 2 xauth_psk_server; users \"u\"; mode_cfg {{ {POOL} }};")).unwrap();
     let config = &server.config;
     assert_eq!((config.xauth, config.initiates, config.needs_key()), (Some(XauthRole::Server), false, true));
@@ -260,7 +260,7 @@ fn a_server_has_users_and_a_pool() {
 }
 
 #[test]
-fn a_client_has_a_user() {
+fn xauth_client_with_a_login_is_parsed() {
     let text = "proposal aes sha1 2 hybrid_rsa_client lifetime 60; ca \"c\"; xauth_login \"alice\"; mode_cfg on;";
     let client = peer(text).unwrap();
     assert_eq!((client.config.xauth, client.login.as_deref()), (Some(XauthRole::Client), Some("alice")));

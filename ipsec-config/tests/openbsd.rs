@@ -158,7 +158,7 @@ fn identities_of_quick_mode_may_be_translated() {
 }
 
 #[test]
-fn flows_have_types_directions_and_peers() {
+fn flows_are_converted_to_policies() {
     let conf = read(
         "flow esp from 192.0.2.1 to 198.51.100.1\n\
          flow esp out from 192.0.2.0/24 to 198.51.100.0/24 local 203.0.113.2 peer 203.0.113.1 type use\n\

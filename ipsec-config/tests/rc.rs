@@ -52,7 +52,7 @@ fn gif_interfaces_are_configured_in_every_notation() {
 }
 
 #[test]
-fn routes_have_masks_classes_and_interfaces() {
+fn routes_are_parsed_with_netmask_prefix_length_class_or_interface() {
     let table = [
         ("192.168.2.0 192.0.2.1 netmask 0xffffff00", 24),
         ("-net 192.168.2.0/25 192.0.2.1", 25),

@@ -21,7 +21,7 @@ fn locations(text: &[u8]) -> Vec<(u32, u32, bool)> {
 }
 
 #[test]
-fn locations_continue_after_errors() {
+fn line_and_column_are_correct_after_errors() {
     let text = format!("flush;\n  x; {ADD}\n# é\n\té x;\nspdflush; flush\n;; y;");
     assert_eq!(
         locations(text.as_bytes()),

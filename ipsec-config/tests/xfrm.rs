@@ -63,7 +63,7 @@ fn a_replay_window_does_not_mean_extended_numbers() {
 }
 
 #[test]
-fn algorithms_have_the_names_of_the_kernel() {
+fn kernel_algorithm_names_are_parsed() {
     let table = [
         (format!("enc cbc(des3_ede) {}ffffffff auth-trunc hmac(md5) {K16} 96", K20), C::TripleDesCbc, I::HmacMd5_96),
         (format!("enc ecb(cipher_null) auth-trunc hmac(sha1) {K20} 96"), C::Null, I::HmacSha1_96),

@@ -132,7 +132,7 @@ fn skipped_and_ineffective_statements_are_reported() {
 }
 
 #[test]
-fn a_larval_sa_becomes_mature_and_survives_a_refusal() {
+fn a_larval_sa_remains_after_a_refused_add_and_becomes_mature() {
     let mut engine = firmware();
     let request = SpiRequest {
         source: address(B),

@@ -238,7 +238,7 @@ fn path_mtu_report_lowers_the_mtu_and_never_raises_it() {
 
 /// A forged report does not lower the path MTU below [`Settings::min_path_mtu`].
 #[test]
-fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv4() {
+fn path_mtu_report_does_not_lower_the_path_mtu_below_576_for_ipv4() {
     let (mut a, _) = esp_tunnel();
     assert!(a.engine.path_mtu_report(&report(0), a.now));
     let least = mtu(&mut a).unwrap();
@@ -248,7 +248,7 @@ fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv4() {
 }
 
 #[test]
-fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv6() {
+fn path_mtu_report_does_not_lower_the_path_mtu_below_1280_for_ipv6() {
     let (mut b, _) = one_way(&esp(A6, B6, 0x1001, "-m transport"), A6, B6, "ipsec esp/transport//require", (A6, B6));
     let six = TooBig { source: address(A6), destination: address(B6), ..report(600) };
     assert!(b.engine.path_mtu_report(&six, b.now) && !b.engine.path_mtu_report(&six, b.now));

@@ -319,7 +319,7 @@ fn every_block_of_pcapng_is_read_in_any_order() {
 }
 
 #[test]
-fn times_follow_the_resolution_and_the_offset_of_the_interface() {
+fn timestamps_apply_the_resolution_and_offset_of_the_interface() {
     let cases: &[(&[u8], i64, u64, &str)] = &[
         (&[6], 0, 1_700_000_000_250_000, "1700000000.250000"),
         (&[], 0, 1_700_000_000_250_000, "1700000000.250000"),

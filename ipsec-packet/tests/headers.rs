@@ -365,7 +365,7 @@ fn truncated_ah_is_found_and_has_no_flow() {
 
 proptest! {
     #[test]
-    fn parsed_form_agrees_with_functions_of_octets(
+    fn parsed_ip_agrees_with_the_functions_over_octets(
         first in prop::sample::select(vec![0u8, 43, 44, 60, 51, 50, 17, 6, 58, 108, 59]),
         rest in prop::collection::vec(prop::sample::select(vec![0u8, 1, 2, 8, 17, 43, 44, 50, 51, 58, 60, 108]), 0..80),
         version in prop::sample::select(vec![4u8, 6]),

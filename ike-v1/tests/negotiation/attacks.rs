@@ -233,7 +233,7 @@ fn a_forged_message_3_does_not_fail_a_quick_mode_that_completes() {
 }
 
 #[test]
-fn an_informational_exchange_of_this_host_is_not_accepted_as_one_of_the_peer() {
+fn a_reflected_informational_message_is_refused() {
     let mut link = agreed();
     let (now, sa) = (link.now, link.ends[1].inbound.values().next().unwrap().sa);
     let before = link.sent.len();

@@ -271,7 +271,7 @@ fn a_policy_change_during_a_pending_step_leaves_no_reserved_spi() {
 
 /// An ISAKMP SA is evicted for a newer one while a quick mode in it waits for the host.
 #[test]
-fn a_request_that_waits_for_the_host_survives_the_end_of_its_isakmp_sa() {
+fn quick_mode_that_waits_for_the_host_completes_after_the_end_of_its_isakmp_sa() {
     let mut link = agreed(18);
     link.ends[0].host.later.questions = Some(|_| true);
     link.ends[0].host.later.delay = Duration::from_secs(100_000);

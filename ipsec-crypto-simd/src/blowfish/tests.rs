@@ -9,7 +9,7 @@ extern crate std;
 use std::vec::Vec;
 
 #[test]
-fn cbc_mode_with_keys_of_every_length_agrees_with_the_crate() {
+fn cbc_mode_with_keys_of_every_length_agrees_with_rustcrypto() {
     for first in 4..=56usize {
         let mut seed = first as u64;
         let keys: Vec<Vec<u8>> = [first, 16, first.div_ceil(2).max(4)]

@@ -9,7 +9,7 @@ extern crate std;
 use std::vec::Vec;
 
 #[test]
-fn cbc_mode_with_keys_of_every_length_agrees_with_the_crate() {
+fn cbc_mode_with_keys_of_every_length_agrees_with_rustcrypto() {
     for first in 5..=16usize {
         let mut seed = first as u64;
         // Keys of twelve and of sixteen rounds in one batch.

@@ -61,7 +61,7 @@ fn octets(len: usize, seed: usize) -> Vec<u8> {
 }
 
 #[test]
-fn every_length_agrees_with_the_crate() {
+fn every_length_agrees_with_rustcrypto() {
     for len in (0..=3000).chain([4096, 9000]) {
         let key: [u8; 32] = octets(32, len).try_into().unwrap();
         let nonce: [u8; 12] = octets(12, len + 5).try_into().unwrap();
@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
-    fn random_texts_agree_with_the_crate(
+    fn random_messages_agree_with_rustcrypto(
         key: [u8; 32],
         nonce: [u8; 12],
         aad in prop::collection::vec(any::<u8>(), 0..40),

@@ -151,7 +151,7 @@ fn cbc_of_keys_agrees<D: Cbc64, T: Cbc64>(
 }
 
 #[test]
-fn cbc_mode_of_every_form_agrees_with_the_crate() {
+fn cbc_mode_of_every_form_agrees_with_rustcrypto() {
     for seed in 0..20 {
         cbc_of_keys_agrees(&mut { seed }, seed == 0, TableDes::<1>::new, TableDes::<3>::new);
     }

@@ -304,7 +304,7 @@ fn reports_of_routers_lower_the_path_mtu() {
 }
 
 #[test]
-fn packets_of_a_bound_sa_have_its_source() {
+fn packets_of_a_bound_sa_from_another_source_are_refused() {
     let mut sender = plane(&format!("{SA}{}", POLICIES[0]), "192.0.2.1");
     let mut receiver = plane(&format!("{SA}{}", POLICIES[1]), "198.51.100.1");
     let (wire, host) = (Kept::default(), Kept::default());

@@ -172,7 +172,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn values_that_no_policy_has_are_refused() {
+    fn invalid_policy_entries_are_refused() {
         let ip = |text: &str| text.parse().unwrap();
         let own = entry();
         assert!(own.params().is_ok());

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_have_the_event_and_the_environment_only() {
+    fn scripts_receive_only_the_event_and_the_environment() {
         let (folder, path) = script("environment", "#!/bin/sh\n{ echo \"$0 $*\"; /usr/bin/env; } >\"${0%.sh}.out\"\n");
         let mut scripts = Scripts::default();
         let value = "a \"banner\"; $(id) `id`".to_owned();

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suite_names_have_cipher_key_length_and_integrity() {
+    fn suite_names_are_parsed() {
         let table = [
             ("aes128-sha1", CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha1_96),
             ("aes-sha256", CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha2_256_128),

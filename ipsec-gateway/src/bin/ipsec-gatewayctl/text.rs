@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn key_tables_have_their_names() {
+    fn key_tables_are_printed_with_their_names() {
         let rows = KeyRows { ikev1_decryption_table: vec!["01,02".to_owned()], esp_sa: Vec::new() };
         assert_eq!(reply(&Reply::Keys(rows)), "# ikev1_decryption_table\n01,02\n# esp_sa\n");
     }
 
     #[test]
-    fn empty_databases_have_the_lines_of_ipsecctl() {
+    fn databases_are_printed_like_ipsecctl() {
         assert_eq!(ipsecctl(&[], &[]), "FLOWS:\nNo flows\n\nSAD:\nNo entries\n");
         let policy = PolicyEntry {
             number: 1,
