@@ -390,7 +390,8 @@ enum ipsec_status ipsec_ah_sign(struct ipsec_ah_out *sa,
  # Safety
  The requirements are those of [`ipsec_ah_sign`].
  */
-enum ipsec_status ipsec_ah_verify(struct ipsec_ah_in *sa, struct ipsec_packet *packet);
+enum ipsec_status ipsec_ah_verify(struct ipsec_ah_in *sa,
+                                  struct ipsec_packet *packet);
 
 /*
  Wipes an outbound SA with its key. It must be initialised again before it is used.
