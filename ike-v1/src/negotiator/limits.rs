@@ -105,7 +105,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     ///
     /// Exchanges whose initiator has not returned the cookie of this host are evicted, as their addresses, and that of
     /// the first message, may be forged. The others are evicted only if more than a quarter of the exchanges is of
-    /// such others from one network, for a first message from another one.
+    /// such others from one network, for a first message from another one. Tables of less than four exchanges are for
+    /// one peer.
     pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
         let own = self.half_open_of(remote);
         let unproven = || self.half_open().filter(|(_, state)| state.is_unproven());
@@ -123,6 +124,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         });
         if let Some((_, _, index)) = busiest.max().filter(|(count, ..)| *count > own) {
             return Ok(self.shed(index));
+        }
+        if EXCHANGES < 4 {
+            return Err(Refusal::Full(Table::Exchanges));
         }
         let proven = self.half_open().filter(|(_, state)| !state.is_unproven());
         let busiest = proven.map(|(index, state)| {
@@ -145,9 +149,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
 
-    /// Returns whether [`free_exchange`](Self::free_exchange) succeeds.
+    /// Refuses a first message of quick mode for which [`free_exchange`](Self::free_exchange) will find no exchange, before
+    /// a policy is generated for it. Hosts with small tables generate none.
     pub(super) fn check_free_exchange(&self) -> Result<(), Refusal> {
-        let is_free = self.idle_slot().is_some() || self.half_open().next().is_some();
+        let is_free = EXCHANGES < 4 || self.idle_slot().is_some() || self.half_open().next().is_some();
         if is_free { Ok(()) } else { Err(Refusal::Full(Table::Exchanges)) }
     }
 

@@ -4,7 +4,7 @@ use ike_codec::{ExchangeKind, Flags};
 
 use super::event::{Failure, Gone, IsakmpSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
-use super::features::XAUTH;
+use super::features::{NAT_TRAVERSAL, XAUTH};
 use super::inbound::{Authentic, Opened, Received, authenticate_first, decrypt_first};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::message::after_hash;
@@ -221,8 +221,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return Err(Refusal::TooManySas);
         }
         // The transform that is chosen later has the mode of the policy, whatever the first one has.
-        let is_transport = host.policy(pair.policy).is_some_and(|policy| !policy.is_tunnel());
-        if is_transport && self.is_of_neighbour(&pair) {
+        let is_transport = || host.policy(pair.policy).is_some_and(|policy| !policy.is_tunnel());
+        if NAT_TRAVERSAL && is_transport() && self.is_of_neighbour(&pair) {
             return Err(Refusal::SelectorTaken);
         }
         // A message that is refused evicts no exchange.

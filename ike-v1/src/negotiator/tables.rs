@@ -58,6 +58,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let same_peer = || self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable() && may_yield(sa));
         // Of several clients of a peer, one that has many SAs does not evict those of the others.
         let share = |own: &IsakmpSa| {
+            if SAS < 3 {
+                return 0;
+            }
             let of_identity = same_peer().filter(|(_, sa)| sa.identity == own.identity).count();
             let of_address = same_peer().filter(|(_, sa)| sa.path.remote.ip() == own.path.remote.ip()).count();
             of_identity.max(of_address)
