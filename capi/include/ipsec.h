@@ -384,8 +384,8 @@ enum ipsec_status ipsec_ah_sign(struct ipsec_ah_out *sa,
                                 struct ipsec_packet *packet);
 
 /*
- Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4). Mutable IPv4 options, which the ICV does
- not cover, are replaced.
+ Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4). Mutable IPv4 options, which the ICV
+ does not cover, are replaced.
 
  # Safety
  The requirements are those of [`ipsec_ah_sign`].

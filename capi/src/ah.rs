@@ -78,8 +78,8 @@ pub unsafe extern "C" fn ipsec_ah_sign(sa: *mut IpsecAhOut, packet: *mut IpsecPa
     })
 }
 
-/// Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4). Mutable IPv4 options, which the ICV does
-/// not cover, are replaced.
+/// Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4). Mutable IPv4 options, which the ICV
+/// does not cover, are replaced.
 ///
 /// # Safety
 /// The requirements are those of [`ipsec_ah_sign`].

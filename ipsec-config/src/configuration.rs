@@ -390,8 +390,8 @@ pub struct CredentialFiles {
     pub own_key: Option<String>,
     /// Certificates of the CAs that the peer's certificate may lead to.
     pub authorities: Vec<String>,
-    /// Directory of certificates of CAs, which are used if no file of one is configured, and of revocation lists in files
-    /// named by the hash of their issuer, with the extension `.r0` or the like.
+    /// Directory of certificates of CAs, which are used if no file of one is configured, and of revocation lists in
+    /// files named by the hash of their issuer, with the extension `.r0` or the like.
     pub directory: Option<String>,
     /// Revocation lists of the CAs.
     pub crls: Vec<String>,

@@ -153,8 +153,8 @@ fn add_public_keys(
     Ok(())
 }
 
-/// Adds the revocation lists in a directory that are named as such, and the certificates of CAs if `reads_authorities` is
-/// set. Files without certificates are ignored.
+/// Adds the revocation lists in a directory that are named as such, and the certificates of CAs if `reads_authorities`
+/// is set. Files without certificates are ignored.
 fn add_directory(host: &dyn Files, trust: &mut Trust, directory: &str, reads_authorities: bool) {
     // A directory that does not exist contains no certificates: pinned ones are sufficient.
     if reads_authorities && host.mode(Path::new(directory)).is_none() {

@@ -140,9 +140,9 @@ impl Databases {
         Ok(id)
     }
 
-    /// Replaces policies by others. One with the selector and direction of a removed policy takes its place in the kernel
-    /// at once; a removed policy without one remains there until all are added. Returns the policies that are refused;
-    /// what they were to replace remains.
+    /// Replaces policies by others. The kernel discards the packets of a removed policy until the one with its selector
+    /// and direction has replaced it; a removed policy without one remains there until all are added. Returns the
+    /// policies that are refused; those that they were to replace remain.
     pub fn replace_policies(
         &mut self,
         removed: impl IntoIterator<Item = PolicyId>,

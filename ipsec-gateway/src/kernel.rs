@@ -142,8 +142,8 @@ impl Kernel {
         ignore_missing(self.backend.flush(protocol))
     }
 
-    /// Adds a policy, or replaces the one of another program with its selector and direction. Packets that are forwarded
-    /// are subject to a policy of their own in Linux, which is that of received packets.
+    /// Adds a policy, or replaces the one of another program with its selector and direction. Packets that are
+    /// forwarded are subject to a policy of their own in Linux, which is that of received packets.
     ///
     /// # Errors
     /// [`KernelError`]; the policy is in the kernel for no packets.
@@ -226,8 +226,8 @@ impl Kernel {
         }
     }
 
-    /// Removes a policy from the SPD of the kernel, and that of its forwarded packets unless `has_forward` is set: the SPD
-    /// has such a policy of its own.
+    /// Removes a policy from the SPD of the kernel, and that of its forwarded packets unless `has_forward` is set: the
+    /// SPD has such a policy of its own.
     ///
     /// # Errors
     /// [`KernelError`].

@@ -365,8 +365,8 @@ impl Plane {
         }
     }
 
-    /// Sends the packet that waits for an SA of this policy, if there is one. One that has waited for too long, as no SA
-    /// was negotiated for it, is dropped.
+    /// Sends the packet that waits for an SA of this policy, if there is one. One that has waited for too long, as no
+    /// SA was negotiated for it, is dropped.
     ///
     /// # Errors
     /// The error of `wire`.

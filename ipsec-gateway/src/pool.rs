@@ -33,9 +33,9 @@ impl<H: Copy + Eq> Pool<H> {
         Some(Self { first: config.first?.into(), places: vec![free; usize::from(config.size)], released: 0 })
     }
 
-    /// Assigns an address to an ISAKMP SA. Returns `None` if none is free. An SA that has an address keeps it. A client gets
-    /// the address that it requests if it is free or assigned to the same user, whose phase 1 was renewed. Others get
-    /// the one that their user had before, or the one that is free for the longest time.
+    /// Assigns an address to an ISAKMP SA. Returns `None` if none is free. An SA that has an address keeps it. A client
+    /// gets the address that it requests if it is free or assigned to the same user, whose phase 1 was renewed. Others
+    /// get the one that their user had before, or the one that is free for the longest time.
     pub fn assign(&mut self, sa: H, user: &[u8], wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let index = self.choose(sa, user, wanted)?;
         let place = self.places.get_mut(index)?;

@@ -272,8 +272,8 @@ fn test_names_are_sentences_without_question_words() {
     assert!(wrong.is_empty(), "fewer than three words, or a question word:\n{}", wrong.join("\n"));
 }
 
-/// Returns whether a text has another form of the term NAT-keepalive (RFC 3948 section 2.3). Words of a configuration are
-/// in backticks or part of a longer word; the notifications of Cisco IOS have a name of their own.
+/// Returns whether a text has another form of the term NAT-keepalive (RFC 3948 section 2.3). Words of a configuration
+/// are in backticks or part of a longer word; the notifications of Cisco IOS have a name of their own.
 fn has_keep_alive(lower: &str) -> bool {
     let is_other = |word: &str| ["keep-alive", "keep-alives", "keepalive", "keepalives"].contains(&word);
     let outside = outside_backticks(lower);
@@ -288,8 +288,8 @@ fn verb(sentence: &str) -> Option<&str> {
     is_verb.then_some(word)
 }
 
-/// Returns whether the item after the doc comment that begins at a line is a function, and not a test, whose summary may
-/// describe the circumstances.
+/// Returns whether the item after the doc comment that begins at a line is a function, and not a test, whose summary
+/// may describe the circumstances.
 fn is_function(lines: &[&str], at: usize) -> bool {
     let mut after = lines[at..].iter().skip_while(|line| line.starts_with("///")).peekable();
     while let Some(line) = after.next_if(|line| line.starts_with("#[") || line.starts_with("//")) {

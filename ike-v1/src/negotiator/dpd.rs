@@ -112,8 +112,8 @@ impl Liveness {
         self.sends = 0;
     }
 
-    /// Records the sequence number of a query of the peer. One with a number of this host is probably a query of this host
-    /// that an attacker has sent back: the cookies and the keys are those of both directions.
+    /// Records the sequence number of a query of the peer. One with a number of this host is probably a query of this
+    /// host that an attacker has sent back: the cookies and the keys are those of both directions.
     //= RFC 3706 6.2/5, 6.2/6
     //# SHOULD: each entity keeps the sequence number of its peer
     //# SHOULD: a query without the expected number is rejected

@@ -149,8 +149,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
 
-    /// Refuses a first message of quick mode for which [`free_exchange`](Self::free_exchange) will find no exchange, before
-    /// a policy is generated for it. Hosts with small tables generate none.
+    /// Refuses a first message of quick mode for which [`free_exchange`](Self::free_exchange) will find no exchange,
+    /// before a policy is generated for it. Hosts with small tables generate none.
     pub(super) fn check_free_exchange(&self) -> Result<(), Refusal> {
         let is_free = EXCHANGES < 4 || self.idle_slot().is_some() || self.half_open().next().is_some();
         if is_free { Ok(()) } else { Err(Refusal::Full(Table::Exchanges)) }
@@ -263,8 +263,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.half_open().filter(|(_, state)| source(state.path.remote.ip()) == source(remote)).count()
     }
 
-    /// Returns the number of half-open exchanges from the network of an address whose initiators have returned the cookie
-    /// of this host.
+    /// Returns the number of half-open exchanges from the network of an address whose initiators have returned the
+    /// cookie of this host.
     fn proven_in_network_of(&self, remote: IpAddr) -> usize {
         let is_of = |state: &State| !state.is_unproven() && network(state.path.remote.ip()) == network(remote);
         self.half_open().filter(|(_, state)| is_of(state)).count()

@@ -44,8 +44,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the index of a free ISAKMP SA. If there is none, one of the same peer is evicted: the oldest one of the
-    /// identity, or of the address, that has most of them. An SA whose user is still to be authenticated replaces another
-    /// such one only.
+    /// identity, or of the address, that has most of them. An SA whose user is still to be authenticated replaces
+    /// another such one only.
     pub(super) fn free_isakmp_sa(
         &self,
         peer: PeerId,

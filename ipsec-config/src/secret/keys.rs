@@ -1,5 +1,5 @@
-//! Keys in setkey.conf, ipsec.conf(5) and texts of ip-xfrm(8): quoted strings, and words after the name of an algorithm or
-//! after `psk`.
+//! Keys in setkey.conf, ipsec.conf(5) and texts of ip-xfrm(8): quoted strings, and words after the name of an algorithm
+//! or after `psk`.
 
 use std::vec::Vec;
 
