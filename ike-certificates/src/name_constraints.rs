@@ -1,5 +1,5 @@
-//! Name constraints of CAs (RFC 5280 section 4.2.1.10), for the names that certificates of IKE have: addresses, FQDNs, user
-//! FQDNs and distinguished names.
+//! Name constraints of CAs (RFC 5280 section 4.2.1.10), for the names that certificates of IKE have: addresses, FQDNs,
+//! user FQDNs and distinguished names.
 
 use der::asn1::{Any, ObjectIdentifier};
 use der::{Decode as _, Tag, Tagged};
@@ -172,8 +172,8 @@ fn is_domain_within(name: &[u8], base: &[u8]) -> bool {
     end.eq_ignore_ascii_case(base) && is_at_label
 }
 
-/// Returns whether an e-mail address is a base, without regard to case as identities are compared, at the host that the base names, or at a host below the domain that it
-/// names by a dot in front.
+/// Returns whether an e-mail address is a base, without regard to case as identities are compared, at the host that the
+/// base names, or at a host below the domain that it names by a dot in front.
 fn is_email_within(name: &[u8], base: &[u8]) -> bool {
     let split = |name: &[u8]| name.iter().rposition(|&octet| octet == b'@');
     let Some((user, host)) = split(name).and_then(|at| name.split_at_checked(at)) else { return false };

@@ -1,7 +1,7 @@
 //! CAST-128 in CBC mode (RFC 2144, RFC 2451), several blocks at a time.
 //!
-//! Each round adds to one half a function of the other, its round key of 32 bits and its rotation. There are three kinds
-//! of function, in turn, with the operators in another order:
+//! Each round adds to one half a function of the other, its round key of 32 bits and its rotation. There are three
+//! kinds of function, in turn, with the operators in another order:
 //!
 //! ```text
 //! I = (key + half) <<< rotation    ((S1[a] ^ S2[b]) - S3[c]) + S4[d]
@@ -23,8 +23,8 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-/// Number of blocks that are decrypted in turn: two groups are a packet of 64 octets. With six, 1408 octets take up to 4 %
-/// less and 64 octets a tenth more.
+/// Number of blocks that are decrypted in turn: two groups are a packet of 64 octets. With six, 1408 octets take up to
+/// 4 % less and 64 octets a tenth more.
 const DECRYPTED: usize = 5;
 /// Number of chains that advance in turn: with eight, two to four chains take twice as long.
 const ENCRYPTED: usize = 4;

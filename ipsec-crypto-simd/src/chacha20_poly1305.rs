@@ -1,7 +1,7 @@
 //! ChaCha20-Poly1305 (RFC 8439) with AVX2 or SSE2, for ESP (RFC 7634).
 //!
-//! Poly1305 is a chain of multiplications of 64-bit integers, and ChaCha20 needs the vectors of the processor: both run at
-//! the same time. A packet is processed in groups of blocks, of which the first has the key of Poly1305:
+//! Poly1305 is a chain of multiplications of 64-bit integers, and ChaCha20 needs the vectors of the processor: both run
+//! at the same time. A packet is processed in groups of blocks, of which the first has the key of Poly1305:
 //!
 //! ```text
 //! sealing    ChaCha20   | key, 1  | 2       | 3       |
@@ -33,8 +33,8 @@ const BLOCK: usize = 64;
 /// Longest text in octets for which four blocks of key stream are enough, of which the first has the key of Poly1305.
 const SHORT: usize = 3 * BLOCK;
 
-/// Number of pieces of key stream that are stored until the ICV is verified, after the first group of the widest vectors:
-/// with it enough for a packet of 1472 octets. Those of longer packets are computed afterwards.
+/// Number of pieces of key stream that are stored until the ICV is verified, after the first group of the widest
+/// vectors: with it enough for a packet of 1472 octets. Those of longer packets are computed afterwards.
 const STORED: usize = 72;
 
 /// ChaCha20-Poly1305 with the key of an SA, which is wiped on drop. It is constant-time.
@@ -62,8 +62,8 @@ impl ChaCha20Poly1305 {
         }
     }
 
-    /// Passes the ICV to `verify`, and decrypts the text in place if that returns true. Otherwise the text is unchanged.
-    /// Returns what `verify` has returned.
+    /// Passes the ICV to `verify`, and decrypts the text in place if that returns true. Otherwise the text is
+    /// unchanged. Returns what `verify` has returned.
     #[must_use]
     pub fn open(&self, nonce: &[u8; 12], aad: &[u8], text: &mut [u8], verify: &dyn Fn(&[u8; 16]) -> bool) -> bool {
         match self.avx2 {
@@ -159,7 +159,8 @@ fn seal<R: Row<Token = S>, S: Simd, const SETS: usize>(
     finish(&mac, mac.absorb_padded(h, sealed), aad_len, text_len)
 }
 
-/// Verifies and decrypts with groups of `SETS` sets of blocks, of which `STORED` pieces are stored after the first group.
+/// Verifies and decrypts with groups of `SETS` sets of blocks, of which `STORED` pieces are stored after the first
+/// group.
 #[inline(always)]
 fn open<R: Row<Token = S>, S: Simd, const SETS: usize, const STORED: usize>(
     simd: S,

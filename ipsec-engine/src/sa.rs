@@ -126,8 +126,8 @@ impl<A: Algorithms> Sa<A> {
         Self { mode, ..self }
     }
 
-    /// Sets the largest size in octets of the IP packets that the SA sends. Larger ones are treated as those that exceed
-    /// the path MTU (RFC 4301 section 8.2).
+    /// Sets the largest size in octets of the IP packets that the SA sends. Larger ones are treated as those that
+    /// exceed the path MTU (RFC 4301 section 8.2).
     #[must_use]
     pub fn with_max_packet(self, max_packet: Option<u16>) -> Self {
         Self { max_packet, ..self }

@@ -58,8 +58,8 @@ impl Access {
         (self.own, self.throttle, self.accepted) = (former.own, former.throttle, former.accepted);
     }
 
-    /// Returns whether a user and its password are in the file of a peer, `Pending` if the answer is to wait. The password
-    /// is compared in constant time, also that of an unknown user.
+    /// Returns whether a user and its password are in the file of a peer, `Pending` if the answer is to wait. The
+    /// password is compared in constant time, also that of an unknown user.
     pub fn login(&mut self, now: Instant, peer: PeerId, answer: &XauthAnswer<'_>) -> Poll<bool> {
         if !self.is_refused(answer.sa) && self.matches(peer, answer.user, answer.password) {
             self.accepted.insert(answer.sa, answer.user.to_vec());

@@ -75,8 +75,8 @@ impl Control {
         socket.chain(clients)
     }
 
-    /// Returns the time of the next call of [`poll`](Self::poll), if no descriptor is ready before: at once for a request
-    /// that has arrived with another one, or when a client is disconnected without progress.
+    /// Returns the time of the next call of [`poll`](Self::poll), if no descriptor is ready before: at once for a
+    /// request that has arrived with another one, or when a client is disconnected without progress.
     pub fn due(&self) -> Option<Instant> {
         let due = |client: &Client<UnixStream>| if client.has_request() { Some(Instant::ZERO) } else { client.due() };
         self.clients.iter().filter_map(|(_, client)| due(client)).chain(self.pause).min()
@@ -130,7 +130,8 @@ impl Control {
             let (time, level) = (line.date(), line.level.to_string());
             let event = EventEntry { time, level, text: line.text, event: line.event };
             let reply = Reply::Event(Box::new(event));
-            // A line about a client that does not read would cause the next one: it is written when the next client ends.
+            // A line about a client that does not read would cause the next one: it is written when the next client
+            // ends.
             self.clients.retain_mut(|(_, client)| !client.is_watching() || client.reply(now, &reply).is_ok());
         }
         self.keep_events();

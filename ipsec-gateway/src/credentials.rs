@@ -62,8 +62,8 @@ impl Credentials {
         others.iter().all(|other| other.subject() == first.subject()).then(|| first.subject())?
     }
 
-    /// Returns the number of the first certificate of this host that a peer has requested, in the order of the requests;
-    /// 0 if it has requested none of them.
+    /// Returns the number of the first certificate of this host that a peer has requested, in the order of the
+    /// requests; 0 if it has requested none of them.
     pub fn choose<'a>(&self, requests: impl Iterator<Item = Certificate<'a>>) -> u8 {
         let of_kind = requests.filter(|request| request.encoding == CertificateEncoding::X509_SIGNATURE);
         let find = |authority: &[u8]| self.own.iter().position(|own| own.is_issued_by(authority));

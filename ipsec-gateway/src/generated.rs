@@ -93,8 +93,8 @@ impl Generated {
         self.pairs.iter().any(|pair| pair.keyed.id == id || pair.inbound.0 == id)
     }
 
-    /// Returns the number of the policy for the selectors that a client proposes: the one that it has, or a new one. The
-    /// remote selector has been found to be one that the client may have.
+    /// Returns the number of the policy for the selectors that a client proposes: the one that it has, or a new one.
+    /// The remote selector has been found to be one that the client may have.
     ///
     /// # Errors
     /// [`Refused`].
@@ -199,8 +199,7 @@ impl Generated {
 
     /// Returns the policies that do not remain with a configuration: their peer has changed, another one has policies
     /// for the same packets, a policy has their selector, their parameters of phase 2 differ, or the SPD no longer has
-    /// them. `policies` is the SPD with
-    /// the policies of that configuration.
+    /// them. `policies` is the SPD with the policies of that configuration.
     pub fn outdated(
         &self,
         next: &KeyExchange,
@@ -265,8 +264,8 @@ impl Generated {
     }
 }
 
-/// Returns whether a client may have policies for these addresses: they are its own address, the one that is assigned to
-/// it, or within a range of the configuration, and not all addresses.
+/// Returns whether a client may have policies for these addresses: they are its own address, the one that is assigned
+/// to it, or within a range of the configuration, and not all addresses.
 pub fn is_within_bounds(
     (exchange, peer): (&KeyExchange, PeerId),
     request: &PolicyRequest<'_>,
@@ -319,8 +318,8 @@ fn keyed(
     policy::keyed_policy(config, id, &negotiation, &bundle, inbound_reqid)?
 }
 
-/// Returns the templates for the first proposal of a client: compression, encryption and authentication in this order, of
-/// which only the first may be in tunnel mode.
+/// Returns the templates for the first proposal of a client: compression, encryption and authentication in this order,
+/// of which only the first may be in tunnel mode.
 fn bundle(request: &PolicyRequest<'_>) -> Result<Bundle, Refused> {
     let mut proposed: Vec<_> = request.bundle().collect();
     let rank = |protocol: ProtocolId| [ProtocolId::IPCOMP, ProtocolId::ESP].iter().position(|own| *own == protocol);

@@ -73,7 +73,8 @@ impl Gifs {
         Ok(Encapsulation::Done)
     }
 
-    /// Removes the outer header of a received packet with the endpoints of a tunnel. Other packets are unchanged. Returns
+    /// Removes the outer header of a received packet with the endpoints of a tunnel. Other packets are unchanged.
+    /// Returns
     /// `None` for a packet of a tunnel that does not contain what the tunnel may carry: it is to be dropped.
     #[must_use]
     pub fn decapsulate(&self, packet: &mut PacketBuf<'_>) -> Option<()> {

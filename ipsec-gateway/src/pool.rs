@@ -43,8 +43,8 @@ impl<H: Copy + Eq> Pool<H> {
         Some(address_at(self.first, index))
     }
 
-    /// Returns whether a range is outside of the pool, or one address that is assigned to an ISAKMP SA, or was assigned to
-    /// its user in another one: the phase 1 of a client may be renewed without a new request.
+    /// Returns whether a range is outside of the pool, or one address that is assigned to an ISAKMP SA, or was assigned
+    /// to its user in another one: the phase 1 of a client may be renewed without a new request.
     pub fn permits(&self, sa: H, user: &[u8], range: &AddressRange) -> bool {
         let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else { return true };
         let (first, last) = (u32::from(first), u32::from(last));

@@ -241,8 +241,8 @@ fn outside_backticks(text: &str) -> String {
     text.split('`').step_by(2).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns whether a text says that something "is no" thing instead of "is not a" thing. Terms such as "no operation" are
-/// not meant.
+/// Returns whether a text says that something "is no" thing instead of "is not a" thing. Terms such as "no operation"
+/// are not meant.
 fn has_is_no(text: &str) -> bool {
     let words: Vec<&str> = words(text).collect();
     words.windows(4).any(|own| {

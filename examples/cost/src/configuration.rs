@@ -76,7 +76,8 @@ fn read(texts: &Texts, files: &[(&str, Language)]) -> Loaded {
     load(texts, &files, &LoadSettings::default())
 }
 
-/// Compares the instructions for a line of a short text and of a long one. `names` are those of parsers; all if it is empty.
+/// Compares the instructions for a line of a short text and of a long one. `names` are those of parsers; all if it is
+/// empty.
 pub fn compare_lines(names: &[&str]) -> Result<bool, Box<dyn std::error::Error>> {
     if let Some(unknown) = names.iter().find(|&&name| FAMILIES.iter().all(|family| family.name != name)) {
         return Err(format!("no parser has the name {unknown}; an example is config-setkey").into());

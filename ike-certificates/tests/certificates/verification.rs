@@ -24,8 +24,8 @@ fn validity_extensions_and_algorithm_of_certificates_are_checked() {
     ]);
 }
 
-/// Another encoding of the same contents has another signature, and a name with its attributes in another order is another
-/// name.
+/// Another encoding of the same contents has another signature, and a name with its attributes in another order is
+/// another name.
 #[test]
 fn certificates_are_used_in_the_encoding_that_was_signed() {
     let attribute = |value: &[u8]| der(0x30, &[b"\x06\x03\x55\x04\x03", &der(0x0c, &[value])]);

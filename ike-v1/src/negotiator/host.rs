@@ -71,9 +71,9 @@ pub trait Host {
     /// [`DhError`].
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>>;
 
-    /// Returns the number of the certificate of this host for a peer that has sent certificate requests (RFC 2408 section
-    /// 3.10). Without an implementation, and without requests, it is 0: the certificate with this number is sent whether
-    /// it was requested or not, as peers may know its authority without a request for it.
+    /// Returns the number of the certificate of this host for a peer that has sent certificate requests (RFC 2408
+    /// section 3.10). Without an implementation, and without requests, it is 0: the certificate with this number is
+    /// sent whether it was requested or not, as peers may know its authority without a request for it.
     fn choose_certificate(&self, peer: PeerId, requests: &CertificateRequests<'_>) -> u8 {
         let _ = (peer, requests);
         0

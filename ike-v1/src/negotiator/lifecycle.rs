@@ -34,7 +34,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let (peer, path) = (pair.peer, pair.path);
-            // A peer without an address may be several hosts, to one of which the pair belongs.
+            // Several clients may share the configuration of a peer without an address. The pair belongs to one of them.
             let is_one_of_several = host.peer(peer).is_some_and(|peer| peer.path.is_none());
             let identity = pair.identity.filter(|_| is_one_of_several);
             if self.leave_to_peer(now, index, host) {

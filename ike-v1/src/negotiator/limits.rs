@@ -193,9 +193,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if self.verifications.take(now, rate) { Ok(()) } else { Err(Refusal::TooManyVerifications) }
     }
 
-    /// Returns the ISAKMP SA that is removed for one of a client at this address whose user is still to be authenticated:
-    /// every holder of the key of a group can establish such SAs. A source that has as many as it may loses the oldest
-    /// one; when half of the table is used for them, the busiest source does so for one that has fewer.
+    /// Returns the ISAKMP SA that is removed for one of a client at this address whose user is still to be
+    /// authenticated: every holder of the key of a group can establish such SAs. A source that has as many as it may
+    /// loses the oldest one; when half of the table is used for them, the busiest source does so for one that has
+    /// fewer.
     pub(super) fn login_place(&self, remote: IpAddr) -> Result<Option<(usize, IsakmpSaId)>, Refusal> {
         let owing = || self.isakmp.iter().filter(|(_, sa)| sa.owes_login());
         let count = |address: IpAddr| owing().filter(|(_, sa)| source(sa.path.remote.ip()) == source(address)).count();

@@ -18,8 +18,8 @@ pub struct Settings {
     /// Largest number of exchanges that one IPv4 address, or one IPv6 network of 64 bits, may have begun without being
     /// authenticated.
     pub half_open_per_source: u8,
-    /// Largest number of ISAKMP SAs that one IPv4 address, or one IPv6 network of 64 bits, may have while their users are
-    /// still to be authenticated. All sources together may have half of the ISAKMP SAs, at least one.
+    /// Largest number of ISAKMP SAs that one IPv4 address, or one IPv6 network of 64 bits, may have while their users
+    /// are still to be authenticated. All sources together may have half of the ISAKMP SAs, at least one.
     pub logins_per_source: u8,
     /// Largest number of key exchanges in a second for initiators that are not authenticated.
     pub key_exchanges_per_second: u16,

@@ -58,6 +58,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let same_peer = || self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable() && may_yield(sa));
         // Of several clients of a peer, one that has many SAs does not evict those of the others.
         let share = |own: &IsakmpSa| {
+            // A table of two is for one peer.
             if SAS < 3 {
                 return 0;
             }

@@ -20,7 +20,8 @@ fn server(settings: Settings) -> Endpoint {
     end
 }
 
-/// Begins phase 1 between a new client at an address and a server. The client is silent when the server has completed it.
+/// Begins phase 1 between a new client at an address and a server. The client is silent when the server has completed
+/// it.
 fn open(server: &mut Endpoint, link: &mut Link, last: u8, seed: u64) {
     let now = link.now;
     let [config, _] = pull();

@@ -298,8 +298,8 @@ fn protocol(parser: &mut Parser<'_, '_>) -> Parsed<u8> {
 }
 
 impl SainfoId {
-    /// Returns whether an identity of a client is this one (RFC 2407 section 4.6.2): racoon compares them, a `sainfo` is
-    /// no filter. A host and a subnet of one address are equal.
+    /// Returns whether an identity of a client is this one (RFC 2407 section 4.6.2): racoon compares them, a `sainfo`
+    /// is no filter. A host and a subnet of one address are equal.
     pub fn matches(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Anonymous, _) => true,

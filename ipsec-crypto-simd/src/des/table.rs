@@ -71,8 +71,8 @@ const fn tables() -> [Table; 8] {
 }
 
 /// Round keys in the form of the expanded half. A half always contains the key of the round that it enters, so that the
-/// tables wait for no XOR: to each half is added, beside the result of the tables, the key of the round that it has left
-/// and the key of that which it enters. In reverse these are the keys of decryption.
+/// tables wait for no XOR: to each half is added, beside the result of the tables, the key of the round that it has
+/// left and the key of that which it enters. In reverse these are the keys of decryption.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Schedule {
     first: u64,
@@ -114,8 +114,8 @@ fn round_key(key: &KeyBits, rotation: usize) -> u64 {
     halves.iter().zip(&CHOSEN).rev().fold(0, |key, (half, chosen)| key << 8 | octet(*half, chosen))
 }
 
-/// Returns the value that a round adds to the other half. The bits of the entries are disjoint, so that all three operators give
-/// the same; of a single one the compiler would make a chain of eight, of these it keeps the tree.
+/// Returns the value that a round adds to the other half. The bits of the entries are disjoint, so that all three
+/// operators give the same; of a single one the compiler would make a chain of eight, of these it keeps the tree.
 #[inline(always)]
 fn look_up(half: u64) -> u64 {
     let [a, b, c, d, e, f, g, h] = half.to_le_bytes();

@@ -37,8 +37,8 @@ use report::Report;
 ///
 /// Two security gateways join 192.168.1.0/24 and 192.168.2.0/24, or the networks of --net, by policies such as
 /// `spdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require`. Their setkey.conf
-/// files are generated with new keys, or are those of --configs; with --gif, they are those of the FreeBSD handbook, whose
-/// policies encrypt an IP-in-IP tunnel between the gateways.
+/// files are generated with new keys, or are those of --configs; with --gif, they are those of the FreeBSD handbook,
+/// whose policies encrypt an IP-in-IP tunnel between the gateways.
 ///
 /// The traffic of the networks is that of a capture (one is built in). Every packet goes through its gateway and the
 /// other, and an attacker replays, alters and truncates packets between them. Written to the output directory:
@@ -56,7 +56,8 @@ pub struct Args {
     #[arg(long, value_names = ["A.conf", "B.conf"], num_args = 2,
         conflicts_with_all = ["suite", "proto", "mode", "ipv6", "nat", "ipcomp", "esn", "gif"])]
     configs: Option<Vec<PathBuf>>,
-    /// Networks behind gateway A and gateway B, as in 10.1.0.0/16 10.2.0.0/16. The built-in traffic gets their addresses.
+    /// Networks behind gateway A and gateway B, as in 10.1.0.0/16 10.2.0.0/16. The built-in traffic gets their
+    /// addresses.
     #[arg(long, value_names = ["A", "B"], num_args = 2)]
     net: Option<Vec<Network>>,
     /// Use the files of the FreeBSD handbook: an IP-in-IP tunnel (gif) whose packets are encrypted.
