@@ -21,7 +21,7 @@ use crate::spd::{Lookup, Spd};
 use crate::table::SlotNumber;
 use crate::update::SaUpdate;
 use ipsec_sa::{
-    DefaultLevel, Direction, Expiry, PolicyDirection, PolicyId, PolicyParams, SaEvent, SaId, SaState, Usage,
+    Action, DefaultLevel, Direction, Expiry, PolicyDirection, PolicyId, PolicyParams, SaEvent, SaId, SaState, Usage,
 };
 
 /// Configuration of an engine: defaults for packets without a policy and for unspecified values of policies (RFC 4301
@@ -207,9 +207,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.spd.policies().find(direction, selector)
     }
 
-    /// Returns whether a policy selects a flow (RFC 4301 section 4.4.1). Counters and remembered flows do not change.
-    pub fn has_policy_for(&self, direction: PolicyDirection, flow: &Flow) -> bool {
-        !matches!(self.spd.policies().search(direction, flow), Verdict::NoPolicy)
+    /// Returns whether a policy protects or discards the packets of a flow, or may do so, as their ports are not known
+    /// (RFC 4301 section 4.4.1). Counters and remembered flows do not change.
+    pub fn is_protected(&self, direction: PolicyDirection, flow: &Flow) -> bool {
+        match self.spd.policies().search(direction, flow) {
+            Verdict::Rule(at) => self.spd.policies().rule(at).is_none_or(|rule| rule.policy.action != Action::Bypass),
+            Verdict::NoPolicy => false,
+            Verdict::Opaque => true,
+        }
     }
 
     /// Removes a policy and its pending acquires (RFC 4301 section 4.4.1).

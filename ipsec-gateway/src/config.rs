@@ -7,7 +7,9 @@ use ike_codec::AuthMethod;
 use ipsec_config::racoon::METHODS;
 use ipsec_config::{Configuration, ConfiguredPeer, Files, Language, LoadSettings, Loaded, Severity, load};
 
+use crate::gif;
 use crate::log;
+use crate::raw::RawLocal;
 
 pub use ipsec_config::gateway::{Backend, ControlSocket, Limits, TunInterface};
 
@@ -134,6 +136,11 @@ impl Config {
     /// Returns the local addresses without their ports.
     pub fn local_addresses(&self) -> Vec<IpAddr> {
         self.locals.iter().map(SocketAddr::ip).collect()
+    }
+
+    /// Returns the local address of raw sockets.
+    pub fn raw_local(&self, address: IpAddr) -> RawLocal {
+        RawLocal { address, is_tunnel_end: gif::is_end(&self.configuration, address) }
     }
 
     /// Returns whether an address is a local address or that of a peer.

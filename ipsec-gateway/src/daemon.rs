@@ -105,8 +105,7 @@ impl Daemon {
         let state = stored::open(&config, privileges.open_state()?, &mut engine, now)?;
         let is_userspace = config.backend == Backend::Userspace;
         let tun = is_userspace.then(|| privileges.open_tun()).transpose()?;
-        let (udp, raw) =
-            sockets::open_missing((&privileges, config.backend), &config.locals, (&[], &RawSockets::default()))?;
+        let (udp, raw) = sockets::open_missing(&privileges, &config, (&[], &RawSockets::default()))?;
         let control = Control::new(privileges.open_control()?);
         let addresses = addresses_of(&config).collect();
         let gifs = Gifs::new(&config.configuration);

@@ -1,10 +1,15 @@
 //! IP-in-IP tunnels as those of gif(4): packets for the networks of a tunnel are encapsulated before the engine, which
-//! protects them by a policy for protocol `ipencap`; received ones are decapsulated after the engine.
+//! protects them, or lets them pass, by a policy for protocol `ipencap`; received ones are decapsulated after the engine.
 
 use std::net::IpAddr;
 
 use ipsec_config::{Configuration, Gif};
-use ipsec_packet::{AddressRange, DfPolicy, HopLimitPolicy, Ip, IpError, IpProto, OuterFields, PacketBuf, Tunnel};
+use ipsec_packet::{
+    AddressRange, DfPolicy, Flow, HopLimitPolicy, Ip, IpError, IpProto, OuterFields, PacketBuf, Tunnel,
+};
+
+/// Protocols of the packets with an outer header.
+pub const PROTOCOLS: [IpProto; 2] = [IpProto::IPV4, IpProto::IPV6];
 
 /// Hop limit of outer headers, as on FreeBSD.
 const HOP_LIMIT: u8 = 30;
@@ -35,6 +40,17 @@ pub enum Encapsulation {
     },
 }
 
+/// Result of the search of a tunnel for a received packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decapsulation {
+    /// The packet is not one of a tunnel, and is unchanged.
+    None,
+    /// The outer header is removed.
+    Done,
+    /// The inner packet is not permitted in the tunnel. It is to be dropped.
+    Refused,
+}
+
 impl Gifs {
     /// Returns the tunnels with outer addresses of a configuration.
     pub fn new(configuration: &Configuration) -> Self {
@@ -47,11 +63,17 @@ impl Gifs {
         Self(tunnels.collect())
     }
 
-    /// Writes an outer header in front of a packet for the network of a tunnel. `id` is its IPv4 identification.
+    /// Writes an outer header in front of a packet for the network of a tunnel. `id` is its IPv4 identification. A packet
+    /// that a policy protects or discards by itself, for which `is_protected` returns true, is unchanged, as on FreeBSD.
     ///
     /// # Errors
     /// [`IpError`] for a packet that is malformed, or too long with another header.
-    pub fn encapsulate(&self, packet: &mut PacketBuf<'_>, id: u16) -> Result<Encapsulation, IpError> {
+    pub fn encapsulate(
+        &self,
+        packet: &mut PacketBuf<'_>,
+        id: u16,
+        is_protected: impl FnOnce(&Flow) -> bool,
+    ) -> Result<Encapsulation, IpError> {
         if self.0.is_empty() {
             return Ok(Encapsulation::None);
         }
@@ -65,6 +87,9 @@ impl Gifs {
         };
         let covers = |gateway: &&Gateway| gateway.networks.iter().any(|network| network.contains(destination));
         let Some(gateway) = self.0.iter().find(covers) else { return Ok(Encapsulation::None) };
+        if is_protected(&Flow::read(packet.data())?) {
+            return Ok(Encapsulation::None);
+        }
         if dont_fragment && packet.len() > usize::from(gateway.mtu) {
             return Ok(Encapsulation::TooBig { mtu: gateway.mtu });
         }
@@ -73,27 +98,36 @@ impl Gifs {
         Ok(Encapsulation::Done)
     }
 
-    /// Removes the outer header of a received packet with the endpoints of a tunnel. Other packets are unchanged.
-    /// Returns
-    /// `None` for a packet of a tunnel that does not contain what the tunnel may carry: it is to be dropped.
+    /// Removes the outer header of a received packet with the endpoints of a tunnel. Other packets are unchanged. The
+    /// policies apply to the inner packet, too: it is refused if `is_protected` returns true, as its sender has not
+    /// protected it by itself.
     #[must_use]
-    pub fn decapsulate(&self, packet: &mut PacketBuf<'_>) -> Option<()> {
-        let Ok(ip) = Ip::parse(packet.data()) else { return Some(()) };
+    pub fn decapsulate(&self, packet: &mut PacketBuf<'_>, is_protected: impl FnOnce(&Flow) -> bool) -> Decapsulation {
+        let Ok(ip) = Ip::parse(packet.data()) else { return Decapsulation::None };
         let ends = (ip.destination(), ip.source());
-        let Some(gateway) = self.0.iter().find(|gateway| gateway.ends == ends) else { return Some(()) };
+        let Some(gateway) = self.0.iter().find(|gateway| gateway.ends == ends) else { return Decapsulation::None };
         let outer = OuterFields::read(&ip);
         let (next, header) = match &ip {
             // The length of an IPv4 header is in its first octet, in words of four octets.
             Ip::V4(own) => (own.header().protocol(), usize::from(packet.data()[0] & 0xf) * 4),
             Ip::V6(own) => (own.header().next_header(), gateway.tunnel.overhead()),
         };
-        if next != IpProto::IPV4 && next != IpProto::IPV6 {
-            return Some(());
+        if !PROTOCOLS.contains(&next) {
+            return Decapsulation::None;
         }
-        packet.pull_front(header).ok()?;
-        let inner = gateway.tunnel.accept(&outer, next, packet).ok()?;
-        gateway.networks.iter().any(|network| network.contains(inner.source())).then_some(())
+        let accept = || {
+            packet.pull_front(header).ok()?;
+            let source = gateway.tunnel.accept(&outer, next, packet).ok()?.source();
+            let is_permitted = gateway.networks.iter().any(|network| network.contains(source));
+            (is_permitted && !is_protected(&Flow::read(packet.data()).ok()?)).then_some(())
+        };
+        accept().map_or(Decapsulation::Refused, |()| Decapsulation::Done)
     }
+}
+
+/// Returns whether an address of this host is an endpoint of a tunnel.
+pub fn is_end(configuration: &Configuration, local: IpAddr) -> bool {
+    configuration.gifs.iter().filter_map(|gif| gif.outer).any(|(own, _)| own == local)
 }
 
 /// Returns the networks behind a tunnel: the inner address of the peer, and those of the routes by it.
@@ -161,15 +195,28 @@ mod tests {
         let mut buffer = Buffer::new();
         let inner = packet([192, 168, 1, 7], [192, 168, 2, 9], 40, true);
         let mut sent = buffer.copy(&inner).unwrap();
-        assert_eq!(own.encapsulate(&mut sent, 77).unwrap(), Encapsulation::Done);
+        assert_eq!(own.encapsulate(&mut sent, 77, |_| false).unwrap(), Encapsulation::Done);
         let outer = sent.data()[..20].to_vec();
         assert_eq!((outer[9], &outer[12..20]), (4, &[192, 0, 2, 1, 198, 51, 100, 1][..]));
         assert_eq!((&outer[4..6], outer[6] & 0x40, outer[8]), (&[0, 77][..], 0, HOP_LIMIT), "no don't-fragment bit");
         // The same tunnel on the other side.
-        assert_eq!(peer.decapsulate(&mut sent), Some(()));
+        assert_eq!(peer.decapsulate(&mut sent, |_| false), Decapsulation::Done);
         assert_eq!(sent.data(), inner);
         let mut other = buffer.copy(&packet([192, 168, 1, 7], [192, 168, 3, 9], 40, true)).unwrap();
-        assert_eq!(own.encapsulate(&mut other, 78).unwrap(), Encapsulation::None);
+        assert_eq!(own.encapsulate(&mut other, 78, |_| false).unwrap(), Encapsulation::None);
+    }
+
+    #[test]
+    fn packets_with_a_policy_of_their_own_are_neither_encapsulated_nor_accepted() {
+        let (own, peer) = (Gifs::new(&configuration(RC)), Gifs::new(&configuration(&swapped())));
+        let mut buffer = Buffer::new();
+        let inner = packet([192, 168, 1, 7], [192, 168, 2, 9], 40, true);
+        let is_it = |flow: &Flow| (flow.source, flow.destination) == ([192, 168, 1, 7].into(), [192, 168, 2, 9].into());
+        let mut sent = buffer.copy(&inner).unwrap();
+        assert_eq!(own.encapsulate(&mut sent, 77, is_it).unwrap(), Encapsulation::None);
+        assert_eq!(sent.data(), inner);
+        assert_eq!(own.encapsulate(&mut sent, 77, |_| false).unwrap(), Encapsulation::Done);
+        assert_eq!(peer.decapsulate(&mut sent, is_it), Decapsulation::Refused);
     }
 
     /// Returns the lines of the other side.
@@ -190,7 +237,7 @@ mod tests {
         ] {
             let mut buffer = Buffer::new();
             let mut sent = buffer.copy(&packet([192, 168, 1, 7], [192, 168, 2, 1], length, dont_fragment)).unwrap();
-            assert_eq!(gifs.encapsulate(&mut sent, 1).unwrap(), expected, "{length}");
+            assert_eq!(gifs.encapsulate(&mut sent, 1, |_| false).unwrap(), expected, "{length}");
         }
     }
 
@@ -199,10 +246,14 @@ mod tests {
         let (own, peer) = (Gifs::new(&configuration(RC)), Gifs::new(&configuration(&swapped())));
         let mut buffer = Buffer::new();
         let mut sent = buffer.copy(&packet([10, 9, 9, 9], [192, 168, 2, 9], 40, false)).unwrap();
-        own.encapsulate(&mut sent, 1).unwrap();
-        assert_eq!(peer.decapsulate(&mut sent), None);
+        own.encapsulate(&mut sent, 1, |_| false).unwrap();
+        assert_eq!(peer.decapsulate(&mut sent, |_| false), Decapsulation::Refused);
         let mut plain = buffer.copy(&packet([192, 0, 2, 1], [198, 51, 100, 1], 40, false)).unwrap();
-        assert_eq!(peer.decapsulate(&mut plain), Some(()), "another protocol between the endpoints");
+        assert_eq!(
+            peer.decapsulate(&mut plain, |_| false),
+            Decapsulation::None,
+            "another protocol between the endpoints"
+        );
     }
 
     #[test]

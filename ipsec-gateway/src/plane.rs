@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use esp_core::RngIv;
 use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, OutboundSlot, PolicyId, SaId};
-use ipsec_packet::{AddressRange, Flow, Instant, Ip, PacketBuf, TooBig, too_big_reply};
+use ipsec_packet::{AddressRange, Flow, Instant, Ip, IpError, PacketBuf, TooBig, too_big_reply};
 use ipsec_sa::PolicyDirection;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +16,7 @@ use crate::buffer::Buffer;
 use crate::clock;
 use crate::databases::Databases;
 use crate::fragments::fragments;
-use crate::gif::{Encapsulation, Gifs};
+use crate::gif::{Decapsulation, Encapsulation, Gifs};
 use crate::mss;
 use crate::state::{ManualState, verified};
 
@@ -160,11 +160,23 @@ impl Plane {
     /// Processes one packet as [`outbound_batch`](Self::outbound_batch) does, with which it is compared.
     #[cfg(test)]
     pub fn outbound(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
-        match self.gifs.encapsulate(packet, self.rng.random()) {
+        match self.encapsulate(packet) {
             Ok(Encapsulation::TooBig { mtu }) => self.report_too_big(now, packet.data(), mtu, wire),
             // The engine counts a malformed packet.
             Ok(Encapsulation::Done | Encapsulation::None) | Err(_) => self.protect(now, packet, wire),
         }
+    }
+
+    /// Writes an outer header in front of a packet for an IP-in-IP tunnel.
+    fn encapsulate(&mut self, packet: &mut PacketBuf<'_>) -> Result<Encapsulation, IpError> {
+        let (engine, id) = (&self.engine, self.rng.random());
+        self.gifs.encapsulate(packet, id, |flow| engine.is_protected(PolicyDirection::Out, flow))
+    }
+
+    /// Removes the outer header of a received packet of an IP-in-IP tunnel.
+    fn decapsulate(&self, packet: &mut PacketBuf<'_>) -> Decapsulation {
+        let directions = [PolicyDirection::In, PolicyDirection::Forward];
+        self.gifs.decapsulate(packet, |flow| directions.iter().any(|way| self.engine.is_protected(*way, flow)))
     }
 
     /// Protects and sends a packet, in fragments if the packets of its SA are limited (`esp_frag`).
@@ -236,7 +248,7 @@ impl Plane {
         let mut slots = Vec::with_capacity(packets.len());
         for mut packet in packets {
             // The engine counts a malformed packet.
-            if let Ok(Encapsulation::TooBig { mtu }) = self.gifs.encapsulate(&mut packet, self.rng.random()) {
+            if let Ok(Encapsulation::TooBig { mtu }) = self.encapsulate(&mut packet) {
                 self.report_too_big(now, packet.data(), mtu, wire).unwrap_or_else(&mut *failed);
                 continue;
             }
@@ -294,7 +306,7 @@ impl Plane {
         let Some(report) = length.and_then(|length| octets.get(..length)) else { return Ok(()) };
         let engine = self.engine.engine_mut();
         let Ok(flow) = Flow::read(report) else { return Ok(()) };
-        if !engine.has_policy_for(PolicyDirection::Out, &flow) {
+        if !engine.is_protected(PolicyDirection::Out, &flow) {
             return wire.send(report);
         }
         let mut buffer = Buffer::new();
@@ -355,13 +367,17 @@ impl Plane {
                         mss::Path { tun_mtu, route_mtu: |source, destination| host.route_mtu(source, destination) };
                     mss::clamp_inbound(self.engine.engine_mut(), packet.data_mut(), now, path);
                 }
-                match self.gifs.decapsulate(packet) {
-                    Some(()) => host.send(packet.data()).map(|()| Some(sa)),
-                    None => Ok(Some(sa)),
+                match self.decapsulate(packet) {
+                    Decapsulation::None | Decapsulation::Done => host.send(packet.data()).map(|()| Some(sa)),
+                    Decapsulation::Refused => Ok(Some(sa)),
                 }
             }
-            // The sockets receive ESP, AH and IPComp only. A packet without an SA that passes is one of the kernel.
-            InboundAction::Bypass | InboundAction::Discard(_) => Ok(None),
+            // The kernel has received other packets that pass.
+            InboundAction::Bypass => match self.decapsulate(packet) {
+                Decapsulation::Done => host.send(packet.data()).map(|()| None),
+                Decapsulation::None | Decapsulation::Refused => Ok(None),
+            },
+            InboundAction::Discard(_) => Ok(None),
         }
     }
 

@@ -38,7 +38,7 @@ use crate::hooks::Environment;
 use crate::kernel::PfkeySocket;
 use crate::key_tables::KeyTables;
 use crate::log;
-use crate::raw::RawSockets;
+use crate::raw::{RawLocal, RawSockets};
 use crate::state::store::Store;
 use crate::tun::Tun;
 use crate::udp::Udp;
@@ -173,8 +173,8 @@ impl Privileges {
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open_raw(&self, local: IpAddr) -> Result<RawSockets, String> {
-        let descriptors = self.call(&Request::Raw(local))?.descriptors;
+    pub fn open_raw(&self, local: RawLocal) -> Result<RawSockets, String> {
+        let descriptors = self.call(&Request::Raw(local.address))?.descriptors;
         let got = descriptors.len();
         let sockets = RawSockets::from_descriptors(local, descriptors);
         sockets.ok_or_else(|| format!("privileged process: got {got} descriptors of raw sockets"))

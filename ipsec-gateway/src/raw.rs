@@ -1,5 +1,5 @@
-//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side, and ICMPv6 reports about them. Of IPv4, the
-//! kernel puts such reports into effect.
+//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side, those of IP-in-IP tunnels, and ICMPv6 reports about
+//! them. Of IPv4, the kernel puts such reports into effect.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +16,7 @@ use crate::buffer::Buffer;
 use crate::clock;
 use crate::config::IKE_PORT;
 use crate::fragments::{fragments, fragments_v6};
+use crate::gif;
 use crate::plane::{PacketSink, is_too_big};
 use crate::udp::prepend_ip_header;
 
@@ -27,7 +28,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Time for which a path MTU over IPv6 is valid, as that of an SA.
 const PATH_MTU_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Protocols of received packets.
+/// Protocols of packets that each local address receives.
 const PROTOCOLS: [IpProto; 3] = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP];
 
 /// Raw socket that receives the packets of one protocol to one local address. While it is open, the kernel does not
@@ -86,6 +87,23 @@ impl AsFd for Receiver {
     }
 }
 
+/// Local address of raw sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawLocal {
+    /// Address of this host.
+    pub address: IpAddr,
+    /// Set if the address is an endpoint of an IP-in-IP tunnel, whose packets may arrive without ESP and AH.
+    pub is_tunnel_end: bool,
+}
+
+impl RawLocal {
+    /// Returns the protocols of the packets that are received.
+    fn protocols(self) -> impl Iterator<Item = IpProto> {
+        let tunnels = gif::PROTOCOLS.into_iter().filter(move |_| self.is_tunnel_end);
+        PROTOCOLS.into_iter().chain(tunnels).chain(self.address.is_ipv6().then_some(IpProto::ICMPV6))
+    }
+}
+
 /// Raw socket that sends packets with their IP header from one local address.
 struct Sender {
     local: IpAddr,
@@ -112,11 +130,6 @@ impl Sender {
     }
 }
 
-/// Returns the protocols of packets that are received by a local address.
-fn protocols(local: IpAddr) -> impl Iterator<Item = IpProto> {
-    PROTOCOLS.into_iter().chain(local.is_ipv6().then_some(IpProto::ICMPV6))
-}
-
 /// Returns the unspecified address of the other family.
 const fn of_other_family(local: IpAddr) -> IpAddr {
     if local.is_ipv4() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) }
@@ -125,6 +138,8 @@ const fn of_other_family(local: IpAddr) -> IpAddr {
 /// Raw sockets of all local addresses.
 #[derive(Default)]
 pub struct RawSockets {
+    /// Addresses whose sockets are open.
+    locals: Vec<RawLocal>,
     /// Sockets for each address and protocol.
     pub receivers: Vec<Receiver>,
     senders: Vec<Sender>,
@@ -139,42 +154,47 @@ impl RawSockets {
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open(local: IpAddr, mark: u32) -> Result<Vec<OwnedFd>, String> {
+    pub fn open(local: RawLocal, mark: u32) -> Result<Vec<OwnedFd>, String> {
+        let address = local.address;
         let open = || -> io::Result<Vec<OwnedFd>> {
-            let receivers = protocols(local).map(|protocol| Receiver::open(local, protocol));
+            let receivers = local.protocols().map(|protocol| Receiver::open(address, protocol));
             let mut sockets: Vec<Socket> = receivers.collect::<io::Result<_>>()?;
-            sockets.extend(Sender::open(local, mark)?);
+            sockets.extend(Sender::open(address, mark)?);
             // A system without the other family has no hosts of it.
-            sockets.extend(Sender::open(of_other_family(local), mark).into_iter().flatten());
+            sockets.extend(Sender::open(of_other_family(address), mark).into_iter().flatten());
             Ok(sockets.into_iter().map(OwnedFd::from).collect())
         };
         open().map_err(|e| match e.kind() {
-            ErrorKind::PermissionDenied => format!("raw socket {local}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
-            _ => format!("raw socket {local}: {e}"),
+            ErrorKind::PermissionDenied => format!("raw socket {address}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
+            _ => format!("raw socket {address}: {e}"),
         })
     }
 
     /// Returns the sockets of a local address that were opened; `None` if there are too few or too many.
-    pub fn from_descriptors(local: IpAddr, descriptors: Vec<OwnedFd>) -> Option<Self> {
+    pub fn from_descriptors(local: RawLocal, descriptors: Vec<OwnedFd>) -> Option<Self> {
         let mut sockets = descriptors.into_iter().map(Socket::from);
-        let mut receivers = Vec::new();
-        for protocol in protocols(local) {
-            receivers.push(Receiver { local, protocol, socket: sockets.next()? });
+        let (locals, mut receivers) = (vec![local], Vec::new());
+        for protocol in local.protocols() {
+            receivers.push(Receiver { local: local.address, protocol, socket: sockets.next()? });
         }
         let mut sender = |local| Some(Sender { local, socket: sockets.next()?, route: sockets.next()? });
-        let senders = vec![sender(local)?];
-        let reporters = sender(of_other_family(local)).into_iter().collect();
-        sockets.next().is_none().then(|| Self { receivers, senders, reporters, paths: HashMap::new() })
+        let senders = vec![sender(local.address)?];
+        let reporters = sender(of_other_family(local.address)).into_iter().collect();
+        sockets.next().is_none().then(|| Self { locals, receivers, senders, reporters, paths: HashMap::new() })
     }
 
-    /// Closes the sockets of the local addresses for which `keeps` returns false.
-    pub fn retain(&mut self, keeps: impl Fn(IpAddr) -> bool) {
+    /// Closes the sockets of the local addresses that are not among these.
+    pub fn retain(&mut self, wanted: &[RawLocal]) {
+        self.locals.retain(|local| wanted.contains(local));
+        let locals = &self.locals;
+        let keeps = |address: IpAddr| locals.iter().any(|local| local.address == address);
         self.receivers.retain(|receiver| keeps(receiver.local));
         self.senders.retain(|sender| keeps(sender.local));
     }
 
     /// Adds the sockets of other addresses.
     pub fn append(&mut self, mut other: Self) {
+        self.locals.append(&mut other.locals);
         self.receivers.append(&mut other.receivers);
         self.senders.append(&mut other.senders);
         if self.reporters.is_empty() {
@@ -183,8 +203,8 @@ impl RawSockets {
     }
 
     /// Returns whether the sockets of a local address are open.
-    pub fn has(&self, local: IpAddr) -> bool {
-        self.senders.iter().any(|sender| sender.local == local)
+    pub fn has(&self, local: RawLocal) -> bool {
+        self.locals.contains(&local)
     }
 
     /// Records the path MTU over IPv6 that a router has reported about a packet of an SA.
@@ -250,5 +270,22 @@ impl PacketSink for RawSockets {
         let mtu = if source.is_ipv4() { sockopt::ip_mtu(route) } else { sockopt::ipv6_mtu(route) };
         let mtu = u16::try_from(mtu.ok()?).ok()?;
         Some(self.path_mtu(destination).map_or(mtu, |path| path.min(mtu)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_endpoints_of_tunnels_receive_ip_in_ip() {
+        let (v4, v6) = (IpAddr::V4([192, 0, 2, 1].into()), IpAddr::V6(Ipv6Addr::LOCALHOST));
+        let table: [(_, _, &[u8]); 3] =
+            [(v4, false, &[50, 51, 108]), (v4, true, &[50, 51, 108, 4, 41]), (v6, true, &[50, 51, 108, 4, 41, 58])];
+        for (address, is_tunnel_end, expected) in table {
+            let protocols: Vec<u8> =
+                RawLocal { address, is_tunnel_end }.protocols().map(|protocol| protocol.0).collect();
+            assert_eq!(protocols, expected, "{address} {is_tunnel_end}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Sockets of the local addresses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::config::{Backend, NAT_TRAVERSAL_PORT};
+use crate::config::{Backend, Config, NAT_TRAVERSAL_PORT};
 use crate::privileged::Privileges;
-use crate::raw::RawSockets;
+use crate::raw::{RawLocal, RawSockets};
 use crate::udp::Udp;
 
 /// Opens the sockets of the local addresses that are not open yet: UDP for IKE, UDP for NAT traversal, and
@@ -13,18 +13,19 @@ use crate::udp::Udp;
 /// # Errors
 /// The message of the system with the address.
 pub fn open_missing(
-    (privileges, backend): (&Privileges, Backend),
-    locals: &[SocketAddr],
+    privileges: &Privileges,
+    config: &Config,
     (open_udp, open_raw): (&[Udp], &RawSockets),
 ) -> Result<(Vec<Udp>, RawSockets), String> {
     let (mut udp, mut raw) = (Vec::new(), RawSockets::default());
-    for wanted in udp_addresses(locals) {
+    for wanted in udp_addresses(&config.locals) {
         if !open_udp.iter().any(|socket| socket.local() == wanted) {
             udp.push(privileges.open_udp(wanted)?);
         }
         // The kernel receives the packets of its SAs itself.
-        if backend == Backend::Userspace && !open_raw.has(wanted.ip()) && !raw.has(wanted.ip()) {
-            raw.append(privileges.open_raw(wanted.ip())?);
+        let local = config.raw_local(wanted.ip());
+        if config.backend == Backend::Userspace && !open_raw.has(local) && !raw.has(local) {
+            raw.append(privileges.open_raw(local)?);
         }
     }
     Ok((udp, raw))
@@ -32,15 +33,15 @@ pub fn open_missing(
 
 /// Adds sockets, and closes those of other addresses.
 pub fn replace(
-    locals: &[SocketAddr],
+    config: &Config,
     (opened_udp, opened_raw): (Vec<Udp>, RawSockets),
     (udp, raw): (&mut Vec<Udp>, &mut RawSockets),
 ) {
-    let wanted = udp_addresses(locals);
+    let wanted = udp_addresses(&config.locals);
     udp.retain(|socket| wanted.contains(&socket.local()));
     udp.extend(opened_udp);
-    let addresses: Vec<IpAddr> = locals.iter().map(SocketAddr::ip).collect();
-    raw.retain(|local| addresses.contains(&local));
+    let locals: Vec<RawLocal> = config.locals.iter().map(|local| config.raw_local(local.ip())).collect();
+    raw.retain(&locals);
     raw.append(opened_raw);
 }
 

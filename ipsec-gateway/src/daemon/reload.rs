@@ -44,11 +44,7 @@ impl Daemon {
         let mut next = KeyExchange::new(&*files, config, keyed)?;
         let gone = next.keep_ids(self.ike.exchange());
         let access = Access::read(&files, &next)?;
-        let opened = sockets::open_missing(
-            (&self.privileges, next.config.backend),
-            &next.config.locals,
-            (&self.udp, &self.raw),
-        )?;
+        let opened = sockets::open_missing(&self.privileges, &next.config, (&self.udp, &self.raw))?;
         let outdated = self.ike.generated().outdated(&next, &trial.policies().collect::<Vec<_>>(), &self.plane.engine);
         self.ike.generated().copy_to(&mut trial, &outdated)?;
         if let Err(e) = self.privileges.protect(Which::Next, &trial) {
@@ -80,7 +76,7 @@ impl Daemon {
         if let Some(kernel) = self.plane.engine.kernel_mut() {
             kernel.set_locals(&next.config.locals);
         }
-        sockets::replace(&next.config.locals, opened, (&mut self.udp, &mut self.raw));
+        sockets::replace(&next.config, opened, (&mut self.udp, &mut self.raw));
         // Scripts of peers that no longer exist.
         self.run_scripts();
         problems.extend(self.privileges.adopt().err());

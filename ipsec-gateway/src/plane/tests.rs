@@ -326,3 +326,46 @@ fn packets_of_a_bound_sa_from_another_source_are_refused() {
     receiver.bind(id, AddressRange::ANY_V4);
     assert_eq!(receiver.sources.len(), 1);
 }
+
+#[test]
+fn packets_of_a_tunnel_without_ipsec_pass_by_policies_only() {
+    let gifs = |own: &str, peer: &str, network: &str| {
+        let lines = format!(
+            "gif_interfaces=\"gif0\"\ngifconfig_gif0=\"{own} {peer}\"\nifconfig_gif0=\"inet 10.9.0.1 10.9.0.2\"\n\
+             static_routes=\"r\"\nroute_r=\"{network} 10.9.0.2\"\n"
+        );
+        let files = crate::config::tests::Memory([("rc.conf", lines)].into());
+        let settings = ipsec_config::LoadSettings::default();
+        let loaded = ipsec_config::load(&files, &[("rc.conf".into(), Some(ipsec_config::Language::Rc))], &settings);
+        Gifs::new(&loaded.configuration)
+    };
+    let own = || gifs("192.0.2.1", "198.51.100.1", "10.2.0.0/16");
+    let clear = |direction| format!("spdadd 192.0.2.1 198.51.100.1 ipencap -P {direction} none;");
+    let (wire, host) = (Kept::default(), Kept::default());
+    outbound(&mut plane("", "192.0.2.1").with_gifs(own()), &packet(7), &wire);
+    assert_eq!(wire.take(), Vec::<Vec<u8>>::new(), "no policy");
+    outbound(&mut plane(&clear("out"), "192.0.2.1").with_gifs(own()), &packet(7), &wire);
+    let sent = wire.take();
+    assert_eq!((sent.len(), sent[0][9], &sent[0][20..]), (1, 4, &packet(7)[..]));
+    // A policy for the inner packet precedes the tunnel.
+    outbound(
+        &mut plane(&format!("{SA}{}{}", POLICIES[0], clear("out")), "192.0.2.1").with_gifs(own()),
+        &packet(7),
+        &wire,
+    );
+    assert_eq!(wire.take()[0][9], 50);
+
+    let peer = || gifs("198.51.100.1", "192.0.2.1", "10.1.0.0/16");
+    let receive = |policies: &str, gifs: Gifs| {
+        let mut receiver = plane(policies, "198.51.100.1").with_gifs(gifs);
+        receiver.inbound(Instant::ZERO, &mut Buffer::new().copy(&sent[0]).unwrap(), &host).unwrap();
+        host.take()
+    };
+    assert_eq!(receive(&clear("in"), peer()), [packet(7)]);
+    let none = Vec::<Vec<u8>>::new();
+    assert_eq!(receive("", peer()), none, "no policy");
+    assert_eq!(receive(&clear("in"), Gifs::default()), none, "no tunnel");
+    assert_eq!(receive(&format!("{}{}", clear("in"), POLICIES[1]), peer()), none, "a policy for the inner packet");
+    let protected = "spdadd 192.0.2.1 198.51.100.1 ipencap -P in ipsec esp/transport//require;";
+    assert_eq!(receive(protected, peer()), none, "the outer packet is to be protected");
+}

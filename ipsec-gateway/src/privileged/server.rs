@@ -30,7 +30,7 @@ use crate::key_tables::KeyTables;
 use crate::log::LogOptions;
 use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
-use crate::raw::RawSockets;
+use crate::raw::{RawLocal, RawSockets};
 use crate::state::store::{FileStore, Store as _};
 use crate::tun::Tun;
 use crate::udp::Udp;
@@ -99,7 +99,7 @@ enum Permitted<'s> {
         backend: Backend,
     },
     Raw {
-        local: IpAddr,
+        local: RawLocal,
         mark: u32,
     },
     AddAddress {
@@ -239,7 +239,7 @@ impl Server {
                 if !config.local_addresses().contains(local) {
                     return Err(format!("raw socket {local}: expected a `local` address of the configuration"));
                 }
-                Permitted::Raw { local: *local, mark: config.mark }
+                Permitted::Raw { local: config.raw_local(*local), mark: config.mark }
             }
             Request::AddAddress { address, policies } => {
                 let config = self.config(Which::Running)?;
