@@ -9,6 +9,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 mod cbc;
 mod cbc_multi_buffer;
 mod ctr;
+mod gcm;
+mod ghash;
+
+pub use gcm::AesGcm;
 
 type Block = [u8; 16];
 
@@ -61,48 +65,56 @@ impl Schedule {
 
 kernel! {
     fn schedules(simd: Avx512, key: &[u8]) -> Vaes {
-        let zero = _mm_setzero_si128();
-        // The last round without a key substitutes only: if all columns are equal, shifting rows changes nothing.
-        let substitute = |word: u32| {
-            let columns = _mm_set1_epi32(word.cast_signed());
-            _mm_cvtsi128_si32(_mm_aesenclast_si128(columns, zero)).cast_unsigned()
-        };
-        let (given, _) = key.as_chunks::<4>();
-        let mut words = [0u32; 60];
-        words.iter_mut().zip(given).for_each(|(to, from)| *to = u32::from_le_bytes(*from));
-        let (mut constant, mut since) = (1u8, 0usize);
-        let used = given.len().saturating_add(7).saturating_mul(4);
-        for at in given.len()..used {
-            let before = |by: usize| at.checked_sub(by).and_then(|at| words.get(at)).copied().unwrap_or_default();
-            let mut word = before(1);
-            if since == 0 {
-                word = substitute(word.rotate_right(8)) ^ u32::from(constant);
-                constant = constant.wrapping_shl(1) ^ if constant & 0x80 == 0 { 0 } else { 0x1b };
-            } else if since == 4 && given.len() > 6 {
-                word = substitute(word);
-            }
-            word ^= before(given.len());
-            words.iter_mut().skip(at).take(1).for_each(|to| *to = word);
-            since = if since.saturating_add(1) == given.len() { 0 } else { since.saturating_add(1) };
-        }
-        let (columns, _) = words.as_chunks::<4>();
-        let mut keys = columns.iter().map(|words| {
-            let [a, b, c, d] = words.map(u32::cast_signed);
-            _mm_set_epi32(d, c, b, a)
-        });
-        let between = given.len().saturating_add(5);
-        let mut next = || keys.next().unwrap_or(zero);
-        let mut encrypt = Schedule { first: zero, middle: [zero; 13], between, last: zero };
-        encrypt.first = next();
-        encrypt.middle.iter_mut().take(between).for_each(|to| *to = next());
-        encrypt.last = next();
-        words.zeroize();
+        let encrypt = expand(key);
         Vaes {
             simd,
             decrypt: cbc::inverse(&encrypt),
             encrypt,
         }
     }
+}
+
+/// Expands a key of 16, 24 or 32 octets (FIPS 197 section 5.2).
+#[inline]
+#[target_feature(enable = "aes")]
+fn expand(key: &[u8]) -> Schedule {
+    let zero = _mm_setzero_si128();
+    // The last round without a key substitutes only: if all columns are equal, shifting rows changes nothing.
+    let substitute = |word: u32| {
+        let columns = _mm_set1_epi32(word.cast_signed());
+        _mm_cvtsi128_si32(_mm_aesenclast_si128(columns, zero)).cast_unsigned()
+    };
+    let (given, _) = key.as_chunks::<4>();
+    let mut words = [0u32; 60];
+    words.iter_mut().zip(given).for_each(|(to, from)| *to = u32::from_le_bytes(*from));
+    let (mut constant, mut since) = (1u8, 0usize);
+    let used = given.len().saturating_add(7).saturating_mul(4);
+    for at in given.len()..used {
+        let before = |by: usize| at.checked_sub(by).and_then(|at| words.get(at)).copied().unwrap_or_default();
+        let mut word = before(1);
+        if since == 0 {
+            word = substitute(word.rotate_right(8)) ^ u32::from(constant);
+            constant = constant.wrapping_shl(1) ^ if constant & 0x80 == 0 { 0 } else { 0x1b };
+        } else if since == 4 && given.len() > 6 {
+            word = substitute(word);
+        }
+        word ^= before(given.len());
+        words.iter_mut().skip(at).take(1).for_each(|to| *to = word);
+        since = if since.saturating_add(1) == given.len() { 0 } else { since.saturating_add(1) };
+    }
+    let (columns, _) = words.as_chunks::<4>();
+    let mut keys = columns.iter().map(|words| {
+        let [a, b, c, d] = words.map(u32::cast_signed);
+        _mm_set_epi32(d, c, b, a)
+    });
+    let between = given.len().saturating_add(5);
+    let mut next = || keys.next().unwrap_or(zero);
+    let mut encrypt = Schedule { first: zero, middle: [zero; 13], between, last: zero };
+    encrypt.first = next();
+    encrypt.middle.iter_mut().take(between).for_each(|to| *to = next());
+    encrypt.last = next();
+    words.zeroize();
+    encrypt
 }
 
 #[inline(always)]
