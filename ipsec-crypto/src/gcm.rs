@@ -8,12 +8,13 @@ use cipher::array::Array;
 use cipher::consts::{U8, U12, U16};
 use zeroize::Zeroize;
 
+use crate::aead_backend::{Aead, VectorAesGcm, vector_aes_gcm};
 use crate::nonce::{LAYOUT, icv_len};
-use crate::{EspParts, IcvMismatch, Layout, Suite, aead};
+use crate::{EspParts, IcvMismatch, Layout, Suite};
 
 /// AES-GCM (RFC 4106), with an ICV of 8, 12 or 16 octets.
 pub struct Gcm<A> {
-    aead: A,
+    aead: Aead<A, VectorAesGcm>,
     salt: [u8; 4],
 }
 
@@ -23,11 +24,11 @@ impl<A: AeadInOut> Suite for Gcm<A> {
     }
 
     fn seal(&self, parts: &mut EspParts<'_>) {
-        aead::seal(&self.aead, &self.salt, parts);
+        self.aead.seal(&self.salt, parts);
     }
 
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
-        aead::open(&self.aead, &self.salt, parts)
+        self.aead.open(&self.salt, parts)
     }
 }
 
@@ -52,7 +53,7 @@ macro_rules! keyed {
             /// Creates the suite from the key and the salt of the SA, which are negotiated together (RFC 4106 section
             /// 8.1).
             pub fn new(key: &[u8; $key], salt: [u8; 4]) -> Self {
-                Self { aead: <$aead>::new(&Array(*key)), salt }
+                Self { aead: Aead::new(vector_aes_gcm(key), || <$aead>::new(&Array(*key))), salt }
             }
         }
     )*};
