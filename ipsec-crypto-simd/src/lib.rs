@@ -27,9 +27,9 @@
 //!
 //! Features: none.
 //!
-//! Security notes: keys and key schedules are wiped on drop and never printed. The code has no branches and no addresses
-//! that depend on keys or texts, except for [`TableDes`], [`FastDes`], [`Blowfish`] and [`Cast128`]. CBC and CTR do not
-//! authenticate; callers verify an ICV first. The crate does not allocate, panic or use `unsafe`.
+//! Security notes: keys and key schedules are wiped on drop and never printed. The code has no branches and no
+//! addresses that depend on keys or texts, except for [`TableDes`], [`FastDes`], [`Blowfish`] and [`Cast128`]. CBC and
+//! CTR do not authenticate; callers verify an ICV first. The crate does not allocate, panic or use `unsafe`.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

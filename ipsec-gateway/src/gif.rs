@@ -1,5 +1,6 @@
 //! IP-in-IP tunnels as those of gif(4): packets for the networks of a tunnel are encapsulated before the engine, which
-//! protects them, or lets them pass, by a policy for protocol `ipencap`; received ones are decapsulated after the engine.
+//! protects them, or lets them pass, by a policy for protocol `ipencap`; received ones are decapsulated after the
+//! engine.
 
 use std::net::IpAddr;
 
@@ -63,8 +64,9 @@ impl Gifs {
         Self(tunnels.collect())
     }
 
-    /// Writes an outer header in front of a packet for the network of a tunnel. `id` is its IPv4 identification. A packet
-    /// that a policy protects or discards by itself, for which `is_protected` returns true, is unchanged, as on FreeBSD.
+    /// Writes an outer header in front of a packet for the network of a tunnel. `id` is its IPv4 identification. A
+    /// packet that a policy protects or discards by itself, for which `is_protected` returns true, is unchanged, as on
+    /// FreeBSD.
     ///
     /// # Errors
     /// [`IpError`] for a packet that is malformed, or too long with another header.

@@ -1,5 +1,5 @@
-//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side, those of IP-in-IP tunnels, and ICMPv6 reports about
-//! them. Of IPv4, the kernel puts such reports into effect.
+//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side, those of IP-in-IP tunnels, and ICMPv6 reports
+//! about them. Of IPv4, the kernel puts such reports into effect.
 
 use std::collections::HashMap;
 use std::fmt;

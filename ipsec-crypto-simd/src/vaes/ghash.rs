@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The products are independent. They are summed in three parts, by the halves of the operands, and the sum is reduced
-//! once, as the white paper on carry-less multiplication by Gueron and Kounavis describes. In the order of bits of GCM a
-//! product is shifted by one bit, so that the stored powers contain the factor x; the octets of blocks are reversed.
+//! once, as the white paper on carry-less multiplication by Gueron and Kounavis describes. In the order of bits of GCM
+//! a product is shifted by one bit, so that the stored powers contain the factor x; the octets of blocks are reversed.
 
 use core::arch::x86_64::*;
 
