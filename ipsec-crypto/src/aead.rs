@@ -12,7 +12,7 @@ pub(crate) fn seal<A: AeadInOut>(aead: &A, salt: &[u8; 4], parts: &mut EspParts<
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let sealed = aead.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body()));
     match sealed {
-        Ok(tag) => set_icv(parts, &tag),
+        Ok(tag) => set_icv::<A::TagSize>(parts, &tag),
         // Encryption fails for bodies of gigabytes only, which no packet has. Even then no plaintext may be sent.
         Err(_) => parts.body().zeroize(),
     }

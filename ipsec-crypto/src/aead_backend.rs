@@ -43,8 +43,8 @@ impl<A: AeadInOut, V: VectorAead> Aead<A, V> {
 mod available {
     use cipher::array::ArraySize;
 
-    use crate::nonce::icv_len;
-    use crate::{EspParts, Icv, IcvMismatch, ct};
+    use crate::nonce::set_icv;
+    use crate::{EspParts, IcvMismatch, ct};
 
     /// AEAD of `ipsec-crypto-simd`, whose ICV of 16 octets is truncated.
     pub(crate) trait VectorAead {
@@ -55,9 +55,7 @@ mod available {
         fn seal_parts<N: ArraySize>(&self, salt: &[u8; 4], parts: &mut EspParts<'_>) {
             let (nonce, aad) = (nonce(*salt, parts), parts.aad());
             let icv = self.seal(&nonce, aad.as_slice(), parts.body());
-            if let Some(icv) = Icv::truncated(&icv, icv_len::<N>()) {
-                parts.set_icv(&icv); // no ICV is longer
-            }
+            set_icv::<N>(parts, &icv);
         }
 
         fn open_parts<N: ArraySize>(&self, salt: &[u8; 4], parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {

@@ -87,7 +87,7 @@ where
 
     fn seal(&self, parts: &mut EspParts<'_>) {
         match self.encrypt(parts) {
-            Some(tag) => set_icv(parts, &tag),
+            Some(tag) => set_icv::<M>(parts, &tag),
             // Encryption fails for bodies of gigabytes only. Even then no plaintext may be sent.
             None => parts.body().zeroize(),
         }

@@ -26,10 +26,10 @@ pub(crate) fn nonce<N: ArraySize>(salt: &[u8], parts: &EspParts<'_>) -> Array<u8
     nonce
 }
 
-/// Writes the tag of an AEAD (RFC 4303 section 2.8).
-pub(crate) fn set_icv<N: ArraySize>(parts: &mut EspParts<'_>, tag: &Array<u8, N>) {
+/// Writes the tag of an AEAD, or its first `N` octets (RFC 4303 section 2.8).
+pub(crate) fn set_icv<N: ArraySize>(parts: &mut EspParts<'_>, tag: &[u8]) {
     match Icv::truncated(tag, icv_len::<N>()) {
         Some(icv) => parts.set_icv(&icv),
-        None => excluded(), // the length is that of the tag
+        None => excluded(), // no ICV is longer than the tag of its AEAD
     }
 }

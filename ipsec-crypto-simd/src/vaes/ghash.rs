@@ -153,7 +153,7 @@ pub(super) struct Ghash<'a> {
     before: __m128i,
     /// Number of blocks of text that are not in this sum or an earlier one.
     missing: usize,
-    /// Exponent of the power of H that belongs to the next block of text; 0 if the sum is complete.
+    /// Exponent of the power of H by which the next block of text is multiplied; 0 if the sum is complete.
     exponent: usize,
 }
 
@@ -208,8 +208,8 @@ impl<'a> Ghash<'a> {
     }
 }
 
-/// Returns the exponent of the power of H that belongs to the next block of text, of which so many are missing, and how
-/// many are missing after the sum. The last sum has the lengths at its end.
+/// Returns the exponent for the next block of text, if `missing` blocks follow, and the number of blocks that follow
+/// the next sum. The last sum has the lengths at its end.
 #[inline(always)]
 fn next_sum(missing: usize) -> (usize, usize) {
     match missing.checked_sub(SUMMED) {
