@@ -43,7 +43,7 @@ use crate::state::store::Store;
 use crate::tun::Tun;
 use crate::udp::Udp;
 use channel::Channel;
-use message::{Answer, EventEntry, PolicyChange, Reply, Request, Which};
+use message::{Answer, Contents, EventEntry, PolicyChange, Reply, Request, Which};
 use policies::PolicyEntry;
 use server::Server;
 use snapshot::Snapshot;
@@ -274,12 +274,12 @@ struct StateOfProcess {
 }
 
 impl Store for StateOfProcess {
-    fn read(&self) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.contents.as_ref().map(|contents| contents.to_vec()))
+    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        Ok(self.contents.clone())
     }
 
     fn replace(&self, contents: &[u8]) -> Result<(), String> {
-        let contents = String::from_utf8(contents.to_vec()).map_err(|e| format!("state file is not UTF-8: {e}"))?;
+        let contents = Contents(contents.to_vec().into());
         self.privileges.call(&Request::ReplaceState { contents }).map(drop)
     }
 }

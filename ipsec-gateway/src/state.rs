@@ -118,7 +118,7 @@ impl ManualState {
     /// The message about a file that cannot be read or is damaged.
     pub fn open(store: Box<dyn Store>, salt: [u8; SALT], now: Instant) -> Result<(Self, bool), String> {
         let contents = store.read()?;
-        let saved = contents.as_deref().map_or_else(|| Ok(SavedState::new(salt)), SavedState::parse);
+        let saved = contents.as_ref().map_or_else(|| Ok(SavedState::new(salt)), |contents| SavedState::parse(contents));
         let saved = saved.map_err(|damage| {
             format!(
                 "the state file is damaged: {damage}; sequence numbers and windows of SAs with manual keys are \

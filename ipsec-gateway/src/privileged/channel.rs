@@ -22,6 +22,9 @@ const MAX_DESCRIPTORS: usize = 8;
 const MAX_HEAD: usize = 64 << 20;
 /// Longest contents of files of one configuration in octets.
 const MAX_SECRET: usize = 1 << 30;
+/// Longest contents of a file that is replaced, in octets.
+const MAX_CONTENTS: usize = 64 << 20;
+const CONTENTS: &str = "contents of files";
 /// Time for the rest of a request that has begun.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// Octets of the lengths.
@@ -42,9 +45,10 @@ impl Channel {
     /// The message about the channel, or about a request that is too long, which is not sent.
     pub fn call(&self, request: &Request) -> Result<Answer, String> {
         let call = || -> io::Result<Answer> {
-            let request = serde_json::to_vec(request)?;
-            check_length(request.len(), MAX_HEAD, "message")?;
-            send(&self.0, &request, &[], &[])?;
+            let head = serde_json::to_vec(request)?;
+            check_length(head.len(), MAX_HEAD, "message")?;
+            check_length(request.secret().len(), MAX_CONTENTS, CONTENTS)?;
+            send(&self.0, &head, request.secret(), &[])?;
             let (head, secret, descriptors) = receive(&self.0, MAX_SECRET)?.ok_or(ErrorKind::UnexpectedEof)?;
             Ok(Answer { reply: serde_json::from_slice(&head)?, secret, descriptors })
         };
@@ -70,8 +74,11 @@ impl Channel {
 /// The error of the system, or about a message that is not a request.
 pub fn receive_request(stream: &UnixStream) -> io::Result<Option<Request>> {
     stream.set_read_timeout(Some(REQUEST_TIME))?;
-    let Some((head, ..)) = receive(stream, 0)? else { return Ok(None) };
-    Ok(Some(serde_json::from_slice(&head)?))
+    let Some((head, secret, _)) = receive(stream, MAX_CONTENTS)? else { return Ok(None) };
+    let mut request: Request = serde_json::from_slice(&head)?;
+    let is_valid = request.set_secret(secret);
+    let error = || io::Error::new(ErrorKind::InvalidData, format!("{CONTENTS}: got some, expected none"));
+    if is_valid { Ok(Some(request)) } else { Err(error()) }
 }
 
 /// Sends the reply to a request.
@@ -135,8 +142,7 @@ fn receive(mut stream: &UnixStream, max_secret: usize) -> io::Result<Option<Rece
     let length = |octets, limit: usize, name: &str| {
         check_length(usize::try_from(u32::from_be_bytes(octets)).unwrap_or(usize::MAX), limit, name)
     };
-    let (head, secret) =
-        (length([a, b, c, d], MAX_HEAD, "message")?, length([e, f, g, h], max_secret, "contents of files")?);
+    let (head, secret) = (length([a, b, c, d], MAX_HEAD, "message")?, length([e, f, g, h], max_secret, CONTENTS)?);
     let (mut head, mut secret) = (vec![0; head], Zeroizing::new(vec![0; secret]));
     stream.read_exact(&mut head)?;
     stream.read_exact(&mut secret)?;
@@ -154,6 +160,7 @@ mod tests {
     use std::fs::File;
     use std::thread;
 
+    use super::super::message::Contents;
     use super::*;
 
     #[test]
@@ -179,10 +186,30 @@ mod tests {
     }
 
     #[test]
+    fn contents_arrive_with_the_request_that_has_some_and_no_other() {
+        let (own, other) = UnixStream::pair().unwrap();
+        let server = thread::spawn(move || {
+            let request = receive_request(&own).unwrap();
+            send_answer(&own, &Reply::Done.into()).unwrap();
+            (request, receive_request(&own).map_err(|e| e.to_string()))
+        });
+        let request = Request::ReplaceState { contents: Contents(vec![0xff; 300_000].into()) };
+        assert_eq!(format!("{request:?}"), "ReplaceState { contents: 300000 octets }");
+        let channel = Channel::new(other);
+        channel.call(&request).unwrap();
+        send(&channel.0, &serde_json::to_vec(&Request::ReopenLog).unwrap(), &[7], &[]).unwrap();
+        assert_eq!(
+            server.join().unwrap(),
+            (Some(request), Err("contents of files: got some, expected none".to_owned()))
+        );
+    }
+
+    #[test]
     fn a_request_that_is_too_long_is_not_sent() {
         let (own, other) = UnixStream::pair().unwrap();
         let channel = Channel::new(other);
-        let error = channel.call(&Request::ReplaceState { contents: "0".repeat(MAX_HEAD) }).err().unwrap();
+        let contents = Contents(vec![0; MAX_CONTENTS + 1].into());
+        let error = channel.call(&Request::ReplaceState { contents }).err().unwrap();
         assert!(error.contains("expected at most 67108864"), "{error}");
         own.set_nonblocking(true).unwrap();
         assert_eq!(receive(&own, 0).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -1,5 +1,6 @@
 //! Requests of the worker, and replies of the privileged process.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -46,8 +47,9 @@ pub enum Request {
     OpenState,
     /// The state file is replaced.
     ReplaceState {
-        /// Contents of the file.
-        contents: String,
+        /// Contents of the file, outside of the JSON.
+        #[serde(skip)]
+        contents: Contents,
     },
     /// The control socket is opened.
     Control,
@@ -184,6 +186,35 @@ impl Reply {
             Self::Unchanged => "Unchanged",
             Self::KeyFile { .. } => "KeyFile",
         }
+    }
+}
+
+/// Contents of a file, wiped on drop and not written to logs.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Contents(pub Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets", self.0.len())
+    }
+}
+
+impl Request {
+    /// Returns the contents of files, which follow the JSON.
+    pub fn secret(&self) -> &[u8] {
+        match self {
+            Self::ReplaceState { contents } => &contents.0,
+            _ => &[],
+        }
+    }
+
+    /// Sets the contents of files that have followed the JSON. Returns whether the request has some.
+    pub fn set_secret(&mut self, secret: Zeroizing<Vec<u8>>) -> bool {
+        match self {
+            Self::ReplaceState { contents } => contents.0 = secret,
+            _ => return secret.is_empty(),
+        }
+        true
     }
 }
 

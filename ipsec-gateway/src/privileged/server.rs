@@ -330,10 +330,10 @@ impl Server {
                 self.state = path.as_deref().map(FileStore::open).transpose()?;
                 let contents = self.state.as_ref().map_or(Ok(None), FileStore::read)?;
                 let reply = Reply::State { is_named: path.is_some(), is_found: contents.is_some() };
-                return Ok(Answer { secret: contents.unwrap_or_default().into(), ..reply.into() });
+                return Ok(Answer { secret: contents.unwrap_or_default(), ..reply.into() });
             }
             Request::ReplaceState { contents } => {
-                self.state.as_ref().map_or(Ok(()), |state| state.replace(contents.as_bytes()))?;
+                self.state.as_ref().map_or(Ok(()), |state| state.replace(&contents.0))?;
             }
             Request::RunScripts { peer, event, environment } => {
                 self.run_scripts(*peer, ScriptEvent::from(*event), environment)?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
 use crate::files::check_access;
 
@@ -18,7 +19,7 @@ pub trait Store {
     ///
     /// # Errors
     /// The message with the name of the file.
-    fn read(&self) -> Result<Option<Vec<u8>>, String>;
+    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
 
     /// Replaces the whole file. When the function returns, the contents outlast a failure of the system.
     ///
@@ -58,7 +59,7 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn read(&self) -> Result<Option<Vec<u8>>, String> {
+    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         let file = match File::options().read(true).custom_flags(no_follow()).open(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
@@ -68,7 +69,9 @@ impl Store for FileStore {
         };
         let metadata = file.metadata().map_err(|e| self.problem(e))?;
         check_access(&self.path, &metadata, rustix::process::geteuid().as_raw()).map_err(|e| self.problem(e))?;
-        let mut contents = Vec::new();
+        // One allocation: a larger one would leave a copy behind.
+        let capacity = usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0).saturating_add(1);
+        let mut contents = Zeroizing::new(Vec::with_capacity(capacity));
         let length = file.take(MAX_FILE + 1).read_to_end(&mut contents).map_err(|e| self.problem(e))?;
         if length as u64 > MAX_FILE {
             return Err(self.problem(format_args!("invalid file size: expected at most {MAX_FILE} bytes")));
@@ -148,7 +151,7 @@ mod tests {
         fs::write(folder.join("state.new"), "of a daemon that was killed").unwrap();
         for contents in ["first", "second"] {
             store.replace(contents.as_bytes()).unwrap();
-            assert_eq!(store.read(), Ok(Some(contents.as_bytes().to_vec())));
+            assert_eq!(store.read(), Ok(Some(contents.as_bytes().to_vec().into())));
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the file and its lock remain");
@@ -189,7 +192,7 @@ mod tests {
         store.replace(b"former").unwrap();
         fs::create_dir(folder.join("state.new")).unwrap();
         assert!(store.replace(b"next").is_err());
-        assert_eq!(store.read(), Ok(Some(b"former".to_vec())));
+        assert_eq!(store.read(), Ok(Some(b"former".to_vec().into())));
         fs::remove_dir_all(folder).unwrap();
     }
 }

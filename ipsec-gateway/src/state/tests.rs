@@ -6,6 +6,7 @@ use std::rc::Rc;
 use ipsec_config::setkey;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use zeroize::Zeroizing;
 
 use super::backend::WithState;
 use super::*;
@@ -32,8 +33,8 @@ struct Memory {
 }
 
 impl Store for Rc<Memory> {
-    fn read(&self) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.contents.borrow().clone())
+    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        Ok(self.contents.borrow().clone().map(Zeroizing::new))
     }
 
     fn replace(&self, contents: &[u8]) -> Result<(), String> {

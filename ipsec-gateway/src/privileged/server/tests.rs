@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::config::tests::Memory;
 use crate::hooks::Variable;
+use crate::privileged::message::Contents;
 use crate::privileged::policies::tests::entry;
 
 const GATEWAY: &str =
@@ -172,7 +173,7 @@ fn pf_key_socket_is_opened_only_with_the_back_end_pfkey() {
 
 #[test]
 fn state_file_that_is_not_open_is_not_replaced() {
-    let request = Request::ReplaceState { contents: String::new() };
+    let request = Request::ReplaceState { contents: Contents::default() };
     assert_eq!(
         refusal(&running(GATEWAY), &request).as_deref(),
         Some("state file: got a request to replace a file that is not open")
