@@ -61,6 +61,23 @@ check "killed with traffic, pings answered of 100" \
 end 1 TERM; start 1
 check "after a clean stop, pings answered" "$(pings h1 10.2.0.2)" 3
 
+# SAs that were added to the running gateway continue after a crash only if gateway.conf says that their keys are stored.
+cp "$out/1/gateway.conf" "$out/1/gateway.conf.old"; cp "$out/1/setkey.conf" "$out/1/setkey.conf.old"
+sed -i 's/ state "state";/ state "state" keys;/' "$out/1/gateway.conf"; sed -i '/^add/d' "$out/1/setkey.conf"
+end 1 TERM; start 1
+grep '^add' "$out/1/setkey.conf.old" | ctl 1 setkey -c
+check "added SAs, pings answered" "$(pings h1 10.2.0.2)" 3
+sleep 1.2
+check "state file with keys, mode and keys" "$(stat -c %a "$out/1/state") $(grep -c $key "$out/1/state")" "600 2"
+end 1 KILL; start 1
+check "killed with added SAs, pings answered" "$(pings h1 10.2.0.2)" 3
+cp "$out/1/gateway.conf.old" "$out/1/gateway.conf"; end 1 TERM; start 1
+named "keys no longer stored" 1 'state file .*: 2 SAs with keys are removed from it, and not added'
+check "keys no longer stored, pings and keys" "$(pings h1 10.2.0.2) $(grep -c $key "$out/1/state" || true)" "0 0"
+mv "$out/1/gateway.conf.old" "$out/1/gateway.conf"; mv "$out/1/setkey.conf.old" "$out/1/setkey.conf"
+end 1 TERM; start 1
+check "SAs of setkey.conf again, pings answered" "$(pings h1 10.2.0.2)" 3
+
 # A directory in the place of the temporary file: nothing can be written.
 sleep 1.2; mkdir "$out/1/state.new"
 check "state file that cannot be written, pings answered" "$(pings h1 10.2.0.2 2)" 0

@@ -87,6 +87,8 @@ pub struct GatewayConf {
     pub user: Option<ProcessUser>,
     /// File of the sequence numbers and windows of SAs with manual keys.
     pub state: Option<String>,
+    /// Set if SAs that statements of setkey(8) add to the running gateway are in that file, with their keys.
+    pub stores_keys: bool,
     /// Set if the MSS of TCP connections through tunnels is lowered.
     pub clamps_mss: bool,
 }
@@ -145,6 +147,7 @@ impl Default for GatewayConf {
             exports_keys: false,
             user: None,
             state: None,
+            stores_keys: false,
             clamps_mss: true,
         }
     }
@@ -315,6 +318,7 @@ impl Reader<'_> {
                 if self.conf.state.replace(name).is_some() {
                     return parser.refuse(span, "duplicate statement `state`");
                 }
+                self.conf.stores_keys = parser.accept("keys");
             }
             "mark" => self.conf.mark = number32(parser, "a number", 1..=u64::from(u32::MAX))?,
             "table" => {

@@ -118,7 +118,9 @@ fn user_statement_has_an_optional_group() {
 fn state_file_and_mss_clamping_have_defaults() {
     let conf = |statements: &str| parsed(&format!("{WHOLE} {statements}")).0;
     assert_eq!((conf("").state, conf("").clamps_mss), (None, true));
-    assert_eq!(conf("state \"s\";").state, Some("/etc/s".to_owned()));
+    let state = |text: &str| (conf(text).state, conf(text).stores_keys);
+    assert_eq!(state("state \"s\";"), (Some("/etc/s".to_owned()), false));
+    assert_eq!(state("state \"s\" keys;"), (Some("/etc/s".to_owned()), true));
     assert!(conf("mss_clamping on;").clamps_mss && !conf("mss_clamping off;").clamps_mss);
 }
 

@@ -47,6 +47,8 @@ pub struct Config {
     pub exports_keys: bool,
     /// File of the sequence numbers and windows of SAs with manual keys.
     pub state: Option<PathBuf>,
+    /// Set if SAs that statements of setkey(8) add to the running gateway are in that file, with their keys.
+    pub stores_keys: bool,
     /// Set if the MSS of TCP connections through tunnels is lowered.
     pub clamps_mss: bool,
 }
@@ -95,6 +97,7 @@ impl Config {
             control: conf.control.clone(),
             exports_keys: conf.exports_keys,
             state: conf.state.as_ref().map(PathBuf::from),
+            stores_keys: conf.stores_keys,
             clamps_mss: conf.clamps_mss,
             configuration,
         };
@@ -116,7 +119,7 @@ impl Config {
             (self.table == next.table, "table"),
             (self.limits == next.limits, "limit"),
             (self.control == next.control, "control"),
-            (self.state == next.state, "state"),
+            ((&self.state, self.stores_keys) == (&next.state, next.stores_keys), "state"),
             (self.configuration.timing == next.configuration.timing, "timer"),
             (self.configuration.process_user == next.configuration.process_user, "user"),
         ];

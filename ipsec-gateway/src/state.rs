@@ -5,9 +5,13 @@
 //! ahead while packets arrive, or the window itself when none has arrived for a second. After a clean stop, or one
 //! without traffic, nothing is lost; otherwise the numbers that were reserved ahead are skipped or refused.
 //!
+//! SAs that statements of setkey(8) add to the running gateway are in the file with their keys if the configuration
+//! says so, and are added again after a restart. Keys of negotiated SAs are never in it.
+//!
 //! A file that was replaced by an older copy cannot be recognized. Algorithms whose nonce is the sequence number are
 //! therefore refused with manual keys (`policy::check_manual_sa`).
 
+pub mod added;
 pub mod backend;
 pub mod file;
 pub mod name;
@@ -23,6 +27,7 @@ use ipsec_sa::{Lifetimes, Limit, SaId, SaParams};
 
 use crate::databases::Databases;
 use crate::log::{self, Level, Limiter};
+use added::{AddStatement, AddedSas};
 use file::{SavedSa, SavedState};
 use name::{SALT, SaName};
 use store::Store;
@@ -49,6 +54,8 @@ pub struct ManualState {
     /// Contents of the file.
     saved: SavedState,
     sas: HashMap<SaId, ManualSa>,
+    /// SAs whose keys are stored; `None` if the configuration does not allow that.
+    added: Option<AddedSas>,
     /// Set if the file lacks a change.
     is_changed: bool,
     /// Time of the next attempt after the file was not written.
@@ -129,6 +136,7 @@ impl ManualState {
             store,
             saved,
             sas: HashMap::new(),
+            added: None,
             is_changed: false,
             retry: None,
             next_write: now,
@@ -139,6 +147,35 @@ impl ManualState {
             errors: Limiter::default(),
         };
         Ok((state, contents.is_some()))
+    }
+
+    /// Stores the keys of SAs that are added to the running gateway.
+    pub fn store_keys(&mut self) {
+        self.added = Some(AddedSas::default());
+    }
+
+    /// Returns the statements of the file that have added SAs to the running gateway. The next file has those for which
+    /// [`keep_statement`](Self::keep_statement) is called.
+    pub fn take_statements(&mut self) -> Vec<AddStatement> {
+        std::mem::take(&mut self.saved.added)
+    }
+
+    /// Keeps the statement of an SA that was added to the running gateway, if keys are stored.
+    pub fn keep_statement(&mut self, statement: AddStatement, id: SaId) {
+        if let Some(added) = &mut self.added {
+            added.add(statement, id);
+            self.is_changed = true;
+        }
+    }
+
+    /// Returns whether keys are stored.
+    pub const fn stores_keys(&self) -> bool {
+        self.added.is_some()
+    }
+
+    /// Removes the statements of SAs that are removed from the engine.
+    pub fn drop_statements(&mut self, is_removed: impl Fn(&SaId) -> bool) {
+        self.is_changed |= self.added.as_mut().is_some_and(|added| added.remove(is_removed));
     }
 
     /// Continues an SA that was added to the engine. It sends nothing until the file is written.
@@ -177,6 +214,7 @@ impl ManualState {
 
     /// Records that an SA has reached its hard limit: it stays expired after a restart.
     pub fn expired(&mut self, id: &SaId) {
+        self.drop_statements(|own| own == id);
         let Some(sa) = self.sas.remove(id) else { return };
         let entry = self.saved.sas.entry(sa.name).or_insert(sa.before);
         entry.is_expired = true;
@@ -282,7 +320,8 @@ impl ManualState {
             next.sas.insert(sa.name.clone(), entry.clone());
             entries.push((*id, entry.sequence, is_exact));
         }
-        let written = self.store.replace(next.to_string().as_bytes());
+        next.added = self.added.iter().flat_map(AddedSas::statements).cloned().collect();
+        let written = self.store.replace(next.text().as_bytes());
         for (id, sequence, is_exact) in entries {
             if let Some(sa) = self.sas.get_mut(&id) {
                 sa.written(sequence, is_exact, written.is_ok());

@@ -11,12 +11,14 @@ use ipsec_config::setkey::{
 use ipsec_config::{ConfiguredPolicy, Span};
 use ipsec_engine::Direction;
 use ipsec_packet::Instant;
+use ipsec_sa::SaId;
 use zeroize::Zeroizing;
 
 use super::Daemon;
 use super::requests::start_of_clock;
 use crate::control::protocol::SetkeyOutput;
 use crate::policy::PolicyTable;
+use crate::state::added::AddStatement;
 use crate::state::backend::WithState;
 use crate::{log, policy};
 
@@ -30,11 +32,10 @@ impl Daemon {
         let text = Zeroizing::new(text);
         let changes = check(text.as_bytes(), &self.ike.config().local_addresses())?;
         let locals = self.ike.config().local_addresses();
-        let start = start_of_clock(now);
-        let mut output = Output { locals: &locals, now, start, output: SetkeyOutput::default(), is_cut: false };
+        let mut output = Output::new(&locals, now);
         let mut databases = WithState { engine: &mut self.plane.engine, state: self.plane.state.as_mut(), now };
         let applied = setkey::apply_with(&mut databases, text.as_bytes(), &mut output, &LoadOptions::RFC, now);
-        let mut output = output.output;
+        let mut output = self.keep_statements(output);
         if changes != Changes::default() {
             log::info(format_args!("request: statements of setkey were applied: {changes}"));
         }
@@ -86,7 +87,7 @@ impl Daemon {
 
 /// Databases that the statements of a text may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Changes {
+pub(super) struct Changes {
     has_sas: bool,
     has_policies: bool,
 }
@@ -102,7 +103,7 @@ impl std::fmt::Display for Changes {
 }
 
 /// Parses all statements. Returns the databases that they may change.
-fn check(text: &[u8], locals: &[IpAddr]) -> Result<Changes, String> {
+pub(super) fn check(text: &[u8], locals: &[IpAddr]) -> Result<Changes, String> {
     let (mut changes, mut statements) = (Changes::default(), Statements::of_bytes(text));
     while let Some(statement) = statements.next().map_err(|e| e.to_string())? {
         let at = statements.location();
@@ -137,18 +138,32 @@ fn check(text: &[u8], locals: &[IpAddr]) -> Result<Changes, String> {
 }
 
 /// Environment of the statements, with their output.
-struct Output<'l> {
+pub(super) struct Output<'l> {
     /// Addresses of this host: SAs from one of them are outbound.
     locals: &'l [IpAddr],
     now: Instant,
     start: std::time::Duration,
-    output: SetkeyOutput,
+    pub(super) output: SetkeyOutput,
     is_cut: bool,
+    /// SAs that were added, with their statements if these can be stored.
+    pub(super) added: Vec<(SaId, Option<AddStatement>)>,
+}
+
+impl<'l> Output<'l> {
+    /// Creates the environment of a host with these addresses.
+    pub(super) fn new(locals: &'l [IpAddr], now: Instant) -> Self {
+        let start = start_of_clock(now);
+        Self { locals, now, start, output: SetkeyOutput::default(), is_cut: false, added: Vec::new() }
+    }
 }
 
 impl Environment for Output<'_> {
     fn directions(&self, sa: &SaSpec) -> SaDirections {
         setkey::LocalAddresses::new(self.locals).directions(sa)
+    }
+
+    fn added(&mut self, sa: &setkey::Add<'_>, id: SaId, _: bool) {
+        self.added.push((id, AddStatement::of(sa)));
     }
 
     fn warning(&mut self, at: Location, _: &Statement<'_>, warning: Warning) {

@@ -1,14 +1,19 @@
 //! State file of the SAs with manual keys in the event loop.
 
+use std::net::IpAddr;
+
+use ipsec_config::setkey::{LoadOptions, apply_with};
 use ipsec_packet::Instant;
 use ipsec_sa::{Expiry, SaEvent};
 use rand::RngExt as _;
 
 use super::Daemon;
+use super::setkey::{self, Output};
 use crate::config::Config;
-use crate::control::protocol::CounterEntry;
+use crate::control::protocol::{CounterEntry, SetkeyOutput};
 use crate::databases::Databases;
 use crate::state::ManualState;
+use crate::state::added::AddStatement;
 use crate::state::backend::WithState;
 use crate::state::store::Store;
 use crate::{clock, log};
@@ -33,11 +38,59 @@ pub(super) fn open(
         ));
     }
     config.configuration.sas.iter().for_each(|sa| state.adopt(engine, &sa.params, wall));
+    let statements = state.take_statements();
+    if config.stores_keys {
+        state.store_keys();
+        let locals = config.local_addresses();
+        statements.iter().for_each(|statement| restore(statement, &mut state, engine, (&locals, now)));
+    } else if !statements.is_empty() {
+        log::warning(format_args!(
+            "state file {}: {} SAs with keys are removed from it, and not added: expected `keys` in the statement \
+             `state` of gateway.conf",
+            path.display(),
+            statements.len()
+        ));
+    }
     state.begin(engine, now, wall)?;
     Ok(Some(state))
 }
 
+/// Adds the SA of a statement of the state file. An error is logged: the SA is not in the next file.
+fn restore(
+    statement: &AddStatement,
+    state: &mut ManualState,
+    engine: &mut Databases,
+    (locals, now): (&[IpAddr], Instant),
+) {
+    let text = statement.text().as_bytes();
+    let mut output = Output::new(locals, now);
+    let mut databases = WithState { engine, state: Some(state), now };
+    let added = setkey::check(text, locals).and_then(|_| {
+        let options = LoadOptions::RFC;
+        let applied = apply_with(&mut databases, text, &mut output, &options, now);
+        applied.map_err(|e| e.to_string())
+    });
+    for problem in added.err().into_iter().chain(output.output.warnings) {
+        log::error(format_args!("state file: an SA was not added: {problem}"));
+    }
+    output.added.into_iter().for_each(|(id, _)| state.keep_statement(statement.clone(), id));
+}
+
 impl Daemon {
+    /// Stores the statements of SAs that were added, if the configuration allows that. Returns the output, with a
+    /// warning for each SA that cannot be stored.
+    pub(super) fn keep_statements(&mut self, output: Output<'_>) -> SetkeyOutput {
+        let Output { mut output, added, .. } = output;
+        let Some(state) = self.plane.state.as_mut().filter(|state| state.stores_keys()) else { return output };
+        for (id, statement) in added {
+            match statement {
+                Some(statement) => state.keep_statement(statement, id),
+                None => output.warnings.push(format!("SA {id} is not stored: it ends with the daemon")),
+            }
+        }
+        output
+    }
+
     /// Writes the state file if that is due.
     pub(super) fn store_state(&mut self, now: Instant) {
         if let Some(state) = &mut self.plane.state {

@@ -25,6 +25,7 @@ pub struct WithState<'e> {
 impl WithState<'_> {
     fn release(&mut self, is_removed: impl Fn(&SaId) -> bool) {
         let Some(state) = &mut self.state else { return };
+        state.drop_statements(&is_removed);
         let ids: Vec<_> = state.sas.keys().copied().filter(is_removed).collect();
         ids.iter().for_each(|id| state.release(self.engine, id, self.now, clock::unix_seconds()));
     }

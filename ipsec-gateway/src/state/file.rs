@@ -5,18 +5,25 @@
 //! salt 000102030405060708090a0b0c0d0e0f
 //! out esp 198.51.100.1 0x00001001 key 0123.. sequence 4096 seen - added 1790000000 first - octets 0 packets 0
 //! in esp 192.0.2.1 0x00001002 key fedc.. sequence 71 seen ff.. added 1790000000 first 1790000009 octets 84 packets 1
+//! add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc 0x..;
 //! digest ..
 //! ```
+//!
+//! The statements `add` are those of SAs that were added to the running gateway, if the configuration allows that
+//! their keys are stored.
 //!
 //! The digest is SHA2-256 of all octets before its line. It reveals damage, not a copy that is older or was made
 //! by another program. A line that begins with `#` is a comment.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipsec_crypto::HashFunction;
 
+use zeroize::Zeroizing;
+
+use super::added::AddStatement;
 use super::name::{Hex, KeyHash, SALT, SaName};
 
 const COMMENT: &str = "\
@@ -24,7 +31,10 @@ const COMMENT: &str = "\
 # place of this file repeats sequence numbers and accepts replays. Give the SAs new keys if it is lost or damaged.
 ";
 const VERSION: &str = "version 1";
+const ADD: &str = "add ";
 const DIGEST: &str = "digest ";
+/// Length of the line of the digest in octets.
+const DIGEST_LINE: usize = DIGEST.len() + 64 + 1;
 /// Longest window in octets: that of 65,536 packets.
 const MAX_SEEN: usize = 8192;
 
@@ -35,6 +45,8 @@ pub struct SavedState {
     pub salt: [u8; SALT],
     /// SAs, also those that are no longer configured.
     pub sas: BTreeMap<SaName, SavedSa>,
+    /// Statements of the SAs that were added to the running gateway, with their keys.
+    pub added: Vec<AddStatement>,
 }
 
 /// State of an SA.
@@ -72,16 +84,6 @@ impl fmt::Display for Damage {
     }
 }
 
-impl fmt::Display for SavedState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{COMMENT}{VERSION}\nsalt {}\n", Hex(&self.salt));
-        for (name, sa) in &self.sas {
-            writeln!(text, "{name} {sa}")?;
-        }
-        writeln!(f, "{text}{DIGEST}{}", Hex(HashFunction::Sha2_256.digest(&[text.as_bytes()]).expose()))
-    }
-}
-
 impl fmt::Display for SavedSa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sequence {} seen ", self.sequence)?;
@@ -103,7 +105,24 @@ impl fmt::Display for SavedSa {
 impl SavedState {
     /// Returns the state without SAs.
     pub const fn new(salt: [u8; SALT]) -> Self {
-        Self { salt, sas: BTreeMap::new() }
+        Self { salt, sas: BTreeMap::new(), added: Vec::new() }
+    }
+
+    /// Writes a complete file.
+    pub fn text(&self) -> Zeroizing<String> {
+        let mut sas = format!("{COMMENT}{VERSION}\nsalt {}\n", Hex(&self.salt));
+        self.sas.iter().for_each(|(name, sa)| sas.push_str(&format!("{name} {sa}\n")));
+        let keys: usize = self.added.iter().map(|own| own.text().len() + 1).sum();
+        // One allocation: a larger one would leave a copy of the keys behind.
+        let mut text = Zeroizing::new(String::with_capacity(sas.len() + keys + DIGEST_LINE));
+        text.push_str(&sas);
+        for statement in &self.added {
+            text.push_str(statement.text());
+            text.push('\n');
+        }
+        let digest = HashFunction::Sha2_256.digest(&[text.as_bytes()]);
+        text.push_str(&format!("{DIGEST}{}\n", Hex(digest.expose())));
+        text
     }
 
     /// Parses a complete file.
@@ -131,6 +150,11 @@ impl SavedState {
         let salt = salt.strip_prefix("salt ").and_then(hex).and_then(|salt| salt.try_into().ok());
         let mut state = Self::new(salt.ok_or(Damage { line, expected })?);
         for (line, text) in lines {
+            if text.starts_with(ADD) {
+                let statement = AddStatement::parse(text);
+                state.added.push(statement.ok_or(Damage { line, expected: "a statement `add` of setkey(8)" })?);
+                continue;
+            }
             let (name, sa) = entry(text).ok_or(Damage { line, expected: "an SA" })?;
             if state.sas.insert(name, sa).is_some() {
                 return Err(Damage { line, expected: "an SA that no line before has" });
@@ -233,18 +257,21 @@ mod tests {
             },
         );
         state
+            .added
+            .push(AddStatement::parse("add 192.0.2.1 192.0.2.2 ah 1 -A hmac-md5 \"sixteen octets !\";").unwrap());
+        state
     }
 
     #[test]
     fn written_states_are_read_back() {
         for state in [state(), SavedState::new([1; SALT])] {
-            assert_eq!(SavedState::parse(state.to_string().as_bytes()), Ok(state));
+            assert_eq!(SavedState::parse(state.text().as_bytes()), Ok(state));
         }
     }
 
     #[test]
     fn truncated_and_modified_state_files_are_refused() {
-        let (text, own) = (state().to_string().into_bytes(), Ok(state()));
+        let (text, own) = (state().text().as_bytes().to_vec(), Ok(state()));
         for length in 0..text.len() {
             assert!(SavedState::parse(&text[..length]).is_err(), "{length} octets");
         }
@@ -273,6 +300,7 @@ mod tests {
             (format!("{head}{sa}\n{sa}\n"), 4),
             (format!("{head}\n"), 3),
             (format!("{head}{sa} more\n"), 3),
+            (format!("{head}{sa}\nadd 192.0.2.1 192.0.2.2 ah 1;flush;\n"), 4),
             (format!("{head}{}\n", sa.replace("sequence 1", "sequence -1")), 3),
             (format!("{head}{}\n", sa.replace("sequence 1", "sequence 18446744073709551616")), 3),
             (format!("{head}{}\n", sa.replace("seen 0001", "seen 000")), 3),

@@ -131,7 +131,7 @@ fn sequence_numbers_are_stored_before_they_are_used() {
     for step in 0..200 {
         let last = send_many(&mut plane, 64, at(step)).last().map(|wire| number(wire)).unwrap();
         let saved = SavedState::parse(store.contents.borrow().as_ref().unwrap()).unwrap();
-        assert!(saved.sas.values().all(|sa| sa.sequence >= last.into()), "{last}: {saved}");
+        assert!(saved.sas.values().all(|sa| sa.sequence >= last.into()), "{last}: {saved:?}");
         tick(&mut plane, at(step));
     }
     let writes = plane.state.as_ref().unwrap().counters().writes;
@@ -381,4 +381,62 @@ fn no_sequence_number_is_sent_twice_and_no_packet_is_delivered_twice() {
         total += delivered.len();
     }
     assert!(total > 500, "{total} packets were delivered");
+}
+
+/// Starts a gateway that stores keys, or not, and adds the SAs of its file as the daemon does.
+fn start_with_added(store: &Rc<Memory>, stores_keys: bool, now: Instant) -> Plane {
+    let mut engine = new_engine();
+    setkey::apply(&mut *engine, OUT.as_bytes(), &[], now).unwrap();
+    let (mut state, _) = ManualState::open(Box::new(Rc::clone(store)), [9; SALT], now).unwrap();
+    let mut statements = state.take_statements();
+    if stores_keys {
+        state.store_keys();
+    } else {
+        statements.clear();
+    }
+    let mut plane = Plane::new(engine).with_state(Some(state));
+    statements.iter().for_each(|statement| add_statement(&mut plane, statement.text(), now));
+    plane.state.as_mut().unwrap().begin(&plane.engine, now, WALL).unwrap();
+    plane
+}
+
+/// Adds an SA to the running gateway.
+fn add_statement(plane: &mut Plane, text: &str, now: Instant) {
+    let mut databases = WithState { engine: &mut plane.engine, state: plane.state.as_mut(), now };
+    setkey::apply(&mut databases, text.as_bytes(), &[SENDER.parse().unwrap()], now).unwrap();
+    let id = SaId::outbound(RECEIVER.parse().unwrap(), ipsec_sa::Protocol::Esp, 0x1001);
+    plane.state.as_mut().unwrap().keep_statement(AddStatement::parse(text).unwrap(), id);
+    tick(plane, now);
+}
+
+#[test]
+fn added_sas_continue_after_a_restart_only_if_keys_are_stored() {
+    let store = Rc::new(Memory::default());
+    let has_key = || String::from_utf8(store.contents.borrow().clone().unwrap()).unwrap().contains("sixteen octets");
+    let mut plane = start_with_added(&store, false, at(0));
+    add_statement(&mut plane, SA, at(1));
+    assert!(!has_key());
+    assert_eq!(start_with_added(&store, true, at(2)).engine.sas().count(), 0);
+
+    let mut plane = start_with_added(&store, true, at(3));
+    add_statement(&mut plane, SA, at(4));
+    assert!(has_key());
+    let first = send_many(&mut plane, 3, at(5));
+    // The gateway is killed: the numbers that the file has reserved are skipped.
+    let mut plane = start_with_added(&store, true, at(6));
+    assert_eq!(plane.engine.sas().count(), 1);
+    let numbers = first.iter().chain(&send_many(&mut plane, 1, at(7))).map(|wire| number(wire)).collect::<Vec<_>>();
+    // The file has reserved 4,096 numbers for the SA with these keys that was added first.
+    assert_eq!(numbers, [4097, 4098, 4099, 8193]);
+
+    // A deleted SA, and one of a gateway that no longer stores keys, is not added again.
+    let mut databases = WithState { engine: &mut plane.engine, state: plane.state.as_mut(), now: at(8) };
+    setkey::apply(&mut databases, b"flush;", &[], at(8)).unwrap();
+    tick(&mut plane, at(8));
+    assert!(!has_key());
+    assert_eq!(start_with_added(&store, true, at(9)).engine.sas().count(), 0);
+    add_statement(&mut start_with_added(&store, true, at(10)), SA, at(10));
+    assert!(has_key());
+    drop(start_with_added(&store, false, at(11)));
+    assert!(!has_key());
 }

@@ -1,0 +1,137 @@
+//! SAs that statements of setkey(8) have added to the running gateway, with their keys.
+
+use std::fmt::{self, Write as _};
+
+use ipsec_config::setkey::{Add, Statement, Statements};
+use ipsec_sa::{Mode, SaId};
+use zeroize::Zeroizing;
+
+/// Statement `add` in one line, with the keys of the SA. It is wiped on drop and not written to logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AddStatement(Zeroizing<String>);
+
+impl AddStatement {
+    /// Writes the statement of an SA. Returns `None` if its text has a line break in a quoted word, or if its mode is
+    /// BEET, whose inner addresses are those of a policy.
+    pub fn of(sa: &Add<'_>) -> Option<Self> {
+        if sa.mode == Mode::Beet {
+            return None;
+        }
+        let statement = Statement::Add(*sa);
+        let mut length = Length(0);
+        write!(length, "{statement}").ok()?;
+        // One allocation: a larger one would leave a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(length.0));
+        write!(text, "{statement}").ok()?;
+        Self::parse(&text)
+    }
+
+    /// Parses a line that is one statement `add`.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut statements = Statements::of(line);
+        let is_add = matches!(statements.next(), Ok(Some(Statement::Add(_))));
+        let is_one = is_add && matches!(statements.next(), Ok(None)) && !line.contains(['\n', '\r']);
+        is_one.then(|| Self(Zeroizing::new(line.to_owned())))
+    }
+
+    /// Returns the statement as text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AddStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "statement of {} octets", self.0.len())
+    }
+}
+
+/// Number of octets that are written.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(())
+    }
+}
+
+/// Statements whose SAs exist.
+#[derive(Debug, Default)]
+pub struct AddedSas(Vec<(AddStatement, Vec<SaId>)>);
+
+impl AddedSas {
+    /// Adds an SA of a statement, which has two if both ends are addresses of this host.
+    pub fn add(&mut self, statement: AddStatement, id: SaId) {
+        match self.0.iter_mut().find(|(own, _)| *own == statement) {
+            Some((_, ids)) => ids.push(id),
+            None => self.0.push((statement, vec![id])),
+        }
+    }
+
+    /// Removes SAs, and the statements without SAs. Returns whether a statement was removed.
+    pub fn remove(&mut self, is_removed: impl Fn(&SaId) -> bool) -> bool {
+        let former = self.0.len();
+        self.0.retain_mut(|(_, ids)| {
+            ids.retain(|id| !is_removed(id));
+            !ids.is_empty()
+        });
+        self.0.len() != former
+    }
+
+    /// Returns the statements, in the order in which they were applied.
+    pub fn statements(&self) -> impl Iterator<Item = &AddStatement> {
+        self.0.iter().map(|(statement, _)| statement)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipsec_sa::Protocol;
+
+    use super::*;
+
+    const SA: &str = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc 0x00112233445566778899aabbccddeeff;";
+
+    #[test]
+    fn a_line_is_one_statement_that_adds_an_sa() {
+        let statement = AddStatement::parse(SA).unwrap();
+        assert_eq!(statement.text(), SA);
+        assert!(!format!("{statement:?}").contains("0011"));
+        let lines =
+            ["", "flush;", &SA.repeat(2), &format!("{SA} flush;"), &SA.replace(';', ""), &SA.replace(' ', "\n")];
+        assert!(lines.iter().all(|line| AddStatement::parse(line).is_none()), "{lines:?}");
+    }
+
+    #[test]
+    fn statements_that_are_written_have_the_parameters_of_those_that_were_parsed() {
+        let written = |text: &str| {
+            let Statement::Add(add) = Statements::of(text).next().unwrap().unwrap() else { panic!("{text}") };
+            AddStatement::of(&add).map(|own| own.text().to_owned())
+        };
+        for text in [
+            SA,
+            "add 192.0.2.1[4500] 198.51.100.1[4501] esp-udp 0x1001 -m tunnel -u 7 -r 8 -lh 60 -ls 50 -bh 9 -bs 8 \
+             -E aes-cbc \"sixteen octets !\" -A hmac-sha1 \"twenty octets it has\";",
+            "add 192.0.2.1 198.51.100.1 ipcomp 0x1001 -m tunnel -C deflate;",
+            "add 2001:db8::1 2001:db8::2 ah 0x1001 -A hmac-md5 \"sixteen octets !\";",
+        ] {
+            let own = written(text).unwrap();
+            assert_eq!(written(&own).as_deref(), Some(own.as_str()), "{text}");
+        }
+        assert_eq!(written(&SA.replace("tunnel", "beet")), None);
+        assert_eq!(written("add 192.0.2.1 198.51.100.1 ah 1 -A hmac-md5 \"sixteen\noctets !\";"), None);
+    }
+
+    #[test]
+    fn a_statement_remains_until_both_of_its_sas_are_removed() {
+        let (mut sas, statement) = (AddedSas::default(), AddStatement::parse(SA).unwrap());
+        let destination = "198.51.100.1".parse().unwrap();
+        let ids = [SaId::inbound(destination, Protocol::Esp, 1), SaId::outbound(destination, Protocol::Esp, 1)];
+        ids.iter().for_each(|id| sas.add(statement.clone(), *id));
+        assert_eq!(sas.statements().collect::<Vec<_>>(), [&statement]);
+        assert!(!sas.remove(|id| *id == ids[0]));
+        assert!(sas.remove(|id| *id == ids[1]));
+        assert_eq!(sas.statements().count(), 0);
+    }
+}
