@@ -6,7 +6,7 @@
 //! without traffic, nothing is lost; otherwise the numbers that were reserved ahead are skipped or refused.
 //!
 //! SAs that statements of setkey(8) add to the running gateway are in the file with their keys if the configuration
-//! says so, and are added again after a restart. Keys of negotiated SAs are never in it.
+//! allows that, and are added again after a restart. Keys of negotiated SAs are never in it.
 //!
 //! A file that was replaced by an older copy cannot be recognized. Algorithms whose nonce is the sequence number are
 //! therefore refused with manual keys (`policy::check_manual_sa`).
@@ -14,33 +14,27 @@
 pub mod added;
 pub mod backend;
 pub mod file;
+mod manual_sa;
 pub mod name;
+mod restore;
 pub mod store;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use ipsec_engine::{AnyWindow, Counter, Direction, PermittedNumbers, Transform};
-use ipsec_packet::{AntiReplay, Instant, Seq, SeqCounter, SeqWidth};
-use ipsec_sa::{Lifetimes, Limit, SaId, SaParams};
+use ipsec_engine::{Counter, Direction};
+use ipsec_packet::Instant;
+use ipsec_sa::{SaId, SaParams};
 
 use crate::databases::Databases;
 use crate::log::{self, Level, Limiter};
 use added::{AddStatement, AddedSas};
 use file::{SavedSa, SavedState};
+use manual_sa::{IDLE, ManualSa, Moment};
 use name::{SALT, SaName};
+use restore::restore;
 use store::Store;
 
-/// Smallest number of outbound sequence numbers that are reserved ahead.
-const MIN_OUTBOUND: u64 = 4096;
-/// Smallest number of inbound sequence numbers that are reserved ahead. After a failure, up to this number of packets
-/// is refused.
-const MIN_INBOUND: u64 = 32;
-/// Largest number that is reserved ahead.
-const MAX_AHEAD: u64 = 1 << 20;
-/// Time without packets after which the window itself is in the file.
-const IDLE: Duration = Duration::from_secs(1);
 /// Interval in which the usage of SAs is written.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Time between attempts to write the file.
@@ -80,41 +74,6 @@ pub struct StateCounters {
     pub failures: u64,
     /// Inbound packets that were refused because the file was not written.
     pub refused: u64,
-}
-
-/// SA with manual keys in the engine.
-struct ManualSa {
-    name: SaName,
-    source: IpAddr,
-    width: SeqWidth,
-    /// Limit of an outbound SA.
-    numbers: Option<PermittedNumbers>,
-    /// Usage before this run: the counters of the engine begin at 0.
-    before: SavedSa,
-    ahead: Ahead,
-    /// Number up to which the file reserves numbers.
-    reserved: u64,
-    /// Set if the file has the window itself, so that it accepts numbers up to `reserved` that were not received.
-    is_exact: bool,
-    /// Time of the last delivered packet since the file has the window itself.
-    delivered: Option<Instant>,
-}
-
-/// Number of sequence numbers that are reserved ahead: those of about a second.
-#[derive(Clone, Copy)]
-struct Ahead {
-    count: u64,
-    min: u64,
-    since: Option<Instant>,
-}
-
-/// Time of a run, and whether it ends.
-#[derive(Clone, Copy)]
-struct Moment {
-    now: Instant,
-    /// Time in seconds since 1970.
-    wall: u64,
-    is_last: bool,
 }
 
 impl ManualState {
@@ -185,21 +144,8 @@ impl ManualState {
         if let Some(before) = &before {
             restore(engine, sa, before, wall);
         }
-        let is_outbound = sa.id.direction == Direction::Outbound;
-        let numbers = if is_outbound { engine.engine_mut().limit_numbers(&sa.id, sa.source) } else { None };
         let before = before.unwrap_or(SavedSa { added: wall, ..SavedSa::default() });
-        let adopted = ManualSa {
-            name,
-            source: sa.source,
-            width: sa.sequence,
-            numbers,
-            reserved: before.sequence,
-            before,
-            ahead: Ahead::at_least(if is_outbound { MIN_OUTBOUND } else { MIN_INBOUND }),
-            is_exact: true,
-            delivered: None,
-        };
-        self.sas.insert(sa.id, adopted);
+        self.sas.insert(sa.id, ManualSa::new(engine, sa, name, before));
         self.is_changed = true;
     }
 
@@ -354,118 +300,6 @@ impl ManualState {
     }
 }
 
-impl ManualSa {
-    /// Returns whether fewer than half of the numbers are left that are reserved ahead.
-    fn is_low(&self) -> bool {
-        let left = |numbers: &PermittedNumbers| self.reserved.saturating_sub(numbers.last_taken().get());
-        self.reserved < self.width.last()
-            && self.numbers.as_ref().is_some_and(|numbers| left(numbers) < self.ahead.count / 2)
-    }
-
-    fn idle_at(&self) -> Option<Instant> {
-        self.delivered.map(|delivered| delivered + IDLE)
-    }
-
-    fn is_idle(&self, now: Instant) -> bool {
-        self.idle_at().is_none_or(|at| now >= at)
-    }
-
-    /// Returns whether the file gets the window itself, or the last number that was used.
-    fn is_exact_at(&self, moment: Moment) -> bool {
-        self.numbers.is_none() && (moment.is_last || self.is_idle(moment.now))
-    }
-
-    /// Records a packet that will be delivered. Returns whether the file has to be written before.
-    fn note_delivery(&mut self, engine: &Databases, id: &SaId, now: Instant) -> bool {
-        let Some(window) = window_of(engine, id, self.source).filter(|window| window.packets() > 0) else {
-            return false;
-        };
-        self.delivered = Some(now);
-        self.is_exact || window.top().get() > self.reserved
-    }
-
-    /// Returns the entry of the SA in the file; `None` if it is not in the engine.
-    fn entry(&mut self, engine: &Databases, id: &SaId, moment: Moment) -> Option<SavedSa> {
-        let view = engine.sa(id, self.source)?;
-        let ago = |at: Instant| moment.wall.saturating_sub(moment.now.saturating_duration_since(at).as_secs());
-        let mut entry = SavedSa {
-            first: self.before.first.or(view.usage.first.map(ago)),
-            octets: self.before.octets.saturating_add(view.usage.octets),
-            packets: self.before.packets.saturating_add(view.usage.packets),
-            seen: Vec::new(),
-            ..self.before
-        };
-        (entry.sequence, entry.seen) = match (&self.numbers, window_of(engine, id, self.source)) {
-            (Some(_), _) => {
-                let used = view.sa?.transform().sequence()?;
-                (if moment.is_last { used.get() } else { self.outbound_ahead(moment.now) }, Vec::new())
-            }
-            (None, Some(window)) if self.is_exact_at(moment) || window.packets() == 0 => {
-                (window.top().get(), seen(window))
-            }
-            (None, Some(window)) => {
-                let octets = window.packets().div_ceil(8).try_into().unwrap_or(0);
-                (self.inbound_ahead(window.top().get(), moment.now), vec![0xff; octets])
-            }
-            (None, None) => return None,
-        };
-        Some(entry)
-    }
-
-    /// Returns the number up to which an outbound SA may send.
-    fn outbound_ahead(&mut self, now: Instant) -> u64 {
-        let (true, Some(numbers)) = (self.is_low(), &self.numbers) else { return self.reserved };
-        let taken = numbers.last_taken().get();
-        taken.saturating_add(self.ahead.next(now)).min(self.width.last()).max(self.reserved)
-    }
-
-    /// Returns the number up to which packets may be delivered.
-    fn inbound_ahead(&mut self, top: u64, now: Instant) -> u64 {
-        if !self.is_exact && self.reserved.saturating_sub(top) >= self.ahead.count / 2 {
-            return self.reserved;
-        }
-        top.saturating_add(self.ahead.next(now)).min(self.width.last())
-    }
-
-    /// Records that the file was written with an entry, or may have been if there was an error.
-    fn written(&mut self, sequence: u64, is_exact: bool, is_done: bool) {
-        match &self.numbers {
-            Some(numbers) if is_done => {
-                numbers.permit(Seq::new(sequence));
-                self.reserved = sequence;
-            }
-            Some(_) => {}
-            None if is_done => {
-                (self.reserved, self.is_exact) = (sequence, is_exact);
-                if is_exact {
-                    self.delivered = None;
-                }
-            }
-            // The file has the former or the new entry.
-            None => (self.reserved, self.is_exact) = (self.reserved.min(sequence), self.is_exact || is_exact),
-        }
-    }
-}
-
-impl Ahead {
-    const fn at_least(min: u64) -> Self {
-        Self { count: min, min, since: None }
-    }
-
-    /// Returns the next number: twice the former one if that was used within a second, half of it after ten seconds.
-    fn next(&mut self, now: Instant) -> u64 {
-        if let Some(since) = self.since.replace(now) {
-            let lasted = now.saturating_duration_since(since);
-            if lasted < IDLE {
-                self.count = self.count.saturating_mul(2).min(MAX_AHEAD);
-            } else if lasted >= 10 * IDLE {
-                self.count = (self.count / 2).max(self.min);
-            }
-        }
-        self.count
-    }
-}
-
 /// Returns the number of ESP and AH headers that the engine has written and verified.
 fn packets(engine: &Databases) -> u64 {
     let counters = engine.counters();
@@ -478,83 +312,6 @@ pub fn verified(engine: &Databases) -> u64 {
     let counters = engine.counters();
     let of = |counter| counters.get(Direction::Inbound, counter);
     of(Counter::Esp).saturating_add(of(Counter::Ah))
-}
-
-fn window_of<'e>(engine: &'e Databases, id: &SaId, source: IpAddr) -> Option<&'e AnyWindow> {
-    match engine.sa(id, source)?.sa?.transform() {
-        Transform::EspIn(esp) => Some(esp.window()),
-        Transform::AhIn(ah) => Some(ah.window()),
-        _ => None,
-    }
-}
-
-/// Returns the numbers of a window that are not accepted, up to the highest number, which is the last bit.
-fn seen(window: &AnyWindow) -> Vec<u8> {
-    let (top, packets) = (window.top().get(), u64::from(window.packets()));
-    let mut octets = Vec::new();
-    for distance in (0..packets).rev() {
-        let is_seen = top.checked_sub(distance).is_none_or(|number| window.check(Seq::new(number)).is_err());
-        if (distance + 1).is_multiple_of(8) {
-            octets.push(0);
-        }
-        if let Some(octet) = octets.last_mut() {
-            *octet = *octet << 1 | u8::from(is_seen);
-        }
-    }
-    octets
-}
-
-/// Records in a new window the numbers that a saved one refuses.
-fn restore_window(window: &mut AnyWindow, saved: &SavedSa) {
-    let bits = u64::try_from(saved.seen.len()).unwrap_or(u64::MAX).saturating_mul(8);
-    let is_seen = |distance: u64| {
-        let Some(from_begin) = bits.checked_sub(distance + 1) else { return true };
-        let octet = usize::try_from(from_begin / 8).ok().and_then(|at| saved.seen.get(at));
-        octet.is_none_or(|octet| octet << (from_begin % 8) & 0x80 != 0)
-    };
-    // Without protection, only the highest number is kept.
-    for distance in (0..u64::from(window.packets()).max(1)).rev() {
-        if let Some(number) = saved.sequence.checked_sub(distance).filter(|number| *number > 0 && is_seen(distance)) {
-            window.record(Seq::new(number));
-        }
-    }
-}
-
-/// Continues an SA in the engine after the state of the file.
-fn restore(engine: &mut Databases, sa: &SaParams, saved: &SavedSa, wall: u64) {
-    let lifetimes = remaining(&sa.lifetimes, saved, wall);
-    let restored = engine.engine_mut().update(&sa.id, sa.source, |sa_in_engine| {
-        sa_in_engine.set_lifetimes(lifetimes);
-        if let Some(window) = sa_in_engine.window_mut() {
-            restore_window(window, saved);
-        } else {
-            // A counter that the configuration has set ahead of the file stays there.
-            let _ = sa_in_engine.import_counter(&SeqCounter::new(sa.sequence).export_ahead(saved.sequence));
-        }
-    });
-    if let Err(e) = restored {
-        log::error(format_args!("SA {}: the state was not restored: {e}", sa.id));
-    }
-}
-
-/// Returns the remaining lifetimes. The limit since the first packet becomes one from now on.
-fn remaining(lifetimes: &Lifetimes, saved: &SavedSa, wall: u64) -> Lifetimes {
-    let since = |at: u64| Duration::from_secs(wall.saturating_sub(at));
-    let left = |limit: &Limit| {
-        let by_age = limit.age.map(|age| age.saturating_sub(since(saved.added)));
-        let by_use = limit.use_age.zip(saved.first).map(|(age, first)| age.saturating_sub(since(first)));
-        Limit {
-            age: [by_age, by_use].into_iter().flatten().min(),
-            use_age: limit.use_age.filter(|_| saved.first.is_none()),
-            octets: limit.octets.map(|octets| octets.saturating_sub(saved.octets)),
-            packets: limit.packets.map(|packets| packets.saturating_sub(saved.packets)),
-        }
-    };
-    let mut left = Lifetimes { soft: left(&lifetimes.soft), hard: left(&lifetimes.hard) };
-    if saved.is_expired && lifetimes.hard != Limit::default() {
-        left.hard.age = Some(Duration::ZERO);
-    }
-    left
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::io;
 use std::rc::Rc;
 
 use ipsec_config::setkey;
+use ipsec_sa::{Lifetimes, Limit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use zeroize::Zeroizing;
 
 use super::backend::WithState;
+use super::restore::remaining;
 use super::*;
 use crate::buffer::Buffer;
 use crate::plane::{PacketSink, Plane};
