@@ -154,7 +154,7 @@ fn key_lengths_are_in_bits_and_have_the_defaults_of_racoon() {
         ("aes", CipherAlgorithm::AesCbc, 16),
         ("aes 256", CipherAlgorithm::AesCbc, 32),
         ("rijndael 192", CipherAlgorithm::AesCbc, 24),
-        ("blowfish", CipherAlgorithm::BlowfishCbc, 56),
+        ("blowfish", CipherAlgorithm::BlowfishCbc, 16),
         ("blowfish 128", CipherAlgorithm::BlowfishCbc, 16),
         ("cast128", CipherAlgorithm::Cast128Cbc, 16),
         ("3des", CipherAlgorithm::TripleDesCbc, 24),

@@ -344,13 +344,13 @@ fn choice(proposal: &Proposal, (time, byte): (Option<u64>, Option<u64>)) -> Opti
     Some(choice.with_cipher_key(key_octets(cipher, bits)).with_lifetimes(lifetimes))
 }
 
-/// Returns the length of a key in octets. Without a length, racoon has its own defaults: Blowfish has 448 bits.
+/// Returns the length of a key in octets. Without a length it is the default of the RFCs, which racoon proposes as
+/// well: Blowfish has 128 bits (RFC 2451 section 2.2).
 pub(super) fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>) -> usize {
     let row = cipher.row();
-    match (cipher, bits) {
-        (_, Some(bits)) => usize::from(bits >> 3).saturating_add(row.map_or(0, |row| row.salt)),
-        (CipherAlgorithm::BlowfishCbc, None) => 56,
-        (_, None) => row.map_or(0, |row| row.default_key),
+    match bits {
+        Some(bits) => usize::from(bits >> 3).saturating_add(row.map_or(0, |row| row.salt)),
+        None => row.map_or(0, |row| row.default_key),
     }
 }
 
