@@ -1,4 +1,4 @@
-//! Rules of nftables that drop cleartext packets which a PROTECT policy covers.
+//! Rules of nftables that drop cleartext packets which a PROTECT policy covers, or which are those of a gif tunnel.
 //!
 //! The engine does not see packets that the kernel forwards. The table therefore repeats the SPD: where the policy of a
 //! packet is PROTECT, the packet passes only through the TUN interface. The table is not owned by the process of the
@@ -12,6 +12,7 @@ use ipsec_engine::{Action, PolicyDirection, PolicyId, PolicyParams};
 use ipsec_packet::{AddressRange, IpProto, PortRange, Selector, Upper};
 
 use crate::config::{Config, NAT_TRAVERSAL_PORT};
+use crate::gif;
 
 /// Name of the table.
 const TABLE: &str = "ipsec_gatewayd";
@@ -70,6 +71,7 @@ pub fn rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, &'p 
     }
     text += "\tchain leave {\n\t\ttype filter hook postrouting priority raw; policy accept;\n";
     text += &format!("\t\toifname \"{tun}\" accept\n\t\tmeta mark {} accept\n", config.mark);
+    text += &gif_rules(config, ["oifname", "daddr"]);
     for (id, policy) in policies.filter(|(_, policy)| policy.direction == PolicyDirection::Out) {
         add_rules(&mut text, "", id, policy);
     }
@@ -85,6 +87,7 @@ fn arrival_rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, 
         text += &format!("\t\t{ip} daddr {address} udp dport {{ {}, {NAT_TRAVERSAL_PORT} }} accept\n", local.port());
         text += &format!("\t\t{ip} daddr {address} meta l4proto {{ esp, ah, comp }} accept\n");
     }
+    text += &gif_rules(config, ["iifname", "saddr"]);
     for (id, policy) in policies {
         match policy.direction {
             PolicyDirection::In | PolicyDirection::Forward => add_rules(&mut text, "", id, policy),
@@ -94,6 +97,21 @@ fn arrival_rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, 
                     add_rules(&mut text, &format!("iifname \"{wan}\" "), id, policy);
                 }
             }
+        }
+    }
+    text
+}
+
+/// Returns the rules for packets of the networks behind IP-in-IP tunnels. Their policies are for the outer packets; the
+/// packets themselves pass through the TUN interface only.
+fn gif_rules(config: &Config, [interface, address]: [&str; 2]) -> String {
+    let mut text = String::new();
+    for (network, _) in gif::destinations(&config.configuration) {
+        let ip = if network.first().is_ipv4() { "ip" } else { "ip6" };
+        for wan in &config.wan {
+            // Writing to a string does not fail.
+            let condition = format!("{interface} \"{wan}\" {ip} {address} {}", show(network));
+            let _ = writeln!(text, "\t\t{condition} counter drop comment \"network of a gif interface\"");
         }
     }
     text

@@ -55,6 +55,26 @@ fn cleartext_that_leaves_is_dropped_in_the_order_of_the_spd() {
 }
 
 #[test]
+fn packets_of_gif_networks_pass_through_the_tun_only() {
+    let rc = "gif_interfaces=\"gif0\"\ngifconfig_gif0=\"192.0.2.1 198.51.100.1\"\nifconfig_gif0=\"inet 192.168.1.1 \
+              192.168.2.1 netmask 0xffffffff\"\nstatic_routes=\"vpn\"\nroute_vpn=\"192.168.2.0 192.168.2.1 netmask \
+              0xffffff00\"\n";
+    let gateway = format!("{CONFIG} file \"rc.conf\" rc;");
+    let texts = [("gateway.conf", gateway), ("p", String::new()), ("k", String::new()), ("rc.conf", rc.to_owned())];
+    let files = crate::config::tests::Memory(texts.into_iter().collect());
+    let config = Config::read(&files, std::path::Path::new("gateway.conf")).unwrap();
+    let text = rules(&config, std::iter::empty());
+    let dropped = |condition: &str| {
+        let rule = format!("\t\t{condition} counter drop comment \"network of a gif interface\"");
+        text.lines().filter(|line| *line == rule).count()
+    };
+    for network in ["192.168.2.0/24", "192.168.2.1/32"] {
+        assert_eq!(dropped(&format!("iifname \"wan0\" ip saddr {network}")), 3, "{text}");
+        assert_eq!(dropped(&format!("oifname \"wan0\" ip daddr {network}")), 1, "{text}");
+    }
+}
+
+#[test]
 fn later_fragments_are_dropped_where_ports_decide() {
     let rules = |text: &str| chain("leave", text).split_off(2);
     let ends = "esp/tunnel/192.0.2.1-198.51.100.1/require";
