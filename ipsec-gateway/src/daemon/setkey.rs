@@ -145,8 +145,8 @@ pub(super) struct Output<'l> {
     start: std::time::Duration,
     pub(super) output: SetkeyOutput,
     is_cut: bool,
-    /// SAs that were added, with their statements if these can be stored.
-    pub(super) added: Vec<(SaId, Option<AddStatement>)>,
+    /// SAs that were added and their sources, with their statements if these can be stored.
+    pub(super) added: Vec<(SaId, IpAddr, Option<AddStatement>)>,
 }
 
 impl<'l> Output<'l> {
@@ -163,7 +163,7 @@ impl Environment for Output<'_> {
     }
 
     fn added(&mut self, sa: &setkey::Add<'_>, id: SaId, _: bool) {
-        self.added.push((id, AddStatement::of(sa)));
+        self.added.push((id, sa.id.source.0, AddStatement::of(sa)));
     }
 
     fn warning(&mut self, at: Location, _: &Statement<'_>, warning: Warning) {

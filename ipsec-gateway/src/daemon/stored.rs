@@ -73,7 +73,7 @@ fn restore(
     for problem in added.err().into_iter().chain(output.output.warnings) {
         log::error(format_args!("state file: an SA was not added: {problem}"));
     }
-    output.added.into_iter().for_each(|(id, _)| state.keep_statement(statement.clone(), id));
+    output.added.into_iter().for_each(|(id, ..)| state.keep_statement(statement.clone(), id));
 }
 
 impl Daemon {
@@ -82,7 +82,9 @@ impl Daemon {
     pub(super) fn keep_statements(&mut self, output: Output<'_>) -> SetkeyOutput {
         let Output { mut output, added, .. } = output;
         let Some(state) = self.plane.state.as_mut().filter(|state| state.stores_keys()) else { return output };
-        for (id, statement) in added {
+        // An SA that a later statement has removed is not stored.
+        let engine = &self.plane.engine;
+        for (id, _, statement) in added.into_iter().filter(|(id, source, _)| engine.sa(id, *source).is_some()) {
             match statement {
                 Some(statement) => state.keep_statement(statement, id),
                 None => output.warnings.push(format!("SA {id} is not stored: it ends with the daemon")),

@@ -62,7 +62,10 @@ pub struct AddedSas(Vec<(AddStatement, Vec<SaId>)>);
 
 impl AddedSas {
     /// Adds an SA of a statement, which has two if both ends are addresses of this host.
+    ///
+    /// The SA of another statement with the identifier is the former one, which `update` has replaced.
     pub fn add(&mut self, statement: AddStatement, id: SaId) {
+        self.remove(|own| *own == id);
         match self.0.iter_mut().find(|(own, _)| *own == statement) {
             Some((_, ids)) => ids.push(id),
             None => self.0.push((statement, vec![id])),
@@ -130,6 +133,9 @@ mod tests {
         let ids = [SaId::inbound(destination, Protocol::Esp, 1), SaId::outbound(destination, Protocol::Esp, 1)];
         ids.iter().for_each(|id| sas.add(statement.clone(), *id));
         assert_eq!(sas.statements().collect::<Vec<_>>(), [&statement]);
+        let (mut updated, other) = (AddedSas::default(), AddStatement::parse(&SA.replace("0011", "1111")).unwrap());
+        [&statement, &other].iter().for_each(|own| updated.add((*own).clone(), ids[0]));
+        assert_eq!(updated.statements().collect::<Vec<_>>(), [&other]);
         assert!(!sas.remove(|id| *id == ids[0]));
         assert!(sas.remove(|id| *id == ids[1]));
         assert_eq!(sas.statements().count(), 0);
