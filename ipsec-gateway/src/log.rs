@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -223,11 +224,24 @@ fn line(level: Level, text: impl fmt::Display, event: Option<Event>) {
     });
 }
 
-/// Replaces control characters, which a peer may have sent, by escape sequences.
+/// Replaces characters that a peer may have sent by escape sequences: control characters, and those without width that
+/// separate lines or change the direction of the text around them.
 fn one_line(text: &str) -> String {
-    let escaped = text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
-    escaped.collect()
+    let is_shown = |c: char| !c.is_control() && !INVISIBLE.iter().any(|range| range.contains(&c));
+    text.chars().map(|c| if is_shown(c) { c.to_string() } else { c.escape_default().to_string() }).collect()
 }
+
+/// Line separators, and the format characters of Unicode (categories Zl, Zp and Cf).
+const INVISIBLE: [RangeInclusive<char>; 8] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{600}'..='\u{61c}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{fff9}'..='\u{fffb}',
+];
 
 /// Date and time in UTC: seconds since 1970.
 struct Date(u64);
@@ -387,5 +401,6 @@ mod tests {
     #[test]
     fn text_received_from_a_peer_is_logged_on_one_line() {
         assert_eq!(one_line("a\nb\u{1b}[31m\u{7f}ä"), "a\\nb\\u{1b}[31m\\u{7f}ä");
+        assert_eq!(one_line("a\u{202e}b\u{2028}c\u{200b}\u{2066}€"), "a\\u{202e}b\\u{2028}c\\u{200b}\\u{2066}€");
     }
 }
