@@ -8,7 +8,12 @@ type OfPeer = (&'static str, &'static str, fn(&PeerEntry) -> usize);
 /// Returns the counters, and gauges of the peers.
 pub fn write(counters: &[CounterEntry], status: &Status) -> String {
     let mut text = String::new();
-    for (part, help) in [("engine", "Packets and octets of the IPsec engine."), ("ike", "Messages of key exchange.")] {
+    let parts = [
+        ("engine", "Packets and octets of the IPsec engine."),
+        ("ike", "Messages of key exchange."),
+        ("state", "Writes of the state file."),
+    ];
+    for (part, help) in parts {
         let name = format!("ipsec_gateway_{part}_total");
         text += &format!("# HELP {name} {help}\n# TYPE {name} counter\n");
         for counter in counters.iter().filter(|counter| counter.part == part) {
@@ -65,7 +70,7 @@ mod tests {
             name: "ESP \"packets\"".to_owned(),
             value,
         };
-        let counters = [counter("engine", Some("in"), 7), counter("ike", None, 0)];
+        let counters = [counter("engine", Some("in"), 7), counter("ike", None, 0), counter("state", None, 3)];
         let peer = PeerEntry {
             name: "a\\b".to_owned(),
             address: None,
@@ -80,11 +85,12 @@ mod tests {
             "# TYPE ipsec_gateway_engine_total counter",
             "ipsec_gateway_engine_total{direction=\"in\",counter=\"ESP \\\"packets\\\"\"} 7",
             "ipsec_gateway_ike_total{counter=\"ESP \\\"packets\\\"\"} 0",
+            "ipsec_gateway_state_total{counter=\"ESP \\\"packets\\\"\"} 3",
             "ipsec_gateway_uptime_seconds 5",
             "ipsec_gateway_peer_established{peer=\"a\\\\b\"} 1",
         ] {
             assert_eq!(text.lines().filter(|own| *own == line).count(), 1, "{line} in {text}");
         }
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 9);
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 10);
     }
 }
