@@ -104,6 +104,9 @@ impl Config {
         if config.backend == Backend::Pfkey && config.state.is_some() {
             return Err(format!("{}: statement `state` requires the back end `userspace`", path.display()));
         }
+        if config.backend == Backend::Pfkey && !config.configuration.gifs.is_empty() {
+            log::warning("gif interfaces of rc.conf are not created with the back end `pfkey`: create them with ip(8)");
+        }
         Ok((config, loaded))
     }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use ipsec_engine::{Action, PolicyDirection, PolicyParams};
 
-use crate::config::Config;
+use crate::config::{Backend, Config};
 use crate::gif;
 
 /// Word of `ip` for the MTU of an interface.
@@ -116,6 +116,9 @@ fn address_commands<'p>(
     let (tun, table) = (&config.tun.name, config.table);
     let nodad = if address.is_ipv6() { " nodad" } else { "" };
     let mut commands = vec![format!("address replace {address}/{} dev {tun}{nodad}", length_of(address))];
+    if config.backend == Backend::Pfkey {
+        return Ok(commands); // the kernel routes the packets, and no rule leads to the table
+    }
     let covering = policies.filter(|policy| policy.selector.source.contains(address));
     for (family, destination) in destinations(config, covering)?.into_keys() {
         let route = format!("{family} route replace table {table} {destination} dev {tun}");
