@@ -1,6 +1,7 @@
 //! Log lines on standard error or in a file: date, level and text, one line each.
 
 mod event;
+mod limiter;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,11 +12,10 @@ use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use ipsec_packet::Instant;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use event::{Event, EventKind};
+pub use limiter::Limiter;
 
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,47 +268,6 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (if month <= 2 { year + 1 } else { year }, month, date)
 }
 
-/// Limit for log lines that unauthenticated packets can cause: the first ones of each interval are written, the others
-/// counted.
-#[derive(Default)]
-pub struct Limiter {
-    /// Start of the interval.
-    began: Option<Instant>,
-    lines: u64,
-}
-
-impl Limiter {
-    const INTERVAL: Duration = Duration::from_secs(10);
-    const LINES: u64 = 10;
-
-    /// Writes a line unless the limit is reached.
-    pub fn write(&mut self, now: Instant, level: Level, text: impl fmt::Display) {
-        self.write_event(now, level, text, None);
-    }
-
-    /// Writes a line about an event unless the limit is reached.
-    pub fn write_event(&mut self, now: Instant, level: Level, text: impl fmt::Display, event: Option<Event>) {
-        let omitted = self.count(now);
-        if let Some(omitted) = omitted.filter(|omitted| *omitted > 0) {
-            warning(format_args!("{omitted} more lines of this kind were omitted"));
-        }
-        if omitted.is_some() {
-            line(level, text, event);
-        }
-    }
-
-    /// Counts a line. Returns `None` if it is to be omitted, else the number of lines that were omitted before.
-    fn count(&mut self, now: Instant) -> Option<u64> {
-        let mut omitted = 0;
-        if self.began.is_none_or(|began| now.saturating_duration_since(began) >= Self::INTERVAL) {
-            omitted = self.lines.saturating_sub(Self::LINES);
-            (self.began, self.lines) = (Some(now), 0);
-        }
-        self.lines = self.lines.saturating_add(1);
-        (self.lines <= Self::LINES).then_some(omitted)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,15 +331,6 @@ mod tests {
         warning("written");
         assert_eq!(take_lines().iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["written"]);
         keep_lines(Keep::Nothing);
-    }
-
-    #[test]
-    fn log_lines_about_packets_are_limited() {
-        let mut limiter = Limiter::default();
-        let written = (0..25).filter(|_| limiter.count(Instant::from_secs(1)).is_some()).count();
-        assert_eq!(written, 10);
-        assert_eq!(limiter.count(Instant::from_secs(11)), Some(15));
-        assert_eq!(limiter.count(Instant::from_secs(21)), Some(0));
     }
 
     #[test]
