@@ -155,7 +155,8 @@ impl Daemon {
             self.ike.handle_timeout(now, &mut self.plane.engine);
             self.handle_sa_events(now);
             while let Some(audit) = self.plane.engine.engine_mut().poll_audit() {
-                self.errors.write(now, Level::Warning, format_args!("packet discarded: {audit}"));
+                let reason = audit.reason.counter().name();
+                self.errors.write(now, reason, Level::Warning, format_args!("packet discarded: {audit}"));
                 if let (DiscardReason::NoSa, Some(source)) = (audit.reason, audit.source) {
                     self.ike.handle_unknown_spi(now, source, &mut self.plane.engine);
                 }
@@ -251,7 +252,10 @@ impl Daemon {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                     // An ICMP error for an earlier datagram is reported by the next call.
-                    Err(e) => self.errors.write(now, Level::Warning, problem("UDP", show(self.udp[at].local()), &e)),
+                    Err(e) => {
+                        let text = problem("UDP", show(self.udp[at].local()), &e);
+                        self.errors.write(now, "UDP socket", Level::Warning, text);
+                    }
                 }
             }
         }
@@ -309,7 +313,10 @@ impl Daemon {
                 match done {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(e) => self.errors.write(now, Level::Warning, problem("raw", &self.raw.receivers[at], &e)),
+                    Err(e) => {
+                        let text = problem("raw", &self.raw.receivers[at], &e);
+                        self.errors.write(now, "raw socket", Level::Warning, text);
+                    }
                 }
             }
         }
@@ -348,7 +355,7 @@ impl Daemon {
         if !packets.is_empty() {
             self.ike.note_sent(now);
             let (errors, from) = (&mut self.errors, "packet from the TUN interface");
-            let mut failed = |e| errors.write(now, Level::Warning, problem(from, "", &e));
+            let mut failed = |e| errors.write(now, from, Level::Warning, problem(from, "", &e));
             self.plane.outbound_batch(now, packets, &self.raw, &mut failed);
         }
         ended

@@ -150,7 +150,7 @@ impl GatewayHost<'_> {
             };
             let (name, asked) = (self.exchange.name(peer), policy::show(&request.selector));
             let text = format!("peer {name}: no policy was generated for the selectors {asked}: {text}");
-            self.limiter.write(self.now, Level::Error, text);
+            self.limiter.write(self.now, "policy not generated", Level::Error, text);
             refusal
         })
     }
@@ -282,7 +282,7 @@ impl Host for GatewayHost<'_> {
         Poll::Ready(verified.map_err(|(kind, text)| {
             if let Some(text) = text {
                 let text = format!("peer {}: {text}", self.exchange.name(peer));
-                self.limiter.write(self.now, Level::Error, text);
+                self.limiter.write(self.now, "certificate", Level::Error, text);
             }
             kind
         }))
@@ -308,7 +308,7 @@ impl Host for GatewayHost<'_> {
         if is_accepted.is_pending() && !is_repeated {
             let (name, user) = (self.exchange.name(peer), answer.user.escape_ascii());
             let text = format!("peer {name}: user `{user}` was rejected: unknown name or wrong password");
-            self.limiter.write(self.now, Level::Error, text);
+            self.limiter.write(self.now, "user rejected", Level::Error, text);
         }
         is_accepted
     }
@@ -329,7 +329,7 @@ impl Host for GatewayHost<'_> {
             Some(address) => log::info(format_args!("{name} is assigned the address {address} ({sa})")),
             None => {
                 let text = format!("peer {name}: no address of the pool is free");
-                self.limiter.write(self.now, Level::Error, text);
+                self.limiter.write(self.now, "no free address", Level::Error, text);
             }
         }
         Poll::Ready(lease)
@@ -337,7 +337,7 @@ impl Host for GatewayHost<'_> {
 
     fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {
         let text = self.text_of(peer, what);
-        self.limiter.write(self.now, Level::Error, text);
+        self.limiter.write(self.now, "identity or selectors", Level::Error, text);
     }
 }
 

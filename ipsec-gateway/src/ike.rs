@@ -242,13 +242,13 @@ impl Ike {
         }
         let Some(policy) = self.exchange.policy(number) else {
             let text = format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow);
-            return self.limiters.peers.write(now, Level::Warning, text);
+            return self.limiters.peers.write(now, "policy without negotiation", Level::Warning, text);
         };
         let Some(peer) = self.exchange.id(policy.peer) else { return };
         if !self.exchange.peer(peer).is_some_and(|peer| peer.config.initiates) {
             let name = self.exchange.name(peer);
             let text = format_args!("no SA for policy {number}: peer {name} has not initiated phase 1");
-            return self.limiters.peers.write(now, Level::Warning, text);
+            return self.limiters.peers.write(now, "peer that has to initiate", Level::Warning, text);
         }
         let failed = self.failed.get(&acquire.policy);
         if failed.is_some_and(|failed| now.saturating_duration_since(*failed) < FAILURE_INTERVAL) {
@@ -336,7 +336,8 @@ impl Ike {
                 if let Err(e) = sockets.send(&path, datagram) {
                     let (local, remote) = (show(path.local), show(path.remote));
                     let text = format_args!("IKE message from {local} to {remote} was not sent: {e}");
-                    self.limiters.of(&self.exchange, path.remote.ip()).write(now, Level::Warning, text);
+                    let limiter = self.limiters.of(&self.exchange, path.remote.ip());
+                    limiter.write(now, "IKE message not sent", Level::Warning, text);
                 }
             }
             if is_done {

@@ -288,6 +288,7 @@ impl ManualState {
                 self.counters.failures = self.counters.failures.saturating_add(1);
                 self.errors.write(
                     moment.now,
+                    "state file",
                     Level::Error,
                     format_args!(
                         "{e}: packets of SAs with manual keys are refused when their reserved numbers are exhausted"

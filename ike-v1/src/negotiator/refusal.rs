@@ -349,7 +349,7 @@ impl Refusal {
     }
 
     /// Returns the counter of the refusal.
-    pub(crate) const fn counter(&self) -> Counter {
+    pub const fn counter(&self) -> Counter {
         match self {
             Self::Malformed(_) => Counter::Malformed,
             Self::InitiatorCookie | Self::ResponderCookie => Counter::Cookie,

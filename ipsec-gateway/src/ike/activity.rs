@@ -60,7 +60,8 @@ impl Ike {
                     continue;
                 }
                 Err(e) => {
-                    self.limiters.peers.write(now, Level::Warning, format_args!("kernel: usage of SA {id}: {e}"));
+                    let text = format_args!("kernel: usage of SA {id}: {e}");
+                    self.limiters.peers.write(now, "usage of the kernel", Level::Warning, text);
                     continue;
                 }
             };

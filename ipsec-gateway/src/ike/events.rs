@@ -124,7 +124,8 @@ impl Ike {
                 let name = failure.peer.map_or("unknown", |peer| self.exchange.name(peer));
                 let limiter = self.limiters.of(&self.exchange, failure.path.remote.ip());
                 let event = log::Event::of_peer(EventKind::Failed, name);
-                limiter.write_event(now, Level::Error, format_args!("peer {name}: {failure}"), Some(event));
+                let (reason, text) = (failure.reason.counter().name(), format_args!("peer {name}: {failure}"));
+                limiter.write_event(now, reason, Level::Error, text, Some(event));
                 if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
                     // An SA that is still in use is to be renewed before its end.
                     let is_in_use = |(id, sa): (&SaId, &InstalledSa)| {
