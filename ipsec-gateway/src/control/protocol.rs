@@ -218,6 +218,18 @@ pub struct PolicyEntry {
     pub source: String,
     /// Destination addresses of the selector.
     pub destination: String,
+    /// Upper-layer protocol of the selector, by its name or number; `None` for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Source ports of the selector, as `80` or `1000-2000`; `None` for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ports: Option<String>,
+    /// Destination ports of the selector in the same form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_ports: Option<String>,
+    /// Type, or type and code as `3,4`, of a selector for ICMP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<String>,
     /// `ipsec`, `none` or `discard`.
     pub action: String,
     /// Templates in the order in which they are applied, as in setkey(8).

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipsec_config::setkey::{DumpPolicy, DumpSa};
 use ipsec_engine::{Action, Direction, PolicyId, PolicyParams, SaBackend, SaStatus};
-use ipsec_packet::Instant;
+use ipsec_packet::{Instant, PortRange, Upper};
 
 use super::Daemon;
 use crate::control::protocol::{CounterEntry, PAGE, Page, PolicyEntry, Reply, Request, SaEntry, Status};
@@ -151,11 +151,24 @@ fn policy_entry(id: PolicyId, policy: &PolicyParams) -> PolicyEntry {
         let (address, _) = if is_outbound { ends.destination } else { ends.source };
         address.map(|address| address.to_string())
     };
+    let (protocol, (from, to), icmp) = match policy.selector.upper {
+        Upper::Any => (None, (PortRange::ANY, PortRange::ANY), None),
+        Upper::Protocol(protocol) => (Some(protocol), (PortRange::ANY, PortRange::ANY), None),
+        Upper::Ports(protocol, from, to) => (protocol, (from, to), None),
+        Upper::Icmp(protocol, kind, code) => {
+            let code = code.map(|code| format!(",{code}")).unwrap_or_default();
+            (Some(protocol), (PortRange::ANY, PortRange::ANY), Some(format!("{kind}{code}")))
+        }
+    };
     PolicyEntry {
         number: id.get(),
         direction: policy.direction.to_string(),
         source: policy.selector.source.to_string(),
         destination: policy.selector.destination.to_string(),
+        protocol: protocol.map(|own| own.name().map_or_else(|| own.0.to_string(), str::to_owned)),
+        source_ports: ports(from),
+        destination_ports: ports(to),
+        icmp,
         action: if bundle.is_some() { "ipsec".to_owned() } else { policy.action.to_string() },
         templates: bundle
             .iter()
@@ -163,5 +176,14 @@ fn policy_entry(id: PolicyId, policy: &PolicyParams) -> PolicyEntry {
             .collect(),
         first: first.map(|first| (first.protocol.name().to_owned(), peer(&first))),
         text: DumpPolicy { id, policy }.to_string(),
+    }
+}
+
+/// Returns the text of a range of ports; `None` for all ports.
+fn ports(range: PortRange) -> Option<String> {
+    match range {
+        PortRange::ANY => None,
+        PortRange { first, last } if first == last => Some(first.to_string()),
+        PortRange { first, last } => Some(format!("{first}-{last}")),
     }
 }

@@ -86,7 +86,14 @@ pub fn ipsecctl(sas: &[SaEntry], policies: &[PolicyEntry]) -> String {
             _ => "bypass",
         };
         let PolicyEntry { direction, source, destination, .. } = policy;
-        text += &format!("flow {protocol} {direction} from {source} to {destination}{peer} type {kind}\n");
+        let with = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {word} {value}"));
+        let upper = with("proto", &policy.protocol).unwrap_or_default();
+        let [from, to] = [&policy.source_ports, &policy.destination_ports].map(|own| with("port", own));
+        let icmp = policy.icmp.as_ref().map(|icmp| format!(" icmp-type {}", icmp.replace(',', " code ")));
+        let (from, to, icmp) = (from.unwrap_or_default(), to.unwrap_or_default(), icmp.unwrap_or_default());
+        text += &format!(
+            "flow {protocol} {direction}{upper} from {source}{from} to {destination}{to}{icmp}{peer} type {kind}\n"
+        );
     }
     if policies.is_empty() {
         text += "No flows\n";
@@ -97,7 +104,7 @@ pub fn ipsecctl(sas: &[SaEntry], policies: &[PolicyEntry]) -> String {
         text += &format!("{protocol} {mode} from {source} to {destination} spi {spi:#010x}");
         for (word, algorithm) in [("auth", &sa.integrity), ("enc", &sa.cipher), ("comp", &sa.compression)] {
             if let Some(algorithm) = algorithm {
-                text += &format!(" {word} {}", algorithm.to_lowercase());
+                text += &format!(" {word} {}", openbsd_name(&algorithm.to_lowercase()));
             }
         }
         text.push('\n');
@@ -106,6 +113,24 @@ pub fn ipsecctl(sas: &[SaEntry], policies: &[PolicyEntry]) -> String {
         text += "No entries\n";
     }
     text
+}
+
+/// Returns the name that OpenBSD shows for an algorithm: without CBC, and without the length of the ICV.
+fn openbsd_name(name: &str) -> &str {
+    match name {
+        "aes-cbc" => "aes",
+        "aes-ctr" => "aesctr",
+        "blowfish-cbc" => "blowfish",
+        "cast128-cbc" => "cast128",
+        "aes-gcm-16" => "aes-gcm",
+        "hmac-md5-96" => "hmac-md5",
+        "hmac-sha1-96" => "hmac-sha1",
+        "hmac-ripemd160-96" => "hmac-ripemd160",
+        "hmac-sha2-256-128" => "hmac-sha2-256",
+        "hmac-sha2-384-192" => "hmac-sha2-384",
+        "hmac-sha2-512-256" => "hmac-sha2-512",
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -158,12 +183,26 @@ mod tests {
             direction: "out".to_owned(),
             source: "10.1.0.0/24".to_owned(),
             destination: "10.2.0.0/24".to_owned(),
+            protocol: None,
+            source_ports: None,
+            destination_ports: None,
+            icmp: None,
             action: "ipsec".to_owned(),
             templates: Vec::new(),
             first: Some(("esp".to_owned(), Some("192.0.2.2".to_owned()))),
             text: String::new(),
         };
         let flow = "flow esp out from 10.1.0.0/24 to 10.2.0.0/24 peer 192.0.2.2 type require\n";
-        assert!(ipsecctl(&[], &[policy]).contains(flow));
+        assert!(ipsecctl(&[], std::slice::from_ref(&policy)).contains(flow));
+        let some = |text: &str| Some(text.to_owned());
+        let tcp = PolicyEntry { protocol: some("tcp"), destination_ports: some("80"), ..policy.clone() };
+        let icmp = PolicyEntry { protocol: some("icmp"), icmp: some("3,4"), ..policy };
+        let text = ipsecctl(&[], &[tcp, icmp]);
+        assert!(text.contains("flow esp out proto tcp from 10.1.0.0/24 to 10.2.0.0/24 port 80 peer"), "{text}");
+        assert!(
+            text.contains("flow esp out proto icmp from 10.1.0.0/24 to 10.2.0.0/24 icmp-type 3 code 4 peer"),
+            "{text}"
+        );
+        assert_eq!(openbsd_name("hmac-sha1-96"), "hmac-sha1");
     }
 }
