@@ -63,7 +63,7 @@ check "after a clean stop, pings answered" "$(pings h1 10.2.0.2)" 3
 
 # SAs that were added to the running gateway continue after a crash only if gateway.conf says that their keys are stored.
 cp "$out/1/gateway.conf" "$out/1/gateway.conf.old"; cp "$out/1/setkey.conf" "$out/1/setkey.conf.old"
-sed -i 's/ state "state";/ state "state" keys;/' "$out/1/gateway.conf"; sed -i '/^add/d' "$out/1/setkey.conf"
+sed -i 's/ state "state";/ state "state" keys; export_keys on;/' "$out/1/gateway.conf"; sed -i '/^add/d' "$out/1/setkey.conf"
 end 1 TERM; start 1
 grep '^add' "$out/1/setkey.conf.old" | ctl 1 setkey -c
 check "added SAs, pings answered" "$(pings h1 10.2.0.2)" 3
@@ -71,6 +71,10 @@ sleep 1.2
 check "state file with keys, mode and keys" "$(stat -c %a "$out/1/state") $(grep -c $key "$out/1/state")" "600 2"
 end 1 KILL; start 1
 check "killed with added SAs, pings answered" "$(pings h1 10.2.0.2)" 3
+check "killed with added SAs, keys for Wireshark" "$(ctl 1 export-keys | grep -c $key)" 2
+sed "/^add/!d; s/^add/update/; s/0x0011/0xff11/g" "$out/1/setkey.conf.old" | ctl 1 setkey -c; sleep 0.2
+check "updated SAs, keys for Wireshark and in the state file" "$(ctl 1 export-keys | grep -c 0xff11) $(grep -c 0xff11 "$out/1/state") $(grep -c $key "$out/1/state" || true)" "2 2 0"
+sed "/^add/!d; s/^add/update/" "$out/1/setkey.conf.old" | ctl 1 setkey -c
 cp "$out/1/gateway.conf.old" "$out/1/gateway.conf"; end 1 TERM; start 1
 named "keys no longer stored" 1 'state file .*: 2 SAs with keys are removed from it, and not added'
 check "keys no longer stored, pings and keys" "$(pings h1 10.2.0.2) $(grep -c $key "$out/1/state" || true)" "0 0"

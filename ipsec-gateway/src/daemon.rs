@@ -34,6 +34,7 @@ use crate::privileged::Privileges;
 use crate::privileged::message::Which;
 use crate::psk::PskFile;
 use crate::raw::RawSockets;
+use crate::state::ManualState;
 use crate::tun::Tun;
 use crate::udp::{self, Udp, restore_headers};
 use crate::{clock, policy, sockets};
@@ -112,7 +113,8 @@ impl Daemon {
         let (clamped_to, has_limits) = (clamped_to(&config), limits_packets(&config));
         let exchange = KeyExchange::new(&*files, config, policies)?;
         let access = Access::read(&files, &exchange)?;
-        let ike = Ike::new(exchange, keys, access, tables);
+        let mut ike = Ike::new(exchange, keys, access, tables);
+        ike.show_keys(state.iter().flat_map(ManualState::keys), &engine);
         privileges.adopt()?;
         Ok(Self {
             privileges,

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use ipsec_sa::{SaParams, TransformParams};
+use ipsec_config::setkey::{Add, LoadOptions};
+use ipsec_sa::{Direction, SaParams, TransformParams};
 use zeroize::Zeroizing;
 
 use crate::key_tables::{esp_row, hex};
@@ -27,6 +28,13 @@ impl ShownKeys {
             TransformParams::Ipcomp { .. } => (&[][..], &[][..]),
         };
         Self { row: esp_row(sa), cipher: groups(cipher), integrity: groups(integrity) }
+    }
+
+    /// Writes the keys of the SA of a statement in one direction. Returns `None` if it has no valid parameters.
+    pub fn of_statement(sa: &Add<'_>, direction: Direction) -> Option<Self> {
+        // The inner addresses of BEET mode are those of a policy, and no part of the keys.
+        let inner = Some((sa.id.source.0, sa.id.destination.0));
+        Some(Self::of(&sa.params(direction, inner, &LoadOptions::RFC).ok()?))
     }
 
     /// Returns output of `setkey -D` with the keys of the SA appended to its lines `E:` and `A:`.

@@ -28,6 +28,7 @@ use ipsec_sa::{SaId, SaParams};
 
 use crate::databases::Databases;
 use crate::log::{self, Level, Limiter};
+use crate::shown_keys::ShownKeys;
 use added::{AddStatement, AddedSas};
 use file::{SavedSa, SavedState};
 use manual_sa::{IDLE, ManualSa, Moment};
@@ -125,6 +126,11 @@ impl ManualState {
             added.add(statement, id);
             self.is_changed = true;
         }
+    }
+
+    /// Returns the keys of the SAs that were added to the running gateway, as far as they are stored.
+    pub fn keys(&self) -> impl Iterator<Item = (SaId, ShownKeys)> {
+        self.added.iter().flat_map(AddedSas::keys)
     }
 
     /// Returns whether keys are stored.

@@ -65,6 +65,7 @@ impl Daemon {
         let mut problems = Vec::new();
         problems.extend(change.apply(&mut self.plane.engine).err());
         let sas = ManualSas::between(self.ike.config(), &next.config, &self.plane.engine);
+        self.ike.forget_keys(&sas.ids_of_added(&next.config));
         sas.apply(now, &next.config, &mut self.databases(now), &mut problems);
         // The warnings are those of the trial.
         next.policies = policy::keyed_policies(&next.config, &self.plane.engine).policies.into_iter().collect();
@@ -135,6 +136,11 @@ impl ManualSas {
         let kept: HashSet<SaId> = kept.into_iter().map(|(_, sa)| sa.id).collect();
         let removed = former.values().filter(|sa| !kept.contains(&sa.id)).map(|sa| (sa.id, sa.source)).collect();
         Self { removed, added: added.into_iter().map(|(index, _)| index).collect() }
+    }
+
+    /// Returns the identifiers of the SAs that are added.
+    fn ids_of_added(&self, next: &Config) -> Vec<SaId> {
+        self.added.iter().filter_map(|index| Some(next.configuration.sas.get(*index)?.params.id)).collect()
     }
 
     fn apply(self, now: Instant, next: &Config, engine: &mut impl SaBackend, problems: &mut Vec<String>) {

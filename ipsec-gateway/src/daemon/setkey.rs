@@ -18,6 +18,7 @@ use super::Daemon;
 use super::requests::start_of_clock;
 use crate::control::protocol::SetkeyOutput;
 use crate::policy::PolicyTable;
+use crate::shown_keys::ShownKeys;
 use crate::state::added::AddStatement;
 use crate::state::backend::WithState;
 use crate::{log, policy};
@@ -35,6 +36,10 @@ impl Daemon {
         let mut output = Output::new(&locals, now);
         let mut databases = WithState { engine: &mut self.plane.engine, state: self.plane.state.as_mut(), now };
         let applied = setkey::apply_with(&mut databases, text.as_bytes(), &mut output, &LoadOptions::RFC, now);
+        if changes.has_sas {
+            let keys = output.added.iter_mut().filter_map(|own| Some((own.id, own.keys.take()?)));
+            self.ike.show_keys(keys, &self.plane.engine);
+        }
         let mut output = self.keep_statements(output);
         if changes != Changes::default() {
             log::info(format_args!("request: statements of setkey were applied: {changes}"));
@@ -145,8 +150,16 @@ pub(super) struct Output<'l> {
     start: std::time::Duration,
     pub(super) output: SetkeyOutput,
     is_cut: bool,
-    /// SAs that were added and their sources, with their statements if these can be stored.
-    pub(super) added: Vec<(SaId, IpAddr, Option<AddStatement>)>,
+    pub(super) added: Vec<AddedSa>,
+}
+
+/// SA that a statement has added.
+pub(super) struct AddedSa {
+    pub(super) id: SaId,
+    pub(super) source: IpAddr,
+    /// The statement, if it can be stored.
+    pub(super) statement: Option<AddStatement>,
+    pub(super) keys: Option<ShownKeys>,
 }
 
 impl<'l> Output<'l> {
@@ -163,7 +176,8 @@ impl Environment for Output<'_> {
     }
 
     fn added(&mut self, sa: &setkey::Add<'_>, id: SaId, _: bool) {
-        self.added.push((id, sa.id.source.0, AddStatement::of(sa)));
+        let (statement, keys) = (AddStatement::of(sa), ShownKeys::of_statement(sa, id.direction));
+        self.added.push(AddedSa { id, source: sa.id.source.0, statement, keys });
     }
 
     fn warning(&mut self, at: Location, _: &Statement<'_>, warning: Warning) {

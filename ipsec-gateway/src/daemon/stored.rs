@@ -8,7 +8,7 @@ use ipsec_sa::{Expiry, SaEvent};
 use rand::RngExt as _;
 
 use super::Daemon;
-use super::setkey::{self, Output};
+use super::setkey::{self, AddedSa, Output};
 use crate::config::Config;
 use crate::control::protocol::{CounterEntry, SetkeyOutput};
 use crate::databases::Databases;
@@ -73,7 +73,7 @@ fn restore(
     for problem in added.err().into_iter().chain(output.output.warnings) {
         log::error(format_args!("state file: an SA was not added: {problem}"));
     }
-    output.added.into_iter().for_each(|(id, ..)| state.keep_statement(statement.clone(), id));
+    output.added.into_iter().for_each(|own| state.keep_statement(statement.clone(), own.id));
 }
 
 impl Daemon {
@@ -84,7 +84,7 @@ impl Daemon {
         let Some(state) = self.plane.state.as_mut().filter(|state| state.stores_keys()) else { return output };
         // An SA that a later statement has removed is not stored.
         let engine = &self.plane.engine;
-        for (id, _, statement) in added.into_iter().filter(|(id, source, _)| engine.sa(id, *source).is_some()) {
+        for AddedSa { id, statement, .. } in added.into_iter().filter(|own| engine.sa(&own.id, own.source).is_some()) {
             match statement {
                 Some(statement) => state.keep_statement(statement, id),
                 None => output.warnings.push(format!("SA {id} is not stored: it ends with the daemon")),

@@ -84,6 +84,22 @@ impl Ike {
         }
     }
 
+    /// Takes the keys of SAs with manual keys that were added, for clients of the control socket. Those of SAs that are
+    /// no longer in the SAD are removed.
+    pub fn show_keys(&mut self, added: impl Iterator<Item = (SaId, ShownKeys)>, engine: &Databases) {
+        if !self.config().exports_keys {
+            return;
+        }
+        self.shown_keys.extend(added);
+        let known: HashSet<SaId> = engine.sas().map(|sa| sa.key).collect();
+        self.shown_keys.retain(|id, _| known.contains(id));
+    }
+
+    /// Removes the keys of SAs that have those of the configuration again.
+    pub fn forget_keys(&mut self, sas: &[SaId]) {
+        self.shown_keys.retain(|id, _| !sas.contains(id));
+    }
+
     /// Returns the counters of key exchange.
     pub fn counters(&self) -> Vec<CounterEntry> {
         let entry = |(counter, value): (ike_v1::Counter, u32)| CounterEntry {
@@ -108,7 +124,10 @@ impl Ike {
         };
         let negotiated =
             self.shown_keys.values().filter_map(|keys| keys.row.as_ref().map(|row| row.trim_end().to_owned()));
-        let manual = self.config().configuration.sas.iter().filter_map(|sa| ShownKeys::of(&sa.params).row);
+        // One that a statement has added again has other keys than those of the configuration.
+        let is_former = |id: &SaId| self.shown_keys.contains_key(id);
+        let configured = self.config().configuration.sas.iter().filter(|sa| !is_former(&sa.params.id));
+        let manual = configured.filter_map(|sa| ShownKeys::of(&sa.params).row);
         let mut esp_sa: Vec<_> = negotiated.chain(manual.map(|row| row.trim_end().to_owned())).collect();
         esp_sa.sort_unstable();
         esp_sa.dedup();

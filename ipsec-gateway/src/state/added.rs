@@ -3,8 +3,10 @@
 use std::fmt::{self, Write as _};
 
 use ipsec_config::setkey::{Add, Statement, Statements};
-use ipsec_sa::{Mode, SaId};
+use ipsec_sa::{Direction, Mode, SaId};
 use zeroize::Zeroizing;
+
+use crate::shown_keys::ShownKeys;
 
 /// Statement `add` in one line, with the keys of the SA. It is wiped on drop and not written to logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +34,12 @@ impl AddStatement {
         let is_add = matches!(statements.next(), Ok(Some(Statement::Add(_))));
         let is_one = is_add && matches!(statements.next(), Ok(None)) && !line.contains(['\n', '\r']);
         is_one.then(|| Self(Zeroizing::new(line.to_owned())))
+    }
+
+    /// Returns the keys of the SA in one direction.
+    pub fn keys(&self, direction: Direction) -> Option<ShownKeys> {
+        let Ok(Some(Statement::Add(sa))) = Statements::of(&self.0).next() else { return None };
+        ShownKeys::of_statement(&sa, direction)
     }
 
     /// Returns the statement as text.
@@ -80,6 +88,15 @@ impl AddedSas {
             !ids.is_empty()
         });
         self.0.len() != former
+    }
+
+    /// Returns the keys of all SAs.
+    pub fn keys(&self) -> impl Iterator<Item = (SaId, ShownKeys)> {
+        let of_one = |(statement, ids): &(AddStatement, Vec<SaId>)| {
+            let with_keys = |id: &SaId| Some((*id, statement.keys(id.direction)?));
+            ids.iter().filter_map(with_keys).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_one)
     }
 
     /// Returns the statements, in the order in which they were applied.
