@@ -16,12 +16,13 @@ use std::time::Duration;
 use ike_v1::Path;
 use ipsec_engine::{DiscardReason, SaBackend as _};
 use ipsec_packet::{Datagram, Instant, Marker, classify};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::protection::Retry;
 use crate::access::Access;
 use crate::buffer::Buffer;
+use crate::clock::Alarm;
 use crate::config::{Backend, Config, NAT_TRAVERSAL_PORT};
 use crate::control::Control;
 use crate::gif::Gifs;
@@ -74,6 +75,8 @@ struct Daemon {
     raw: RawSockets,
     udp: Vec<Udp>,
     signals: Signals,
+    /// Timer for the next event.
+    alarm: Alarm,
     buffer: Buffer,
     /// Buffers for packets from the TUN interface.
     tun_buffers: Vec<Buffer>,
@@ -131,6 +134,7 @@ impl Daemon {
             raw,
             udp,
             signals,
+            alarm: Alarm::new().map_err(|e| format!("timer: {e}"))?,
             buffer: Buffer::new(),
             tun_buffers: std::iter::repeat_with(Buffer::new).take(if is_userspace { TUN_BATCH } else { 0 }).collect(),
             errors: Limiter::default(),
@@ -209,17 +213,14 @@ impl Daemon {
             self.retry.as_ref().map(Retry::due),
             self.stop,
         ];
-        let timeout = timers.into_iter().flatten().min().map(|due| {
-            let left = due.saturating_duration_since(clock::now());
-            Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
-        });
+        self.alarm.set(timers.into_iter().flatten().min())?;
         let sockets = self.raw.receivers.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
-        let signals = [self.signals.stop.as_fd(), self.signals.reload.as_fd()].into_iter();
+        let signals = [self.alarm.as_fd(), self.signals.stop.as_fd(), self.signals.reload.as_fd()].into_iter();
         let packets = self.tun.iter().map(AsFd::as_fd).chain(self.plane.engine.kernel().map(AsFd::as_fd));
         let descriptors = signals.chain(packets).chain(self.privileges.descriptor()).chain(sockets);
         let descriptors = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         let mut descriptors: Vec<_> = descriptors.chain(self.control.descriptors()).collect();
-        match poll(&mut descriptors, timeout.as_ref()) {
+        match poll(&mut descriptors, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(e) => Err(e.into()),
         }
