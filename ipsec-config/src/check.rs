@@ -6,7 +6,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use ike_codec::{ExchangeKind, Group, Lifetimes};
-use ike_v1::{PeerDefaults, ProposalCheck};
+use ike_v1::ProposalCheck;
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_sa::{Action, PolicyDirection, PolicyParams};
 
@@ -94,7 +94,10 @@ impl Configuration {
             }
         }
         for phase_2 in &self.phase_2 {
-            check_phase_2(phase_2, diagnostics);
+            let of_peer = phase_2.peer.and_then(|index| self.peers.get(index));
+            let peers = || of_peer.map_or(self.peers.as_slice(), core::slice::from_ref).iter();
+            let is_at_128 = !peers().all(|peer| peer.config.defaults.sha2_256_at_96) || self.peers.is_empty();
+            check_phase_2(phase_2, is_at_128, diagnostics);
         }
     }
 }
@@ -139,7 +142,8 @@ fn is_shared(method: ike_codec::AuthMethod) -> bool {
     [M::PRE_SHARED_KEY, M::XAUTH_INIT_PRE_SHARED, M::XAUTH_RESP_PRE_SHARED].contains(&method)
 }
 
-fn check_phase_2(phase_2: &Phase2Config, diagnostics: &mut Diagnostics) {
+/// Warns of weak algorithms and lifetimes. `is_at_128` is set if a peer truncates HMAC-SHA2-256 to 128 bits.
+fn check_phase_2(phase_2: &Phase2Config, is_at_128: bool, diagnostics: &mut Diagnostics) {
     let mut weak: Vec<String> = Vec::new();
     if let Some(group) = phase_2.group {
         note_group(&mut weak, group);
@@ -149,7 +153,7 @@ fn check_phase_2(phase_2: &Phase2Config, diagnostics: &mut Diagnostics) {
         note(&mut weak, "HMAC-MD5");
     }
     weak_warning(phase_2.span, "phase 2", &weak, diagnostics);
-    if phase_2.integrity.contains(&IntegrityAlgorithm::HmacSha2_256_128) && !PeerDefaults::RFC.sha2_256_at_96 {
+    if phase_2.integrity.contains(&IntegrityAlgorithm::HmacSha2_256_128) && is_at_128 {
         let text = "HMAC-SHA2-256 is truncated to 128 bits: a peer with KAME, or with Linux and PF_KEY, truncates it to 96 \
                     bits and refuses all packets";
         diagnostics.warning(phase_2.span, text);

@@ -16,10 +16,13 @@ use std::vec::Vec;
 
 pub(crate) use authentication::{mask, split_dns};
 
+use ike_v1::PeerDefaults;
+
 use crate::blocks::{Parsed, Parser, Scope};
-use crate::configuration::{IKE_PORT, ProcessUser};
+use crate::configuration::{ConfiguredPeer, IKE_PORT, ProcessUser};
 use crate::diagnostic::shown_word;
 use crate::lexer::TokenKind;
+use crate::openbsd::Release;
 use crate::secret::Secrets;
 use crate::{Configuration, Diagnostics, FileId, Files, Language, Sources, Span};
 
@@ -39,6 +42,8 @@ const TOP: Scope<'_> = Scope {
         "keys",
         "file",
         "isakmpd",
+        "defaults",
+        "release",
         "local",
         "wan",
         "tun",
@@ -65,6 +70,10 @@ pub struct GatewayConf {
     pub files: Vec<(String, Option<Language>)>,
     /// Directory of certificates and keys instead of `/etc/isakmpd`.
     pub isakmpd: Option<String>,
+    /// Defaults of the peers of other files: of one with an address, or of all.
+    pub defaults: Vec<(Option<IpAddr>, PeerDefaults)>,
+    /// Release of OpenBSD whose defaults an ipsec.conf(5) has.
+    pub release: Option<Release>,
     /// Local addresses with the UDP ports of IKE.
     pub locals: Vec<SocketAddr>,
     /// Interfaces on the unprotected side.
@@ -91,6 +100,20 @@ pub struct GatewayConf {
     pub stores_keys: bool,
     /// Set if the MSS of TCP connections through tunnels is lowered.
     pub clamps_mss: bool,
+}
+
+impl GatewayConf {
+    /// Sets the defaults of peers, which are those of other files.
+    pub fn set_defaults<'p>(&self, peers: impl Iterator<Item = &'p mut ConfiguredPeer>) {
+        for peer in peers {
+            let address = peer.config.address.map(|address| address.ip());
+            let of = |address| self.defaults.iter().find(|(own, _)| *own == address);
+            let own = address.and_then(|address| of(Some(address))).or_else(|| of(None));
+            if let Some((_, defaults)) = own {
+                peer.config.defaults = *defaults;
+            }
+        }
+    }
 }
 
 /// Databases of SAs and policies, and therefore the place where packets are processed.
@@ -136,6 +159,8 @@ impl Default for GatewayConf {
         Self {
             files: Vec::new(),
             isakmpd: None,
+            defaults: Vec::new(),
+            release: None,
             locals: Vec::new(),
             wan: Vec::new(),
             tun: None,
@@ -257,6 +282,23 @@ impl Reader<'_> {
                 self.conf.files.push((name, language));
             }
             "isakmpd" => self.conf.isakmpd = Some(self.file_name(parser)?),
+            "defaults" => {
+                let defaults = peer::defaults(parser)?;
+                let address = match parser.next.kind {
+                    TokenKind::Word(_) => Some(parser.address()?.0),
+                    _ => None,
+                };
+                if self.conf.defaults.iter().any(|(own, _)| *own == address) {
+                    return parser.refuse(span, "duplicate statement `defaults`");
+                }
+                self.conf.defaults.push((address, defaults));
+            }
+            "release" => {
+                let release = parser.choice("a release of OpenBSD", Release::NAMES)?.0;
+                if self.conf.release.replace(release).is_some() {
+                    return parser.refuse(span, "duplicate statement `release`");
+                }
+            }
             "keys" => {
                 let name = self.file_name(parser)?;
                 if self.configuration.key_file.is_some() {

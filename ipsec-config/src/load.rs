@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 use crate::psk::PskFile;
 use crate::secret::Secrets;
 use crate::{
-    Configuration, Diagnostics, Files, Sources, Span, WithText, gateway, isakmpd, openbsd, racoon, rc, setkey, xfrm,
+    Configuration, Diagnostics, FileId, Files, Sources, Span, WithText, gateway, isakmpd, openbsd, racoon, rc, setkey,
+    xfrm,
 };
 
 /// Configuration language of a file.
@@ -114,6 +115,8 @@ pub struct Loaded {
     pub gateway: Option<gateway::GatewayConf>,
     /// Contents of each racoon.conf.
     pub racoon: Vec<racoon::RacoonConf>,
+    /// File of that gateway.conf.
+    gateway_file: Option<FileId>,
     /// Languages of the files that were read.
     languages: HashSet<Language>,
 }
@@ -133,11 +136,13 @@ pub fn load(files: &dyn Files, paths: &[(PathBuf, Option<Language>)], settings: 
     for (path, language) in paths {
         loaded.read(files, path, *language, settings);
     }
-    loaded.read_startup_files(files, settings);
+    let release = loaded.gateway.as_ref().and_then(|conf| conf.release);
+    loaded.read_startup_files(files, &release.map_or(*settings, |release| LoadSettings { release }));
     // The policies are known now, and with them the local addresses.
     for conf in &loaded.racoon {
         conf.configure(files, &mut loaded.configuration, &mut loaded.diagnostics);
     }
+    loaded.set_defaults();
     if loaded.keys.is_none()
         && let Some(name) = loaded.configuration.key_file.clone()
     {
@@ -201,6 +206,8 @@ impl Loaded {
                     Ok(conf) => {
                         self.gateway = Some(conf.clone());
                         self.configuration.listen.extend(&conf.locals);
+                        self.gateway_file = Some(file);
+                        let settings = &conf.release.map_or(*settings, |release| LoadSettings { release });
                         let first = self.configuration.peers.len();
                         for (name, language) in &conf.files {
                             self.read(inner, Path::new(name), *language, settings);
@@ -225,6 +232,20 @@ impl Loaded {
         let after = (self.configuration.sas.len(), self.configuration.keys.len());
         if language == Language::Psk || (after != before && language != Language::Xfrm) {
             self.check_mode(files, path, Span { file, begin: 0, end: 0 });
+        }
+    }
+
+    /// Adds a peer for each address of a policy that only a peer at any address has.
+    pub fn add_peers_of_policies(&mut self) {
+        self.configuration.add_peers_of_policies();
+        self.set_defaults();
+    }
+
+    /// Sets the defaults that gateway.conf gives the peers of other files.
+    fn set_defaults(&mut self) {
+        if let Some(conf) = &self.gateway {
+            let own = self.gateway_file;
+            conf.set_defaults(self.configuration.peers.iter_mut().filter(|peer| Some(peer.span.file) != own));
         }
     }
 

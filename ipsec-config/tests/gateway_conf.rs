@@ -347,7 +347,7 @@ fn peers(configuration: &Configuration) -> Vec<String> {
 fn the_written_text_is_read_as_the_same_configuration() {
     let access = r#"
 policies "setkey.conf"; isakmpd "isakmpd"; local 192.0.2.1; tun ipsec0; control "/run/own.sock"; export_keys on;
-state "own.state"; mss_clamping off;
+state "own.state" keys; mss_clamping off; backend pfkey; release 4.6; defaults racoon; defaults rfc 2001:db8::7;
 peer server address any {
     proposal aes256 sha256 modp2048 xauth_rsa_server lifetime 600;
     esp aes128ctr-sha1;

@@ -117,6 +117,48 @@ fn the_files_that_gateway_conf_names_are_read() {
 }
 
 #[test]
+fn gateway_conf_sets_the_defaults_of_the_peers_of_other_files() {
+    let at_96 = |statements: &str, added: bool| {
+        let gateway: &'static str = format!("{GATEWAY} {statements}").leak();
+        let files = [
+            ("gateway.conf", gateway, 0o644),
+            ("racoon.conf", RACOON, 0o644),
+            ("setkey.conf", SETKEY, 0o644),
+            ("psk.txt", "198.51.100.1 secret\n", 0o600),
+        ];
+        let (mut loaded, shown) = read("gateway.conf", &files);
+        assert_eq!(loaded.diagnostics.errors(), 0, "{shown}");
+        if added {
+            loaded.add_peers_of_policies();
+        }
+        let peers = loaded.configuration.peers.iter().map(|peer| peer.config.defaults.sha2_256_at_96);
+        peers.collect::<Vec<_>>()
+    };
+    assert_eq!(at_96("", true), [false, false]);
+    assert_eq!(at_96("defaults racoon;", true), [true, true]);
+    // The peer of the policy has the address, the one at any address has none.
+    assert_eq!(at_96("defaults racoon 198.51.100.1;", true), [false, true]);
+    assert_eq!(at_96("defaults racoon; defaults rfc 198.51.100.1;", true), [true, false]);
+    assert_eq!(at_96("defaults racoon 198.51.100.9;", true), [false, false]);
+    let own = "peer own address 198.51.100.9 { proposal aes128 sha1 modp2048; esp aes128-sha1; }";
+    assert_eq!(at_96(&format!("defaults racoon; {own}"), false), [false, true]);
+}
+
+#[test]
+fn gateway_conf_names_the_release_of_its_ipsec_conf() {
+    let group = |statements: &str| {
+        let gateway = format!("file \"ipsec.conf\" openbsd; local 192.0.2.1; tun ipsec0; {statements}");
+        let rule = "ike esp from 192.0.2.1 to 198.51.100.1 psk secret\n";
+        let files = [("gateway.conf", &*gateway.leak(), 0o644), ("ipsec.conf", rule, 0o600)];
+        let (loaded, shown) = read("gateway.conf", &files);
+        assert_eq!(loaded.diagnostics.errors(), 0, "{shown}");
+        let peer = &loaded.configuration.peers[0].config;
+        (peer.proposals[0].group.0, peer.defaults.sha2_256_at_96)
+    };
+    assert_eq!((group(""), group("release 4.1;"), group("release 5.8;")), ((15, false), (2, true), (15, false)));
+}
+
+#[test]
 fn files_with_keys_that_others_can_read_are_reported() {
     let files = [
         ("gateway.conf", GATEWAY, 0o644),

@@ -76,8 +76,8 @@ impl Config {
         if !errors.is_empty() {
             return Err(errors.join("\n"));
         }
-        let mut configuration = std::mem::take(&mut loaded.configuration);
-        configuration.add_peers_of_policies();
+        loaded.add_peers_of_policies();
+        let configuration = std::mem::take(&mut loaded.configuration);
         let (Some(conf), true) = (&loaded.gateway, errors.is_empty()) else {
             return Err(format!("{}: expected a gateway.conf, found none of its statements", path.display()));
         };

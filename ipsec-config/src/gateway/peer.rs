@@ -73,6 +73,12 @@ pub(super) struct Draft {
     pub detection: DeadPeerDetection,
 }
 
+/// Parses the defaults of a peer for Blowfish and HMAC-SHA2-256.
+pub(super) fn defaults(parser: &mut Parser<'_, '_>) -> Parsed<PeerDefaults> {
+    let table = [("rfc", PeerDefaults::RFC), ("racoon", PeerDefaults::RACOON)];
+    Ok(parser.choice("the defaults of a peer", &table)?.0)
+}
+
 impl Reader<'_> {
     pub(super) fn peer(&mut self, parser: &mut Parser<'_, '_>, span: Span) -> Parsed<()> {
         let (name, name_span) = parser.word("the name of the peer")?;
@@ -178,9 +184,7 @@ impl Reader<'_> {
                 config.check = parser.choice("a level of comparison", CHECKS)?.0;
             }
             "defaults" => {
-                // What the peer assumes for Blowfish and HMAC-SHA2-256.
-                let table = [("rfc", PeerDefaults::RFC), ("racoon", PeerDefaults::RACOON)];
-                config.defaults = parser.choice("the defaults of a peer", &table)?.0;
+                config.defaults = defaults(parser)?;
             }
             "exchange_mode" => {
                 while config.exchanges.is_empty() || parser.next.kind != TokenKind::Sign(b';') {

@@ -5,9 +5,12 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::string::{String, ToString};
 
+use ike_v1::PeerDefaults;
+
 use super::{Lost, gateway_peer};
 use crate::configuration::IKE_PORT;
-use crate::gateway::{ControlSocket, GatewayConf, TunInterface};
+use crate::gateway::{Backend, ControlSocket, GatewayConf, TunInterface};
+use crate::openbsd::Release;
 use crate::{Configuration, Language, Negotiation};
 
 /// Names of the files that the statements name, where the configuration does not name one.
@@ -131,6 +134,18 @@ impl fmt::Display for GatewayConf {
         if let Some(directory) = &self.isakmpd {
             writeln!(f, "isakmpd {};", Quoted(directory))?;
         }
+        for (address, defaults) in &self.defaults {
+            let name = if *defaults == PeerDefaults::RACOON { "racoon" } else { "rfc" };
+            let address = address.map(|address| std::format!(" {address}")).unwrap_or_default();
+            writeln!(f, "defaults {name}{address};")?;
+        }
+        let of_release = |row: &&(&str, Release)| Some(row.1) == self.release;
+        if let Some((name, _)) = Release::NAMES.iter().find(of_release) {
+            writeln!(f, "release {name};")?;
+        }
+        if self.backend == Backend::Pfkey {
+            f.write_str("backend pfkey;\n")?;
+        }
         self.locals.iter().try_for_each(|local| writeln!(f, "local {};", Endpoint(*local)))?;
         self.wan.iter().try_for_each(|name| writeln!(f, "wan {name};"))?;
         if let Some(tun) = &self.tun {
@@ -152,7 +167,7 @@ impl fmt::Display for GatewayConf {
             f.write_str("export_keys on;\n")?;
         }
         if let Some(state) = &self.state {
-            writeln!(f, "state {};", Quoted(state))?;
+            writeln!(f, "state {}{};", Quoted(state), if self.stores_keys { " keys" } else { "" })?;
         }
         if !self.clamps_mss {
             f.write_str("mss_clamping off;\n")?;
