@@ -14,6 +14,7 @@ use ike_v1::{IpsecSaId, NegotiatedSa, Negotiator, Path, PeerId, Settings, Target
 use ipsec_config::Timing;
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaId};
 use ipsec_packet::Instant;
+use ipsec_sa::{SaAlgorithms, SaParams};
 use rand::RngExt;
 
 use activity::SentReports;
@@ -398,7 +399,8 @@ impl Ike {
             self.shown_keys.insert(params.id, ShownKeys::of(params));
         }
         let event = log::Event::of_sa(EventKind::SaUp, self.exchange.name(peer), params.id);
-        log::event(event, format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
+        let text = format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector));
+        log::event(event, format_args!("{text}: {}", properties(params)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {
             log::warning(format_args!("the keys of the SA were not exported: {e}"));
         }
@@ -482,6 +484,17 @@ fn settings(timing: &Timing, limits: &Limits) -> Settings {
         keep_alive: if timing.keep_alive.is_zero() { NEVER } else { timing.keep_alive },
         ..default
     }
+}
+
+/// Returns the algorithms of an SA and its lifetimes.
+fn properties(params: &SaParams) -> String {
+    let SaAlgorithms { cipher, integrity, compression } = params.algorithms();
+    let names = [cipher.map(|own| own.to_string()), integrity.map(|own| own.to_string())];
+    let mut parts: Vec<_> = names.into_iter().flatten().chain(compression.map(|own| own.to_string())).collect();
+    let hard = &params.lifetimes.hard;
+    parts.extend(hard.age.map(|age| format!("{} s", age.as_secs())));
+    parts.extend(hard.octets.map(|octets| format!("{octets} octets")));
+    parts.join(", ")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use ike_v1::{IpsecSaId, IsakmpSaView, PeerId, Target, hash_number};
+use ike_v1::{Cookies, IpsecSaId, IsakmpSaView, PeerId, Target, hash_number};
 use ipsec_engine::{Direction, PolicyId, SaBackend, SaId};
 use ipsec_packet::Instant;
 
@@ -352,16 +352,21 @@ impl Ike {
     }
 }
 
+/// Returns the cookies of an ISAKMP SA in hexadecimal digits, those of the initiator first.
+pub(super) fn cookies_of(cookies: Cookies) -> String {
+    let cookie = |octets: &[u8]| crate::key_tables::hex(octets).as_str().to_owned();
+    format!("{}:{}", cookie(&cookies.initiator), cookie(&cookies.responder))
+}
+
 fn isakmp_entry(now: Instant, view: &IsakmpSaView<'_>) -> IsakmpEntry {
     let (path, cookies, choice) = (view.path(), view.cookies(), view.choice());
     let hash = hash_number(choice.hash).map(|hash| hash.to_string()).unwrap_or_default();
     let (cipher, bits, group, method) = (choice.cipher, choice.cipher_key * 8, choice.group, choice.auth_method);
-    let cookie = |octets: &[u8]| crate::key_tables::hex(octets).as_str().to_owned();
     IsakmpEntry {
         local: show(path.local),
         remote: show(path.remote),
         role: view.role().to_string(),
-        cookies: format!("{}:{}", cookie(&cookies.initiator), cookie(&cookies.responder)),
+        cookies: cookies_of(cookies),
         algorithms: format!("{cipher} {bits}, {hash}, {group}, {method}"),
         in_udp: view.nat().in_udp().is_some(),
         age: now.saturating_duration_since(view.established()).as_secs(),

@@ -9,6 +9,7 @@ use ike_v1::{
 use ipsec_engine::{Direction, PolicyId, SaBackend, SaChange, SaId};
 use ipsec_packet::Instant;
 
+use super::control::cookies_of;
 use super::{FAILURE_INTERVAL, Ike, InstalledSa};
 use crate::databases::Databases;
 use crate::host::show;
@@ -190,7 +191,10 @@ impl Ike {
         let hash = hash_number(choice.hash).map(|hash| hash.to_string()).unwrap_or_default();
         let (group, method) = (choice.group, choice.auth_method);
         let suite = format_args!("{cipher} {bits}, {hash}, {group}, {method}");
-        let text = format_args!("phase 1 with {name} ({remote}) is established as {role} ({sa}): {suite}");
+        let view = self.negotiator.sas().find(|view| view.id() == sa);
+        let cookies = view.as_ref().map(|view| cookies_of(view.cookies())).unwrap_or_default();
+        let ends = format_args!("local address {}, cookies {cookies}", show(path.local));
+        let text = format_args!("phase 1 with {name} ({remote}) is established as {role} ({sa}): {suite}, {ends}");
         log::event(log::Event::of_sa(EventKind::Phase1Up, name, sa), text);
         if nat.in_udp().is_some() {
             let end = match (nat.detection.here, nat.detection.there) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ike_codec::{Header, Port, unframe_udp};
+use ike_codec::{Header, Message, PayloadKind, Port, identify, unframe_udp};
 use ike_v1::{Counter, Path};
 use ipsec_packet::Datagram;
 
@@ -55,9 +55,9 @@ fn describe(path: &Path, datagram: &[u8], has_octets: bool) -> String {
             Ok((header, _)) => {
                 let cookie = |octets: &[u8]| crate::key_tables::hex(octets).as_str().to_owned();
                 let Header { exchange, message_id, length, .. } = header;
-                let encrypted = if header.is_encrypted() { ", encrypted" } else { "" };
+                let more = if header.is_encrypted() { ", encrypted".to_owned() } else { vendor_names(message) };
                 format!(
-                    "{exchange}, cookies {}:{}, message ID {message_id:#010x}, {length} octets{encrypted}",
+                    "{exchange}, cookies {}:{}, message ID {message_id:#010x}, {length} octets{more}",
                     cookie(&header.initiator_cookie),
                     cookie(&header.responder_cookie)
                 )
@@ -77,6 +77,18 @@ fn describe(path: &Path, datagram: &[u8], has_octets: bool) -> String {
     text
 }
 
+/// Returns the names of the vendor IDs of a message in cleartext; an unknown one is shown by its octets.
+fn vendor_names(message: &[u8]) -> String {
+    let Ok(message) = Message::parse(message) else { return String::new() };
+    let ids = message.payloads().filter(|payload| payload.kind == PayloadKind::VENDOR_ID);
+    let name = |body: &[u8]| match identify(body) {
+        Some(known) => known.name.to_owned(),
+        None => crate::key_tables::hex(body).as_str().to_owned(),
+    };
+    let names: Vec<_> = ids.map(|payload| name(payload.body)).collect();
+    if names.is_empty() { String::new() } else { format!(", vendor IDs: {}", names.join("; ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +105,17 @@ mod tests {
         let framed = [&[0; 4][..], &message].concat();
         assert_eq!(describe(&path(4500), &framed, false), shown);
         assert_eq!(describe(&path(4500), &[0xff], true), "NAT-keepalive: ff");
+        // A vendor ID of RFC 3706, and an unknown one.
+        let mut clear = [[0x11; 8], [0; 8]].concat();
+        clear.extend([13, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 54]);
+        clear
+            .extend([13, 0, 0, 20, 0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57]);
+        clear.extend([1, 0, 0, 0, 0, 6, 0xbe, 0xef]);
+        let shown = describe(&path(500), &clear, false);
+        assert!(
+            shown.contains(", vendor IDs: ") && shown.ends_with("; beef") && shown.contains("Dead Peer Detection"),
+            "{shown}"
+        );
         let cut = describe(&path(500), &message[..10], false);
         assert!(cut.starts_with("10 octets, malformed IKE header: "), "{cut}");
     }
