@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::buffer::Buffer;
 use crate::config::Config;
+use crate::policy;
 use crate::throttle::DELAY;
 use ike_v1::Counter;
 use ipsec_engine::Capacity;
