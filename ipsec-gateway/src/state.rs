@@ -272,7 +272,7 @@ impl ManualState {
             next.sas.insert(sa.name.clone(), entry.clone());
             entries.push((*id, entry.sequence, is_exact));
         }
-        next.added = self.added.iter().flat_map(AddedSas::statements).cloned().collect();
+        next.added = self.added.as_ref().map_or_else(Vec::new, AddedSas::statements);
         let written = self.store.replace(next.text().as_bytes());
         for (id, sequence, is_exact) in entries {
             if let Some(sa) = self.sas.get_mut(&id) {

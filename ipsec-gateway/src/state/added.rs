@@ -1,5 +1,6 @@
 //! SAs that statements of setkey(8) have added to the running gateway, with their keys.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use ipsec_config::setkey::{Add, Statement, Statements};
@@ -66,42 +67,39 @@ impl fmt::Write for Length {
 
 /// Statements whose SAs exist.
 #[derive(Debug, Default)]
-pub struct AddedSas(Vec<(AddStatement, Vec<SaId>)>);
+pub struct AddedSas {
+    /// Statement of each SA, with its place in the order in which they were applied. A statement has two SAs if both
+    /// ends are addresses of this host.
+    sas: HashMap<SaId, (u64, AddStatement)>,
+    next: u64,
+}
 
 impl AddedSas {
-    /// Adds an SA of a statement, which has two if both ends are addresses of this host.
-    ///
-    /// The SA of another statement with the identifier is the former one, which `update` has replaced.
+    /// Adds an SA of a statement. It replaces the former one with the identifier, which an `update` has removed.
     pub fn add(&mut self, statement: AddStatement, id: SaId) {
-        self.remove(|own| *own == id);
-        match self.0.iter_mut().find(|(own, _)| *own == statement) {
-            Some((_, ids)) => ids.push(id),
-            None => self.0.push((statement, vec![id])),
-        }
+        self.sas.insert(id, (self.next, statement));
+        self.next = self.next.saturating_add(1);
     }
 
-    /// Removes SAs, and the statements without SAs. Returns whether a statement was removed.
+    /// Removes SAs. Returns whether there was one.
     pub fn remove(&mut self, is_removed: impl Fn(&SaId) -> bool) -> bool {
-        let former = self.0.len();
-        self.0.retain_mut(|(_, ids)| {
-            ids.retain(|id| !is_removed(id));
-            !ids.is_empty()
-        });
-        self.0.len() != former
+        let former = self.sas.len();
+        self.sas.retain(|id, _| !is_removed(id));
+        self.sas.len() != former
     }
 
     /// Returns the keys of all SAs.
     pub fn keys(&self) -> impl Iterator<Item = (SaId, ShownKeys)> {
-        let of_one = |(statement, ids): &(AddStatement, Vec<SaId>)| {
-            let with_keys = |id: &SaId| Some((*id, statement.keys(id.direction)?));
-            ids.iter().filter_map(with_keys).collect::<Vec<_>>()
-        };
-        self.0.iter().flat_map(of_one)
+        self.sas.iter().filter_map(|(id, (_, statement))| Some((*id, statement.keys(id.direction)?)))
     }
 
-    /// Returns the statements, in the order in which they were applied.
-    pub fn statements(&self) -> impl Iterator<Item = &AddStatement> {
-        self.0.iter().map(|(statement, _)| statement)
+    /// Returns the statements that have SAs, in the order in which they were applied.
+    pub fn statements(&self) -> Vec<AddStatement> {
+        let mut all: Vec<_> = self.sas.values().collect();
+        all.sort_unstable_by_key(|(order, _)| *order);
+        let mut statements: Vec<_> = all.into_iter().map(|(_, statement)| statement.clone()).collect();
+        statements.dedup(); // both SAs of a statement are added one after the other
+        statements
     }
 }
 
@@ -149,12 +147,13 @@ mod tests {
         let destination = "198.51.100.1".parse().unwrap();
         let ids = [SaId::inbound(destination, Protocol::Esp, 1), SaId::outbound(destination, Protocol::Esp, 1)];
         ids.iter().for_each(|id| sas.add(statement.clone(), *id));
-        assert_eq!(sas.statements().collect::<Vec<_>>(), [&statement]);
+        assert_eq!(sas.statements(), std::slice::from_ref(&statement));
         let (mut updated, other) = (AddedSas::default(), AddStatement::parse(&SA.replace("0011", "1111")).unwrap());
         [&statement, &other].iter().for_each(|own| updated.add((*own).clone(), ids[0]));
-        assert_eq!(updated.statements().collect::<Vec<_>>(), [&other]);
-        assert!(!sas.remove(|id| *id == ids[0]));
-        assert!(sas.remove(|id| *id == ids[1]));
-        assert_eq!(sas.statements().count(), 0);
+        assert_eq!(updated.statements(), [other]);
+        assert!(sas.remove(|id| *id == ids[0]));
+        assert_eq!(sas.statements(), [statement]);
+        assert!(sas.remove(|id| *id == ids[1]) && !sas.remove(|id| *id == ids[1]));
+        assert_eq!(sas.statements(), []);
     }
 }
