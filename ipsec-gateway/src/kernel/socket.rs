@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipsec_pfkey::{Dialect, Message, MessageKind, Order, Socket, Wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Type};
 use zeroize::Zeroizing;
 
@@ -84,7 +85,11 @@ impl Channel for PfkeySocket {
     fn receive(&self, buffer: &mut [u8], time: Duration) -> io::Result<usize> {
         let timeout =
             Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(1), tv_nsec: time.subsec_nanos().into() };
-        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout))?;
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout)) {
+            // After a signal there may be no message yet: the caller waits for the rest of the time.
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
         io::Read::read(&mut &self.0, buffer)
     }
 }
