@@ -211,19 +211,25 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel,
-    /// its destination is the address of no SA and no policy, or a policy bypasses it.
+    /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel, or
+    /// a policy bypasses it; or its destination is the address of no SA and of no tunnel, and no policy protects it.
     fn may_pass_as_other(&mut self, received: &Received<'_, '_>, destination: IpAddr) -> bool {
         if !received.at_outer_header {
             return false;
         }
-        if !received.sec_path.is_empty() || !self.has_destination(destination) {
+        if !received.sec_path.is_empty() {
             return true;
         }
-        let Ok(flow) = received.ip.flow() else { return false };
+        let is_foreign = !self.has_destination(destination);
+        let Ok(flow) = received.ip.flow() else { return is_foreign };
         match self.lookup(Direction::Inbound, PolicyDirection::In, &flow).verdict {
-            Verdict::Rule(at) => self.spd.policies().rule(at).is_some_and(|rule| rule.policy.action == Action::Bypass),
-            Verdict::NoPolicy | Verdict::Opaque => false,
+            Verdict::Rule(at) => match self.spd.policies().rule(at).map(|rule| &rule.policy.action) {
+                Some(Action::Bypass) => true,
+                // A policy of transport mode may protect all protocols between two hosts. The packet is no cleartext.
+                Some(Action::Protect(_)) => false,
+                Some(Action::Discard) | None => is_foreign,
+            },
+            Verdict::NoPolicy | Verdict::Opaque => is_foreign,
         }
     }
 

@@ -52,6 +52,22 @@ fn inbound_sa_is_found_by_spi_destination_and_protocol() {
     }
 }
 
+/// A host that was started again has policies and no SA. A packet of its peer is no cleartext, also without the address of
+/// a tunnel in the policy. A policy that discards all packets discards this one.
+#[test]
+fn packet_without_an_sa_is_reported_for_policies_of_transport_mode() {
+    for (protocol, sa) in [("esp", esp(A, B, 0x1001, "-m transport")), ("ah", ah(A, B, 0x1001, "-m transport"))] {
+        let level = format!("ipsec {protocol}/transport//require");
+        let wire = Gateway::new(&(sa + &policy(A, B, "any", "out", &level)), A).send(&udp(A, B, 1, 2, SECRET)).unwrap();
+        for (protected, reason) in [
+            (policy(A, B, "any", "in", &level), DiscardReason::NoSa),
+            (policy(A, B, "any", "in", "discard"), DiscardReason::Policy),
+        ] {
+            refused_unmodified(&mut Gateway::new(&protected, B), &wire, reason);
+        }
+    }
+}
+
 /// Level `unique:` selects the SA of outbound packets as well. Inbound SAs protect no packet.
 #[test]
 fn outbound_sa_is_selected_by_level() {

@@ -1006,8 +1006,8 @@ impl Oracle {
             || self.may_be_absent(template) && self.matches_first(id, templates, applied)
     }
 
-    /// Returns whether an IPsec packet without an SA may pass: it was received in a tunnel, its destination is the
-    /// endpoint of no inbound SA or template, or a BYPASS policy matches.
+    /// Returns whether an IPsec packet without an SA may pass: it was received in a tunnel, or a BYPASS policy matches; or
+    /// its destination is the endpoint of no inbound SA or template, and no PROTECT policy matches.
     fn is_for_another_host(&self, packet: &Packet, applied: &[AppliedSa]) -> bool {
         let address = packet.destination;
         let ends_here = self.sas.iter().any(|sa| (sa.direction, sa.spec.destination) == (Direction::Inbound, address))
@@ -1017,11 +1017,16 @@ impl Oracle {
                 }
                 _ => false,
             });
-        !applied.is_empty() || !ends_here || self.is_bypassed(packet)
-    }
-
-    fn is_bypassed(&self, packet: &Packet) -> bool {
-        matches!(self.search(PolicyDirection::In, &packet.flow()), Verdict::Policy(at) if passes(&self.rules[at].policy.action))
+        let action = match self.search(PolicyDirection::In, &packet.flow()) {
+            Verdict::Policy(at) => Some(&self.rules[at].policy.action),
+            _ => None,
+        };
+        match action {
+            _ if !applied.is_empty() => true,
+            Some(action) if passes(action) => true,
+            Some(Action::Protect(_)) => false,
+            _ => !ends_here,
+        }
     }
 
     /// Finds the live SA of an uncompressed packet of an IPComp tunnel, which is IP in IP on the wire (RFC 3173
