@@ -249,7 +249,8 @@ impl fmt::Debug for PacketBuf<'_> {
     }
 }
 
-fn fill(slot: &mut [u8], bytes: &[u8]) {
+/// Copies octets into a slot of the same length.
+pub(crate) fn fill(slot: &mut [u8], bytes: &[u8]) {
     for (to, from) in slot.iter_mut().zip(bytes) {
         *to = *from;
     }

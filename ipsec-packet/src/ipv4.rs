@@ -31,7 +31,7 @@ pub struct Ipv4Header {
 }
 
 pub(crate) const HEADER: usize = 20;
-const MAX_OPTIONS: usize = 40;
+pub(crate) const MAX_OPTIONS: usize = 40;
 pub(crate) const PROTOCOL_OFFSET: usize = 9;
 const DF: u16 = 0x4000;
 const MF: u16 = 0x2000;
@@ -117,6 +117,23 @@ impl Ipv4Header {
         self.flags_fragment.get() & FRAGMENT_OFFSET == 0
     }
 
+    /// Returns whether more fragments follow: the MF bit (RFC 791 section 3.1).
+    pub(crate) fn more_fragments(&self) -> bool {
+        self.flags_fragment.get() & MF != 0
+    }
+
+    /// Returns the offset of the payload in that of the original packet, in octets (RFC 791 section 3.1).
+    pub(crate) fn fragment_offset(&self) -> usize {
+        usize::from(self.flags_fragment.get() & FRAGMENT_OFFSET).saturating_mul(8)
+    }
+
+    /// Sets offset and MF bit; `octets` is a multiple of 8 below 65,536.
+    pub(crate) fn set_fragment(&mut self, octets: usize, more_fragments: bool) {
+        let offset = u16::try_from(octets >> 3).unwrap_or(FRAGMENT_OFFSET) & FRAGMENT_OFFSET;
+        let more = if more_fragments { MF } else { 0 };
+        self.flags_fragment.set(self.flags_fragment.get() & !(MF | FRAGMENT_OFFSET) | more | offset);
+    }
+
     /// Returns the time to live (RFC 791 section 3.1).
     pub fn ttl(&self) -> u8 {
         self.ttl
@@ -141,6 +158,12 @@ impl Ipv4Header {
     pub fn set_checksum(&mut self) {
         self.checksum = U16::ZERO;
         self.checksum.set(Checksum::new().over(self.as_bytes()).finish());
+    }
+
+    /// Computes the checksum of a header with these options.
+    pub(crate) fn set_checksum_with(&mut self, options: &[u8]) {
+        self.checksum = U16::ZERO;
+        self.checksum.set(Checksum::new().over(self.as_bytes()).over(options).finish());
     }
 
     /// Returns the source address (RFC 791 section 3.1).

@@ -1,7 +1,8 @@
 //! Packet buffers, IP headers and sequence numbers, which ESP, AH and IPComp share.
 //!
 //! This crate contains packet buffers with head- and tailroom, SPIs, sequence numbers and anti-replay windows, views
-//! of IPv4 and IPv6 headers and extension headers, tunnel, transport and BEET encapsulation, and UDP encapsulation.
+//! of IPv4 and IPv6 headers and extension headers, tunnel, transport and BEET encapsulation, UDP encapsulation, and
+//! division into fragments.
 //! Cryptography is in `ipsec-crypto`, the transforms are in `esp-core`, `ah-core` and `ipcomp-core`, and the SAD is
 //! in `ipsec-engine`.
 //!
@@ -37,6 +38,7 @@ mod buf;
 mod checksum;
 mod ecn;
 mod fault;
+mod fragment;
 mod icmp;
 mod instant;
 mod ip;
@@ -62,6 +64,7 @@ pub use buf::{Checkpoint, NoSpace, PacketBuf, TooShort};
 pub use checksum::{Checksum, adjust_checksum};
 pub use ecn::EcnMode;
 pub use fault::Fault;
+pub use fragment::{FragmentError, Fragments};
 pub use icmp::{TooBig, quoted_flow, too_big_reply};
 pub use instant::Instant;
 pub use ip::{Ip, IpError, adjust_length, set_length, set_next_header};

@@ -7,8 +7,8 @@
 
 use crate::{Extension, Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, ipv4, ipv6};
 
-const END_OF_OPTIONS: u8 = 0;
-const NO_OPERATION: u8 = 1;
+pub(crate) const END_OF_OPTIONS: u8 = 0;
+pub(crate) const NO_OPERATION: u8 = 1;
 const RECORD_ROUTE: u8 = 7;
 const TIMESTAMP: u8 = 68;
 const LOOSE_SOURCE_ROUTE: u8 = 131;

@@ -4,8 +4,8 @@
 mod packet_builder;
 
 use ipsec_packet::{
-    Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6, Marker,
-    OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
+    Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, Fragments, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6,
+    Marker, OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
     clamp_tcp_mss, classify, close_gap, find_header, open_gap, pop_udp, push_udp, repair_checksum, set_length,
     transport_position,
 };
@@ -76,6 +76,7 @@ const WHOLE_PACKETS_ONLY: &[(&str, Operation)] = &[
         let (source, destination) = (V4_B.into(), V6_A.into());
         repair_is_refused(p, ChecksumRepair::Incremental(OriginalAddresses { source, destination }))
     }),
+    ("fragments", |p| Fragments::new(p.data(), 68, 1).is_err()),
     ("clamp_tcp_mss", |p| clamp_tcp_mss(p.data_mut(), 1000).is_err()),
 ];
 

@@ -1,7 +1,7 @@
 use ipsec_packet::{
-    ChecksumRepair, Datagram, DestinationOptions, EcnMode, Flow, HopLimitPolicy, Ip, IpProto, Marker, OuterFields,
-    PacketBuf, TooBig, Tunnel, clamp_tcp_mss, classify, close_gap, locate, open_gap, pop_udp, repair_checksum,
-    set_length, too_big_reply, transport_position,
+    ChecksumRepair, Datagram, DestinationOptions, EcnMode, Flow, Fragments, HopLimitPolicy, Ip, IpProto, Marker,
+    OuterFields, PacketBuf, TooBig, Tunnel, clamp_tcp_mss, classify, close_gap, locate, open_gap, pop_udp,
+    repair_checksum, set_length, too_big_reply, transport_position,
 };
 
 pub fn headers(octets: &[u8]) {
@@ -26,6 +26,14 @@ pub fn headers(octets: &[u8]) {
         if let Ok(place) = locate(octets, wanted) {
             assert_eq!(IpProto(own[place.next_header_at]), wanted);
         }
+    }
+    if let Ok(mut fragments) = Fragments::new(octets, 600, 1) {
+        let (mut out, mut payload) = ([0; 600], 0);
+        while let Some(fragment) = fragments.write_next(&mut out).unwrap_or_else(|e| panic!("{e}")) {
+            assert!(Ip::parse(fragment).is_ok_and(|ip| ip.packet().len() == fragment.len()));
+            payload += fragment.len() - 20;
+        }
+        assert!(payload >= own.len() - 20, "octets are in no fragment");
     }
     let mut clamped = own.clone();
     let _ = clamp_tcp_mss(&mut clamped, 1200);
