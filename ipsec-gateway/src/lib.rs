@@ -14,7 +14,6 @@ pub mod databases;
 pub mod demo;
 pub mod files;
 pub mod firewall;
-pub mod fragments;
 pub mod generated;
 pub mod gif;
 pub mod hooks;

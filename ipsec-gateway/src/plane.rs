@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use esp_core::RngIv;
 use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, OutboundSlot, PolicyId, SaId};
-use ipsec_packet::{AddressRange, Flow, Instant, Ip, IpError, PacketBuf, TooBig, too_big_reply};
+use ipsec_packet::{AddressRange, Flow, Fragments, Instant, Ip, IpError, PacketBuf, TooBig, too_big_reply};
 use ipsec_sa::PolicyDirection;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -15,7 +15,6 @@ use rand::{RngExt, SeedableRng};
 use crate::buffer::Buffer;
 use crate::clock;
 use crate::databases::Databases;
-use crate::fragments::fragments;
 use crate::gif::{Decapsulation, Encapsulation, Gifs};
 use crate::mss;
 use crate::state::{ManualState, verified};
@@ -181,20 +180,31 @@ impl Plane {
 
     /// Protects and sends a packet, in fragments if the packets of its SA are limited (`esp_frag`).
     fn protect(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
-        let fragments = self.divided(now, packet.data());
-        if fragments.is_empty() { self.protect_one(now, packet, wire) } else { self.protect_all(now, &fragments, wire) }
+        match self.divided(now, packet.data()) {
+            Some(fragments) => self.protect_all(now, fragments, wire),
+            None => self.protect_one(now, packet, wire),
+        }
     }
 
     /// Protects and sends the fragments of a packet, until one is not sent.
-    fn protect_all(&mut self, now: Instant, fragments: &[Vec<u8>], wire: &impl PacketSink) -> io::Result<()> {
+    fn protect_all(&mut self, now: Instant, mut fragments: Fragments<'_>, wire: &impl PacketSink) -> io::Result<()> {
         let mut buffer = Buffer::new();
-        fragments.iter().try_for_each(|fragment| self.protect_one(now, &mut buffer.copy(fragment)?, wire))
+        loop {
+            let mut fragment = buffer.receive(|space| {
+                let written = fragments.write_next(space).map_err(io::Error::other)?;
+                Ok(written.map_or(0, |fragment| fragment.len()))
+            })?;
+            if fragment.is_empty() {
+                return Ok(());
+            }
+            self.protect_one(now, &mut fragment, wire)?;
+        }
     }
 
-    /// Returns the fragments of a packet that is divided before ESP, none if it is not.
-    fn divided(&mut self, now: Instant, packet: &[u8]) -> Vec<Vec<u8>> {
-        let size = if self.limits_packets { self.engine.engine_mut().fragment_size(packet, now) } else { None };
-        size.map_or_else(Vec::new, |size| fragments(packet, size))
+    /// Returns the fragments of a packet that is divided before ESP; `None` if it is not.
+    fn divided<'p>(&mut self, now: Instant, packet: &'p [u8]) -> Option<Fragments<'p>> {
+        let size = self.limits_packets.then(|| self.engine.engine_mut().fragment_size(packet, now))??;
+        Fragments::new(packet, size, 0).ok()
     }
 
     fn protect_one(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
@@ -252,14 +262,13 @@ impl Plane {
                 self.report_too_big(now, packet.data(), mtu, wire).unwrap_or_else(&mut *failed);
                 continue;
             }
-            let fragments = self.divided(now, packet.data());
-            if fragments.is_empty() {
-                self.clamp_mss(now, &mut packet, wire);
-                slots.push(OutboundSlot::new(packet));
+            if let Some(fragments) = self.divided(now, packet.data()) {
+                self.send_slots(now, &mut slots, wire, failed);
+                self.protect_all(now, fragments, wire).unwrap_or_else(&mut *failed);
                 continue;
             }
-            self.send_slots(now, &mut slots, wire, failed);
-            self.protect_all(now, &fragments, wire).unwrap_or_else(&mut *failed);
+            self.clamp_mss(now, &mut packet, wire);
+            slots.push(OutboundSlot::new(packet));
         }
         self.send_slots(now, &mut slots, wire, failed);
     }

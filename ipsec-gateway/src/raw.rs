@@ -8,14 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use ipsec_packet::{Instant, Ip, IpProto, PacketBuf};
+use ipsec_packet::{Fragments, Instant, Ip, IpProto, PacketBuf};
 use rustix::net::{RecvFlags, recvfrom, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::buffer::Buffer;
 use crate::clock;
 use crate::config::IKE_PORT;
-use crate::fragments::{fragments, fragments_v6};
 use crate::gif;
 use crate::plane::{PacketSink, is_too_big};
 use crate::udp::prepend_ip_header;
@@ -233,6 +232,15 @@ fn domain(address: IpAddr) -> Domain {
     if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }
 }
 
+/// Sends the fragments of a packet, until one is not sent.
+fn send_fragments(socket: &Socket, mut fragments: Fragments<'_>, destination: &SockAddr) -> io::Result<()> {
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    while let Some(fragment) = fragments.write_next(&mut buffer).map_err(io::Error::other)? {
+        socket.send_to(fragment, destination)?;
+    }
+    Ok(())
+}
+
 impl PacketSink for RawSockets {
     fn send(&self, packet: &[u8]) -> io::Result<()> {
         let ip = Ip::parse(packet).map_err(|_| ErrorKind::InvalidData)?;
@@ -242,13 +250,12 @@ impl PacketSink for RawSockets {
         }
         let destination = SocketAddr::new(ip.destination(), 0).into();
         let sent = socket.send_to(packet, &destination).map(|_| ());
-        let (Ip::V4(ip), true) = (&ip, sent.as_ref().is_err_and(is_too_big)) else { return sent };
+        if ip.source().is_ipv6() || !sent.as_ref().is_err_and(is_too_big) {
+            return sent;
+        }
         // The kernel does not fragment packets that have their IP header.
-        let fragments = self.mtu(packet).filter(|_| !ip.header().dont_fragment()).map(|mtu| fragments(packet, mtu));
-        let fragments = fragments.filter(|fragments| !fragments.is_empty());
-        fragments.map_or(sent, |fragments| {
-            fragments.iter().try_for_each(|fragment| socket.send_to(fragment, &destination).map(|_| ()))
-        })
+        let fragments = self.mtu(packet).and_then(|mtu| Fragments::new(packet, mtu, 0).ok());
+        fragments.map_or(sent, |fragments| send_fragments(socket, fragments, &destination))
     }
 
     fn send_in_fragments(&self, packet: &[u8]) -> io::Result<()> {
@@ -256,11 +263,8 @@ impl PacketSink for RawSockets {
         let socket = &self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?.socket;
         let destination = SocketAddr::new(ip.destination(), 0).into();
         let mtu = self.mtu(packet).filter(|_| ip.source().is_ipv6());
-        let fragments = mtu.map(|mtu| fragments_v6(ip.packet(), mtu, rand::random())).unwrap_or_default();
-        if fragments.is_empty() {
-            return Err(rustix::io::Errno::MSGSIZE.into());
-        }
-        fragments.iter().try_for_each(|fragment| socket.send_to(fragment, &destination).map(|_| ()))
+        let fragments = mtu.and_then(|mtu| Fragments::new(packet, mtu, rand::random()).ok());
+        send_fragments(socket, fragments.ok_or(rustix::io::Errno::MSGSIZE)?, &destination)
     }
 
     fn route_mtu(&self, source: IpAddr, destination: IpAddr) -> Option<u16> {
