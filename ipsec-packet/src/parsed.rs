@@ -207,6 +207,18 @@ impl ParsedIp {
         if is_first { Ok(()) } else { check_preceding_headers(packet, at) }
     }
 
+    /// Returns the headers of the return traffic, at the same positions: addresses and ports are exchanged, as by
+    /// [`Flow::reversed`].
+    #[must_use]
+    pub const fn reversed(mut self) -> Self {
+        let Layout { protocol, detail, .. } = self.layout;
+        let (source, destination) = self.ends();
+        let flow = Flow { source, destination, protocol, detail }.reversed();
+        (self.fields.source, self.fields.destination) = (flow.source, flow.destination);
+        self.layout.detail = flow.detail;
+        self
+    }
+
     /// Records that a header of `size` octets was inserted at a position of [`Self::transport_position`].
     pub fn insert(&mut self, place: HeaderPosition, size: usize, header: IpProto) {
         let inserted = Place::of(HeaderPosition { next: header, ..place });

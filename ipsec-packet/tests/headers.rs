@@ -342,6 +342,20 @@ fn inserted_header_is_the_first_and_bounds_both_positions() {
 }
 
 #[test]
+fn reversed_headers_have_the_positions_of_the_packet_and_its_reversed_flow() {
+    let udp = [1, 2, 3, 4, 0, 8, 0, 0];
+    let first_fragment = v6_chain(&[fragment(1)], IpProto::UDP, &udp);
+    for (packet, is_fragment) in [(v4(&[], IpProto::UDP, &udp), false), (first_fragment, true)] {
+        let ip = ParsedIp::read(&packet).unwrap();
+        let reversed = ip.reversed();
+        assert_eq!(reversed.flow(), ip.flow().map(Flow::reversed));
+        assert_eq!((reversed.ends(), reversed.len()), ((ip.destination(), ip.source()), packet.len()));
+        assert_eq!((reversed.first_header(), reversed.is_fragment()), (ip.first_header(), is_fragment));
+        assert_eq!(reversed.reversed(), ip);
+    }
+}
+
+#[test]
 fn fragments_have_no_position_for_an_ipsec_header() {
     let fragment = |high, low| ipv6(44, &[50, 0, high, low, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8]);
     for (high, low, expected) in [(0, 1, Fragment::First(48)), (0, 8, Fragment::Later), (1, 1, Fragment::Later)] {
