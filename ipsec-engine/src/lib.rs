@@ -92,6 +92,7 @@ mod inbound_batch;
 mod ipsec_header;
 #[cfg(not(feature = "alloc"))]
 mod linear_search;
+mod mss;
 mod mtu;
 #[cfg(feature = "alloc")]
 mod multiset;
@@ -141,6 +142,7 @@ pub use ipsec_sa::{
     SaEvent, SaId, SaParams, SaState, SaStatus, SpiRequest, Template, TransformParams, TunnelEndpoints, UdpEncap,
     Usage,
 };
+pub use mss::MssLimits;
 pub use outbound_batch::OutboundSlot;
 pub use policy_set::PolicyError;
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};

@@ -113,8 +113,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Instant,
         route_mtu: impl FnOnce(IpAddr, IpAddr) -> Option<u16>,
     ) -> Option<u16> {
-        let ip = ParsedIp::read(like).ok()?;
-        let flow = ip.flow().ok()?;
+        self.policy_mtu_of(Inner { ip: &ParsedIp::read(like).ok()?, packet: like }, now, route_mtu)
+    }
+
+    /// Returns the same as [`policy_mtu_over`](Self::policy_mtu_over) for headers that were read.
+    pub(crate) fn policy_mtu_of(
+        &mut self,
+        like: Inner<'_>,
+        now: Instant,
+        route_mtu: impl FnOnce(IpAddr, IpAddr) -> Option<u16>,
+    ) -> Option<u16> {
+        let flow = like.ip.flow().ok()?;
         let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(None, PolicyDirection::Out, &flow)
         else {
             return None;
@@ -125,7 +134,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let ends = self.through(&chosen).last().map(|(sa, _)| (sa.source, sa.destination));
         let of_route = ends.and_then(|(source, destination)| route_mtu(source, destination));
         let mtu = self.mtu(now, &chosen).into_iter().chain(of_route).min()?;
-        Some(self.largest_inner(&chosen, mtu, Inner { ip: &ip, packet: like }))
+        Some(self.largest_inner(&chosen, mtu, like))
     }
 
     /// Returns the largest length in octets of the fragments into which an IPv4 packet is divided before it enters a

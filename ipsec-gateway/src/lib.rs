@@ -24,7 +24,6 @@ pub mod key_exchange;
 pub mod key_tables;
 pub mod log;
 pub mod memory;
-pub mod mss;
 pub mod own_addresses;
 pub mod plane;
 pub mod policy;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use esp_core::RngIv;
-use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, OutboundSlot, PolicyId, SaId};
+use ipsec_engine::{Acquire, DiscardReason, InboundAction, MssLimits, OutboundAction, OutboundSlot, PolicyId, SaId};
 use ipsec_packet::{AddressRange, Flow, Fragments, Instant, Ip, IpError, PacketBuf, TooBig, too_big_reply};
 use ipsec_sa::PolicyDirection;
 use rand::rngs::StdRng;
@@ -16,7 +16,6 @@ use crate::buffer::Buffer;
 use crate::clock;
 use crate::databases::Databases;
 use crate::gif::{Decapsulation, Encapsulation, Gifs};
-use crate::mss;
 use crate::state::{ManualState, verified};
 
 /// Destination of packets: an interface or a socket.
@@ -215,8 +214,8 @@ impl Plane {
 
     fn clamp_mss(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) {
         if let Some(tun_mtu) = self.clamped_to {
-            let path = mss::Path { tun_mtu, route_mtu: |source, destination| wire.route_mtu(source, destination) };
-            mss::clamp_outbound(self.engine.engine_mut(), packet.data_mut(), now, path);
+            let limits = limits(tun_mtu, wire);
+            self.engine.engine_mut().clamp_outbound_mss(packet.data_mut(), now, limits);
         }
     }
 
@@ -372,9 +371,8 @@ impl Plane {
                         .map_err(|e| io::Error::new(io::ErrorKind::PermissionDenied, e))?;
                 }
                 if let Some(tun_mtu) = self.clamped_to {
-                    let path =
-                        mss::Path { tun_mtu, route_mtu: |source, destination| host.route_mtu(source, destination) };
-                    mss::clamp_inbound(self.engine.engine_mut(), packet.data_mut(), now, path);
+                    let limits = limits(tun_mtu, host);
+                    self.engine.engine_mut().clamp_inbound_mss(packet.data_mut(), now, limits);
                 }
                 match self.decapsulate(packet) {
                     Decapsulation::None | Decapsulation::Done => host.send(packet.data()).map(|()| Some(sa)),
@@ -410,6 +408,11 @@ impl Plane {
     pub fn drop_waiting(&mut self, policy: PolicyId) {
         self.waiting.remove(&policy);
     }
+}
+
+/// Returns the limits of TCP segments between a TUN interface and the routes of a sink.
+fn limits(tun_mtu: u16, sink: &impl PacketSink) -> MssLimits<impl FnOnce(IpAddr, IpAddr) -> Option<u16>> {
+    MssLimits { interface_mtu: tun_mtu, route_mtu: |source, destination| sink.route_mtu(source, destination) }
 }
 
 #[cfg(test)]
