@@ -88,4 +88,6 @@ pub use transport_checksum::{ChecksumRepair, OriginalAddresses, repair_checksum}
 pub use tunnel::{
     DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, HopLimits, Outer, OuterFields, Tunnel, TunnelError, TunnelRules,
 };
-pub use udp_encap::{Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp};
+pub use udp_encap::{
+    Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp, restore_udp_headers,
+};

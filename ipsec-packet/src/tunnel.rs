@@ -343,6 +343,20 @@ pub enum Outer {
 }
 
 impl Outer {
+    /// Creates a header with these addresses and this hop limit; the other fields are 0. Returns `None` if the address
+    /// families differ.
+    pub fn between(source: IpAddr, destination: IpAddr, hop_limit: u8) -> Option<Self> {
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                Some(Self::V4(Ipv4Header::new(source, destination, IpProto::ESP, hop_limit)))
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                Some(Self::V6(Ipv6Header::new(source, destination, IpProto::ESP, hop_limit)))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the length of the header in octets.
     pub const fn overhead(&self) -> usize {
         match self {

@@ -1,15 +1,17 @@
 //! UDP encapsulation of ESP (RFC 3948), and the framing of the drafts before it.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::{Checksum, Fault, IpProto, NoSpace, PacketBuf, TooShort};
+use crate::{Checksum, Fault, IpProto, NoSpace, Outer, PacketBuf, TooShort, ipv4};
 
 /// Length of a UDP header in octets (RFC 768).
 pub const UDP_HEADER: usize = 8;
+/// Hop limit of restored headers, which no router reads.
+const RESTORED_HOP_LIMIT: u8 = 64;
 
 /// Framing that distinguishes ESP and IKE on one UDP port (RFC 3948 sections 2.1 and 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -70,6 +72,13 @@ pub struct Ports {
     pub destination: u16,
 }
 
+impl Ports {
+    /// Returns whether an answer can be sent to the source port: 0 means that there is none (RFC 768).
+    pub const fn is_answerable(self) -> bool {
+        self.source != 0
+    }
+}
+
 /// UDP checksum of encapsulated ESP (RFC 3948 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdpChecksum {
@@ -127,6 +136,28 @@ pub fn push_udp(
     Ok(())
 }
 
+/// Adds the UDP header and the IP header that a UDP socket has removed from a received ESP packet (RFC 3948 section
+/// 2.1), so that the packet is one from the wire. Fields that the socket does not return have default values.
+///
+/// # Errors
+/// [`UdpError::AddressFamily`], [`UdpError::TooLong`], [`UdpError::NoSpace`]; the packet is unchanged.
+pub fn restore_udp_headers(
+    packet: &mut PacketBuf<'_>,
+    source: SocketAddr,
+    destination: SocketAddr,
+) -> Result<(), UdpError> {
+    let outer = Outer::between(source.ip(), destination.ip(), RESTORED_HOP_LIMIT).ok_or(UdpError::AddressFamily)?;
+    // The length field of IPv6 does not include the header.
+    let counted = if source.is_ipv4() { ipv4::HEADER } else { 0 };
+    let length = packet.len().saturating_add(UDP_HEADER).saturating_add(counted);
+    let too_long = UdpError::TooLong(length);
+    u16::try_from(length).map_err(|_| too_long)?;
+    packet.check_space(UDP_HEADER.saturating_add(outer.overhead()), 0)?;
+    let ports = Ports { source: source.port(), destination: destination.port() };
+    push_udp(packet, ports, Marker::NonEsp, UdpChecksum::Zero)?;
+    outer.push(packet, IpProto::UDP, 0).map_err(|_| too_long)
+}
+
 /// Removes the UDP header of a packet and returns its ports (RFC 3948 sections 3.3 and 3.5). Octets after the length
 /// of the header are removed. The payload is for [`classify`].
 ///
@@ -178,6 +209,8 @@ pub enum UdpError {
     },
     /// The datagram would exceed 65,535 octets.
     TooLong(usize),
+    /// One of the addresses is of IPv4 and the other of IPv6.
+    AddressFamily,
     /// The caller's buffer is too small.
     NoSpace(NoSpace),
 }
@@ -192,7 +225,7 @@ impl UdpError {
     /// Returns whether the peer, the caller or the library has caused the error.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::NoSpace(_) | Self::TooLong(_) => Fault::Caller,
+            Self::NoSpace(_) | Self::TooLong(_) | Self::AddressFamily => Fault::Caller,
             Self::TooShort(_) | Self::Length { .. } => Fault::Peer,
         }
     }
@@ -206,6 +239,7 @@ impl fmt::Display for UdpError {
                 write!(f, "UDP length mismatch: length field has {claimed} octets, {available} available")
             }
             Self::TooLong(octets) => write!(f, "UDP datagram too long: {octets} octets, at most 65535 allowed"),
+            Self::AddressFamily => f.write_str("source and destination address families differ"),
             Self::NoSpace(e) => e.fmt(f),
         }
     }

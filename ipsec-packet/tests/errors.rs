@@ -61,6 +61,7 @@ fn tunnel_errors_name_their_cause() {
 fn udp_errors_name_the_length() {
     let length = UdpError::Length { claimed: 9, available: 8 };
     assert_eq!(length.to_string(), "UDP length mismatch: length field has 9 octets, 8 available");
+    assert_eq!(UdpError::AddressFamily.to_string(), "source and destination address families differ");
     assert_eq!(UdpError::TooLong(65536).to_string(), "UDP datagram too long: 65536 octets, at most 65535 allowed");
 }
 

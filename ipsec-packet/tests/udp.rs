@@ -2,11 +2,11 @@
 
 mod packet_builder;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipsec_packet::{
-    Datagram, IpProto, Marker, NoSpace, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum, UdpError, classify,
-    pop_udp, push_udp,
+    Datagram, Detail, Flow, Ip, IpProto, Marker, NoSpace, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum,
+    UdpError, classify, pop_udp, push_udp, restore_udp_headers,
 };
 use packet_builder::*;
 use test_vectors::Random;
@@ -159,5 +159,52 @@ fn push_udp_refuses_too_long_datagram_and_too_small_headroom() {
             assert_eq!((packet.len(), packet.headroom()), (len, room));
             assert!(bytes.iter().all(|octet| *octet == 0xee));
         }
+    }
+}
+
+#[test]
+fn restored_headers_have_addresses_ports_and_lengths() {
+    for (source, destination) in addresses() {
+        let mut bytes = [7; 100];
+        let mut packet = PacketBuf::with_headroom(&mut bytes, 48, 52).unwrap();
+        let (from, to) = (SocketAddr::new(source, 4501), SocketAddr::new(destination, 4500));
+        restore_udp_headers(&mut packet, from, to).unwrap();
+        let flow = Flow::read(packet.data()).unwrap();
+        assert_eq!((flow.source, flow.destination, flow.protocol), (source, destination, IpProto::UDP));
+        assert_eq!(flow.detail, Detail::Ports(4501, 4500));
+        let ip = Ip::parse(packet.data()).unwrap();
+        assert_eq!((ip.packet().len(), ip.hop_limit()), (packet.len(), 64));
+        assert!(!matches!(ip, Ip::V4(ip) if !ip.has_valid_checksum()));
+        packet.pull_front(packet.len() - 60).unwrap();
+        assert_eq!(pop_udp(&mut packet), Ok(Ports { source: 4501, destination: 4500 }));
+        assert_eq!(packet.data(), [7; 52]);
+    }
+}
+
+#[test]
+fn restore_udp_headers_leaves_a_refused_packet_unchanged() {
+    let [(v4, other_v4), (v6, other_v6)] = addresses();
+    let no_space = |needed| UdpError::NoSpace(NoSpace::Front { needed, available: needed - 1 });
+    for (from, to, headroom, len, expected) in [
+        (v4, other_v6, 60, 40, UdpError::AddressFamily),
+        (v6, other_v4, 60, 40, UdpError::AddressFamily),
+        (v4, other_v4, 27, 40, no_space(28)),
+        (v6, other_v6, 47, 40, no_space(48)),
+        (v4, other_v4, 60, 65_508, UdpError::TooLong(65_536)),
+        (v6, other_v6, 60, 65_528, UdpError::TooLong(65_536)),
+    ] {
+        let mut bytes = vec![7; headroom + len];
+        let mut packet = PacketBuf::with_headroom(&mut bytes, headroom, len).unwrap();
+        let (from, to) = (SocketAddr::new(from, 4501), SocketAddr::new(to, 4500));
+        assert_eq!(restore_udp_headers(&mut packet, from, to), Err(expected));
+        assert_eq!(packet.len(), len);
+        assert!(bytes.iter().all(|octet| *octet == 7), "{from} {to}");
+    }
+}
+
+#[test]
+fn datagrams_without_a_source_port_have_no_answer() {
+    for (source, expected) in [(0, false), (1, true), (4500, true)] {
+        assert_eq!(Ports { source, destination: 4500 }.is_answerable(), expected, "{source}");
     }
 }
