@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ike_v1::Path;
 use ipsec_engine::{DiscardReason, SaBackend as _};
-use ipsec_packet::{Datagram, Instant, Marker, classify};
+use ipsec_packet::{Datagram, Instant, Marker, Ports, classify, restore_udp_headers};
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -37,7 +37,7 @@ use crate::psk::PskFile;
 use crate::raw::RawSockets;
 use crate::state::ManualState;
 use crate::tun::Tun;
-use crate::udp::{self, Udp, restore_headers};
+use crate::udp::Udp;
 use crate::{clock, policy, sockets};
 
 /// Number of packets that are read from one socket before the next one.
@@ -275,14 +275,14 @@ impl Daemon {
         });
         let done = received.and_then(|mut packet| {
             let remote = sender.ok_or(ErrorKind::InvalidData)?;
-            if !udp::is_answerable(remote) {
+            if !(Ports { source: remote.port(), destination: local.port() }).is_answerable() {
                 return Ok(());
             }
             let is_ike = local.port() != NAT_TRAVERSAL_PORT;
             match classify(packet.data(), Marker::NonEsp) {
                 Datagram::KeepAlive => Ok(()),
                 Datagram::Esp(_) if !is_ike => {
-                    restore_headers(&mut packet, remote, local)?;
+                    restore_udp_headers(&mut packet, remote, local).map_err(|_| ErrorKind::InvalidData)?;
                     self.deliver(now, &mut packet)
                 }
                 Datagram::Runt if !is_ike => Ok(()),

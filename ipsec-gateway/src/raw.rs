@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use ipsec_packet::{Fragments, Instant, Ip, IpProto, PacketBuf};
+use ipsec_packet::{Fragments, Instant, Ip, IpProto, Outer, PacketBuf};
 use rustix::net::{RecvFlags, recvfrom, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -17,10 +17,11 @@ use crate::clock;
 use crate::config::IKE_PORT;
 use crate::gif;
 use crate::plane::{PacketSink, is_too_big};
-use crate::udp::prepend_ip_header;
 
 /// Protocol number of raw sockets that send packets with their IP header.
 const RAW: i32 = 255;
+/// Hop limit of headers in place of those that the kernel has removed.
+const HOP_LIMIT: u8 = 64;
 /// Size of the receive buffer in octets.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -69,7 +70,8 @@ impl Receiver {
             Ok(length)
         })?;
         let source = source.ok_or(ErrorKind::InvalidData)?.ip();
-        prepend_ip_header(&mut packet, source, self.local, self.protocol).map_err(|_| ErrorKind::InvalidData)?;
+        let header = Outer::between(source, self.local, HOP_LIMIT).ok_or(ErrorKind::InvalidData)?;
+        header.push(&mut packet, self.protocol, 0).map_err(|_| ErrorKind::InvalidData)?;
         Ok(packet)
     }
 }
