@@ -42,6 +42,7 @@ mod fragment;
 mod icmp;
 mod instant;
 mod ip;
+mod ip_in_ip;
 mod ipv4;
 mod ipv6;
 mod lifetime;

@@ -428,3 +428,74 @@ fn push_refuses_too_long_packet_and_too_small_headroom() {
         }
     }
 }
+
+#[test]
+fn decapsulate_reverses_encapsulate_for_every_combination_of_versions() {
+    for (outside, inside) in COMBINATIONS {
+        let [tx, rx] = ends(outside, |tunnel| tunnel);
+        let original = inner(inside, 0xb9, 17);
+        let mut bytes = [&[0xee; 40][..], &original].concat();
+        let mut packet = PacketBuf::with_headroom(&mut bytes, 40, original.len()).unwrap();
+        tx.encapsulate(&mut packet, 0xbeef).unwrap();
+        let ip = Ip::parse(packet.data()).unwrap();
+        assert_eq!((ip.packet().len(), ip.hop_limit()), (original.len() + tx.overhead(), 64));
+        let next = match &ip {
+            Ip::V4(ip) => ip.header().protocol(),
+            Ip::V6(ip) => ip.header().next_header(),
+        };
+        assert_eq!(next, if inside == 4 { IpProto::IPV4 } else { IpProto::IPV6 });
+        let accepted = rx.decapsulate(&mut packet).unwrap();
+        assert!(accepted.is_of(&original), "{inside} in {outside}");
+        assert_eq!(packet.data(), original, "{inside} in {outside}");
+    }
+}
+
+#[test]
+fn decapsulate_removes_outer_options_and_octets_after_the_packet() {
+    let (rx, original) = (Tunnel::v4(V4_A, V4_B), inner(4, 0, 17));
+    let outer = v4_between(V4_B, V4_A, &[1, 1, 1, 0], IpProto::IPV4, &original);
+    let mut bytes = [&outer[..], &[0xee; 6]].concat();
+    let mut packet = PacketBuf::received(&mut bytes);
+    rx.decapsulate(&mut packet).unwrap();
+    assert_eq!(packet.data(), original);
+}
+
+#[test]
+fn packets_that_are_not_of_the_tunnel_are_not_decapsulated() {
+    let rx = Tunnel::v4(V4_A, V4_B);
+    let mut fragment = v4_between(V4_B, V4_A, &[], IpProto::IPV4, &inner(4, 0, 17));
+    fragment[6] = 0x20;
+    for (mut bytes, expected) in [
+        (v4_between(V4_A, V4_B, &[], IpProto::IPV4, &inner(4, 0, 17)), TunnelError::EndpointMismatch),
+        (v4_between(V4_B, V4_A, &[], IpProto::UDP, &inner(4, 0, 17)), TunnelError::NotIp(IpProto::UDP)),
+        (v4_between(V4_B, V4_A, &[], IpProto::IPV6, &inner(4, 0, 17)), TunnelError::InnerVersion),
+        (fragment, TunnelError::Inner(IpError::Fragment)),
+    ] {
+        let before = bytes.clone();
+        let mut packet = PacketBuf::received(&mut bytes);
+        assert_eq!(rx.decapsulate(&mut packet).err(), Some(expected));
+        assert_eq!(packet.data(), before);
+    }
+}
+
+#[test]
+fn encapsulate_leaves_a_refused_packet_unchanged() {
+    let tunnel = Tunnel::v6(V6_A, V6_B).with_hop_limit(HopLimitPolicy::Decrement(9));
+    // The length field of an outer IPv6 header does not include the header.
+    let long = v4(&[], IpProto::UDP, &[7; 65_515]);
+    let (v4_tunnel, mut bytes) = (Tunnel::v4(V4_A, V4_B), [&[0xee; 40], &long[..]].concat());
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 40, long.len()).unwrap();
+    let too_long = TunnelError::Inner(IpError::TooLong(65_555));
+    assert_eq!((v4_tunnel.encapsulate(&mut packet, 1), packet.data()), (Err(too_long), &long[..]));
+    assert_eq!(tunnel.encapsulate(&mut packet, 1), Ok(()));
+    let no_space = NoSpace::Front { needed: 40, available: 39 };
+    for (original, headroom, expected) in [
+        (inner(4, 0, 17), 39, TunnelError::Inner(IpError::NoSpace(no_space))),
+        (inner(4, 0, 1), 40, TunnelError::HopLimit),
+    ] {
+        let mut bytes = [&vec![0xee; headroom], &original[..]].concat();
+        let mut packet = PacketBuf::with_headroom(&mut bytes, headroom, original.len()).unwrap();
+        assert_eq!(tunnel.encapsulate(&mut packet, 1), Err(expected));
+        assert_eq!(packet.data(), original);
+    }
+}
