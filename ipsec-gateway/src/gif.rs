@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipsec_config::{Configuration, Gif};
 use ipsec_packet::{
-    AddressRange, DfPolicy, Flow, HopLimitPolicy, Ip, IpError, IpProto, OuterFields, PacketBuf, Tunnel,
+    AddressRange, DfPolicy, Flow, HopLimitPolicy, Ip, IpError, IpProto, PacketBuf, Tunnel, TunnelError,
 };
 
 /// Protocols of the packets with an outer header.
@@ -95,9 +95,11 @@ impl Gifs {
         if dont_fragment && packet.len() > usize::from(gateway.mtu) {
             return Ok(Encapsulation::TooBig { mtu: gateway.mtu });
         }
-        let Ok((outer, next)) = gateway.tunnel.outer_for(packet.data_mut()) else { return Ok(Encapsulation::None) };
-        outer.push(packet, next, id)?;
-        Ok(Encapsulation::Done)
+        match gateway.tunnel.encapsulate(packet, id) {
+            Ok(()) => Ok(Encapsulation::Done),
+            Err(TunnelError::Inner(e)) => Err(e),
+            Err(_) => Ok(Encapsulation::None),
+        }
     }
 
     /// Removes the outer header of a received packet with the endpoints of a tunnel. Other packets are unchanged. The
@@ -108,22 +110,16 @@ impl Gifs {
         let Ok(ip) = Ip::parse(packet.data()) else { return Decapsulation::None };
         let ends = (ip.destination(), ip.source());
         let Some(gateway) = self.0.iter().find(|gateway| gateway.ends == ends) else { return Decapsulation::None };
-        let outer = OuterFields::read(&ip);
-        let (next, header) = match &ip {
-            // The length of an IPv4 header is in its first octet, in words of four octets.
-            Ip::V4(own) => (own.header().protocol(), usize::from(packet.data()[0] & 0xf) * 4),
-            Ip::V6(own) => (own.header().next_header(), gateway.tunnel.overhead()),
+        let source = match gateway.tunnel.decapsulate(packet) {
+            Ok(inner) => inner.source(),
+            Err(TunnelError::NotIp(_)) => return Decapsulation::None,
+            Err(_) => return Decapsulation::Refused,
         };
-        if !PROTOCOLS.contains(&next) {
-            return Decapsulation::None;
+        let is_permitted = gateway.networks.iter().any(|network| network.contains(source));
+        match Flow::read(packet.data()) {
+            Ok(flow) if is_permitted && !is_protected(&flow) => Decapsulation::Done,
+            _ => Decapsulation::Refused,
         }
-        let accept = || {
-            packet.pull_front(header).ok()?;
-            let source = gateway.tunnel.accept(&outer, next, packet).ok()?.source();
-            let is_permitted = gateway.networks.iter().any(|network| network.contains(source));
-            (is_permitted && !is_protected(&Flow::read(packet.data()).ok()?)).then_some(())
-        };
-        accept().map_or(Decapsulation::Refused, |()| Decapsulation::Done)
     }
 }
 
