@@ -13,9 +13,9 @@ use esp_core::{PadCheck, Padding};
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{
-    Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection,
-    PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, SaUpdate, Settings, SpiRequest,
-    Template, Transform, TunnelEndpoints, UdpEncap,
+    Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, MssLimits, PolicyBackend,
+    PolicyDirection, PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, SaUpdate,
+    Settings, SpiRequest, Template, Transform, TunnelEndpoints, UdpEncap,
 };
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Instant, Marker, PacketBuf, Ports,
@@ -185,6 +185,9 @@ fn packets(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8], output: &mut [
     let wait = engine.poll_timeout().is_some() ^ engine.poll_event().is_some() ^ engine.poll_audit().is_some();
     let known = engine.policy_mtu(input, now).is_some();
     let labelled = TooBig::read(input).ok().flatten().is_some_and(|report| engine.path_mtu_report(&report, now));
+    let limits = |mtu| MssLimits { interface_mtu: mtu, route_mtu: move |_, _| Some(mtu) };
+    let clamped = engine.clamp_outbound_mss(packet.data_mut(), now, limits(1400))
+        ^ engine.clamp_inbound_mss(packet.data_mut(), now, limits(1280));
     let counted = engine.counters().iter().map(|(_, _, n)| n).fold(engine.audits_lost(), u64::wrapping_add);
-    Some(usize::from(sent ^ taken ^ wait ^ known ^ labelled).wrapping_add(counted as usize))
+    Some(usize::from(sent ^ taken ^ wait ^ known ^ labelled ^ clamped).wrapping_add(counted as usize))
 }
