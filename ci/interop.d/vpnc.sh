@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # vpnc as the client of `ipsec-gatewayd`: aggressive mode with a group key, XAUTH and Mode Config, and pings through raw ESP and
-# through ESP in UDP; a wrong password and a wrong group key; generated policies; hybrid authentication. Used by `ci/interop-ike --all`.
+# through ESP in UDP; a wrong password and a wrong group key; generated policies; hybrid authentication. Used by `ci/interop --all strongswan`.
 #   vpnc.sh GATEWAY   the path of the daemon; prints a line a case, and fails if one has failed
 # The variable PKI is the directory of ca.pem, gateway.pem and gateway.key.
 set -euo pipefail
