@@ -28,7 +28,7 @@ fn every_example_is_read_without_errors() {
             }
         }
     }
-    assert_eq!(count, 10);
+    assert_eq!(count, 17);
 }
 
 #[test]
@@ -36,7 +36,11 @@ fn both_sides_of_an_example_have_common_transforms() {
     let sides = [
         ("1-handbook/a.gateway.conf", "1-handbook/b.gateway.conf"),
         ("2-windows/host.gateway.conf", "2-windows/windows.gateway.conf"),
+        ("2-windows/net.gateway.conf", "2-windows/windows-net.gateway.conf"),
+        ("3-openbsd-x509/freebsd-gif.gateway.conf", "3-openbsd-x509/openbsd-gif.gateway.conf"),
+        ("3-openbsd-x509/freebsd-any.gateway.conf", "3-openbsd-x509/openbsd.gateway.conf"),
         ("4-isakmpd/freebsd.gateway.conf", "4-isakmpd/openbsd.gateway.conf"),
+        ("4-isakmpd/freebsd-blowfish.gateway.conf", "4-isakmpd/openbsd-rules.gateway.conf"),
     ];
     for (first, second) in sides {
         let transforms = |loaded: &Loaded| -> Vec<_> {
