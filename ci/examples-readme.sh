@@ -1,4 +1,4 @@
-# Part of ci/examples: the commands of ipsec-gateway/README.md, as they are written.
+# Part of ci/examples: the commands of ipsec-gateway/README.md and ipsec-gateway/examples/README.md, as they are written.
 
 # block FILE HEADING N: the Nth block of commands below a heading.
 block() {
@@ -32,6 +32,17 @@ lines=$(block ipsec-gateway/README.md "Two machines" 1)
 check "lines of the README" "$(wc -l <<<"$lines")" 10
 two_machines "two machines" "$lines" 'own=192.0.2.1 peer=198.51.100.1 net=192.168.1.0/24 far=192.168.2.0/24' \
     'own=198.51.100.1 peer=192.0.2.1 net=192.168.2.0/24 far=192.168.1.0/24'
+two_machines "two machines with the files of the handbook" \
+    "$(block ipsec-gateway/examples/README.md "Start of an example" 2)" 'side=a' 'side=b'
+
+# The namespaces of the examples: their names begin with those of this run, and the programs may be in another directory.
+label="README of the examples"
+lines=$(block ipsec-gateway/examples/README.md "Start of an example" 1 | sed -e "s/ n=handbook$/ n=$id/; s|target/release/|$programs/|g")
+namespaces+=(host-a host-b)
+timeout 120 bash -c "$lines" >"$out/readme" 2>&1 || cat "$out/readme"
+check "pings answered" "$([ "$(answers <"$out/readme")" -ge 1 ] && echo "at least one" || cat "$out/readme")" "at least one"
+check "SAs that are shown" "$(grep -c 'esp mode=tunnel' "$out/readme" || true)" 2
+check "namespaces that remain" "$(ip netns list | grep -c "^$id-" || true)" 0
 
 if "$gateway" --demo >"$out/demo" 2>&1 && [ "$(grep -c ' 3 received' "$out/demo")" = 1 ] && ! ip netns list | grep -q ipsec-demo
 then echo "ok      --demo: pings answered: 3"
