@@ -55,7 +55,9 @@ pub fn missing_keys(config: &Config, keys: &mut PskFile) -> Vec<String> {
     for (index, peer) in config.peers().iter().enumerate() {
         let name = &peer.config.name;
         // The key of a peer at any address is found by its identity, or by its address when it initiates.
-        if peer.config.needs_key() && pre_shared_key(keys, config, index, None).is_none() {
+        let is_any = peer.config.address.is_none() && peer.config.remote_identity.is_none();
+        let has_key = pre_shared_key(keys, config, index, None).is_some() || is_any && keys.has_address();
+        if peer.config.needs_key() && !has_key {
             missing.push(format!("peer {name}: {file} contains no key for it"));
         }
         if peer.login.as_deref().is_some_and(|login| keys.named(login).is_none()) {

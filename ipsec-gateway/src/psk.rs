@@ -59,6 +59,12 @@ impl PskFile {
         self.find(|keys| keys.named(name))
     }
 
+    /// Returns whether a line has an address: the key of an initiator that has no peer of its own may be found by it.
+    pub fn has_address(&mut self) -> bool {
+        let is_address = |entry: &&psk::PskEntry| matches!(entry.identifier, psk::PskIdentifier::Address(_));
+        self.find(|keys| keys.entries.iter().find(is_address).map(|entry| entry.key.as_slice())).is_some()
+    }
+
     fn find(&mut self, find: impl Fn(&psk::PskFile) -> Option<&[u8]>) -> Option<PreSharedKey> {
         if let Err(e) = self.reload() {
             log::error(format_args!("{e}; the keys that were read before remain in use"));

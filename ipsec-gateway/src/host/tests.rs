@@ -161,6 +161,23 @@ fn pre_shared_keys_are_found_by_address_and_identity() {
 }
 
 #[test]
+fn a_peer_without_address_and_identity_has_the_keys_of_addresses() {
+    let peers = "peer any address any { proposal aes sha1 2; esp aes128-sha1; }
+        peer road address any { proposal aes sha1 2; esp aes128-sha1; peers_identity fqdn road.example.org; }";
+    let start = "policies \"setkey.conf\"; keys \"psk.txt\"; local 192.0.2.1; tun ipsec0;";
+    let missing = |peer: &str, keys: &str| {
+        let mut gateway = Gateway::with_config("keyless", &format!("{start} {peer}"));
+        fs::write(gateway.folder.join("psk.txt"), keys).unwrap();
+        missing_keys(&gateway.exchange.config, &mut gateway.keys).len()
+    };
+    let [any, road] = [0, 1].map(|line| peers.lines().nth(line).unwrap());
+    assert_eq!(missing(any, "203.0.113.7 of an initiator\n"), 0);
+    assert_eq!(missing(any, "other.example.org of a name\n"), 1, "no line is for an address");
+    assert_eq!(missing(road, "203.0.113.7 of an initiator\n"), 1, "the identity has no key");
+    assert_eq!(missing(road, "road.example.org of road\n"), 0);
+}
+
+#[test]
 fn the_policy_with_equal_selectors_is_preferred() {
     let mut gateway = Gateway::new("policy");
     let host = gateway.host();
