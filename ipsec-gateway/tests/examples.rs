@@ -28,7 +28,7 @@ fn every_example_is_read_without_errors() {
             }
         }
     }
-    assert_eq!(count, 17);
+    assert_eq!(count, 18);
 }
 
 #[test]
@@ -38,6 +38,7 @@ fn both_sides_of_an_example_have_common_transforms() {
         ("2-windows/host.gateway.conf", "2-windows/windows.gateway.conf"),
         ("2-windows/net.gateway.conf", "2-windows/windows-net.gateway.conf"),
         ("3-openbsd-x509/freebsd-gif.gateway.conf", "3-openbsd-x509/openbsd-gif.gateway.conf"),
+        ("3-openbsd-x509/freebsd-gif.gateway.conf", "3-openbsd-x509/openbsd-ipencap.gateway.conf"),
         ("3-openbsd-x509/freebsd-any.gateway.conf", "3-openbsd-x509/openbsd.gateway.conf"),
         ("4-isakmpd/freebsd.gateway.conf", "4-isakmpd/openbsd.gateway.conf"),
         ("4-isakmpd/freebsd-blowfish.gateway.conf", "4-isakmpd/openbsd-rules.gateway.conf"),
