@@ -15,6 +15,8 @@ two_machines() {
     [ -d $folder ] || { mkdir $folder; made=1; }
     connect
     for side in a b; do
+        # The commands turn forwarding on.
+        on $side sysctl -qw net.ipv4.ip_forward=0
         [ $side = a ] || block=${block/"$3"/"$4"}
         on $side unshare -m bash -c "mount -t tmpfs none /run && mount -t tmpfs none $folder && { $block
             wait; }" >"$out/$side.log" 2>&1 &
