@@ -15,6 +15,7 @@ two_machines() {
     [ -d $folder ] || { mkdir $folder; made=1; }
     connect
     for side in a b; do
+        rm -f "$out/$side.log"
         # The commands turn forwarding on.
         on $side sysctl -qw net.ipv4.ip_forward=0
         [ $side = a ] || block=${block/"$3"/"$4"}
