@@ -1,4 +1,4 @@
-# Part of ci/examples: the commands of ipsec-gateway/README.md and ipsec-gateway/examples/README.md, as they are written.
+# Part of ci/interop.d/examples: the commands of ipsec-gateway/README.md and ipsec-gateway/examples/README.md, as they are written.
 
 # block FILE HEADING N: the Nth block of commands below a heading.
 block() {

@@ -1,4 +1,4 @@
-# Part of ci/examples: what `--all` adds to a pair.
+# Part of ci/interop.d/examples: what `--all` adds to a pair.
 
 # Dead peer detection after a second in files of racoon, isakmpd and gateway.conf, after five seconds in rules of ipsec.conf(5), and a
 # phase 1 of the handbook that lives for a minute.
