@@ -1,10 +1,40 @@
-# Sourced by the checks of `ipsec-gatewayd` with another IKE daemon, which set `daemon`, its name, `peer`, its script,
-# `gateway`, the program, `out`, a directory, and `fragment_lines`, patterns of its log for messages that were fragmented. A row is a line with what was tried, the role of the gateway, and the result.
+# Sourced by the parts of ci/interop in which `ipsec-gatewayd` and another IKE daemon negotiate. They set `daemon`, its name, `peer`, its
+# script, `fragment_lines`, patterns of its log for messages that were fragmented, and `dpd_line`, that of an answer to dead peer
+# detection. A row is a line with what was tried, the role of the gateway, and the result. With the argument --all, `all` is 1.
+. ci/install.sh
+. ci/quick.sh
+. ci/interop.d/table.sh
+all=; [ "${1:-}" != --all ] || all=1
+
+need_strongswan() {
+    local plugins=/usr/lib/ipsec/plugins/libstrongswan
+    need_command swanctl strongswan-swanctl
+    need "strongSwan's libraries" "ls $plugins-socket-default.so $plugins-openssl.so" \
+        install_packages strongswan-libcharon libstrongswan-standard-plugins
+    [ -z "$all" ] || need "strongSwan's plugin xauth-generic" "ls $plugins-xauth-generic.so" install_packages libcharon-extauth-plugins
+}
+# begin: starts the host of the peer; `gateway` is the program, and `out` a directory.
+begin() {
+    [ "$(id -u)" = 0 ] || skip "the network of the peer needs root"
+    need_command nft nftables
+    need_command ping iputils-ping
+    need_command nc netcat-openbsd
+    need_command openssl openssl
+    cargo build --quiet --release -p ipsec-gateway
+    gateway=${CARGO_TARGET_DIR:-$PWD/target}/release/ipsec-gatewayd
+    out=$(mktemp -d)
+    trap '{ kill -9 $(jobs -p); wait; } 2>/dev/null || true; "$peer" down >/dev/null 2>&1 || true; rm -rf "$out"' EXIT
+    "$peer" up || exit $?
+    export PKI=$out
+    (umask 077; certificates >"$out/openssl" 2>&1) || { cat "$out/openssl"; exit 1; }
+    printf '%-23s %-50s %-10s %s\n' protocol "phase 1 / phase 2" role result
+}
 on() { ip netns exec pk-dut "$@"; }
 
 passed=0 failed=0 problems=
-row() { # NAME ROLE: the line of a case, and the logs if it failed
+row() { # NAME ROLE [STEP]: the line of a case, and the logs if it failed; STEP is a column of the table, and the role if it is absent
     printf '%-23s %-50s %-10s %s\n' "$what" "$1" "$2" "${problems:-ok}"
+    record "$what" "${3:-$2}" "$([ -z "$problems" ] && echo ok || echo failed)"
     if [ -z "$problems" ]; then passed=$((passed + 1)); else
         failed=$((failed + 1))
         echo "--- ipsec-gatewayd"; tail -n 12 "$out/log" || true; echo "--- $daemon"; "$peer" log | tail -n 20 || true; echo "---"
@@ -53,7 +83,12 @@ configure() {
         transforms="esp $sa $pfs lifetime $life; ipcomp deflate lifetime $life;" wire=esp
     fi
     match="meta l4proto $wire"
-    [ "${encap:-no}" = no ] || { wire="ESP in UDP" match="udp dport 4500"; }
+    # The peer sends to another port of a gateway behind a NAT.
+    case ${encap:-no} in
+    no) ;;
+    translated) wire="ESP in UDP" match='th sport . th dport { 4500 . 30000-39999, 30000-39999 . 4500, 4500 . 4500 }' ;;
+    *) wire="ESP in UDP" match="udp dport 4500" ;;
+    esac
     case ${auth:-psk}:${xauth:-} in
     psk:) ;;
     *:) method=rsasig ;;
@@ -93,7 +128,8 @@ start() {
 }
 end() { { kill -"$1" $pid; wait $pid || true; } 2>/dev/null; }
 start_peer() {
-    VERSION=${version:-4} EXCHANGE=${exchange:-} AUTH=${auth:-} ENCAP=${encap:-} XAUTH=${xauth:-} PROTO=${3:-} MODE=${4:-} "$peer" start "$1" "$2" >"$out/start" ||
+    local forced=${encap:-}
+    VERSION=${version:-4} EXCHANGE=${exchange:-} AUTH=${auth:-} ENCAP=${forced/translated/no} XAUTH=${xauth:-} PROTO=${3:-} MODE=${4:-} "$peer" start "$1" "$2" >"$out/start" ||
         { cat "$out/start"; exit 1; }
 }
 # initiate ROLE: that side begins. The first packets of the gateway arrive before the peer has its SAs, as nothing confirms them.
@@ -121,7 +157,7 @@ pings() { # COUNT [INTERVAL]: both sides; prints how many answers each has recei
 count_wire() {
     on nft 'table inet wire; delete table inet wire; table inet wire {
         counter right { }; counter long { }; counter other { }
-        chain count { udp dport 500 return; udp dport 4500 @th,64,32 0 return
+        chain count { udp dport 500 return; udp sport 500 return; udp dport 4500 @th,64,32 0 return; udp sport 4500 @th,64,32 0 return
             icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld2-listener-report } return
             '$match' meta length > 400 counter name long
             '$match' counter name right return; counter name other; }
@@ -152,8 +188,8 @@ traffic() {
     want "packets of other protocols" "$(wire other)" 0
     logged "phase 1 with $daemon .* is established as $1" 1
 }
-sas() { # EXPECTED: number of SAs in the kernel of the peer; waits for the expected one. Those without an SPI are requested.
-    "$peer" exec "count() { ip xfrm state | grep -c 'spi 0x0*[1-9a-f]'; }
+sas() { # EXPECTED: number of SAs of the peer; waits for the expected one
+    "$peer" exec "count() { $("$peer" count-sas) }
         for i in \$(seq 30); do [ \$(count) != $1 ] || break; sleep 0.1; done; count" || true
 }
 
@@ -189,7 +225,7 @@ refusal() {
     logged "$3" "${4:-5}"
     want "SAs" "$(grep -c 'SA established' "$out/log")" 0
     end KILL
-    row "$1" "$2"
+    row "$1" "$2" refusal
 }
 # renewal ROLE SECONDS IKE SA [PROTO [MODE]]: that side renews the SAs of both phases during pings. Those of the gateway live 10
 # seconds, those of the peer 15, which it renews after 12 or less. No packet is lost but those that its kernel has counted, at most one
@@ -213,20 +249,25 @@ renewal() {
     done
     [ -z "$problems" ] || problems+="kernel of $daemon: $(diff "$out/before" "$out/after" | tr -s ' \t\n' ' ' || true)"
     end TERM
-    row "renewal, $1 / $2" $role
+    row "renewal, $1 / $2" $role renewal
 }
-# restarts IKE SA: the side that begins again has lost its SAs without a message. The peer has $remaining SAs after the second restart.
+# restarts IKE SA [PROTO [MODE]]: the side that begins again has lost its SAs without a message.
 restarts() {
     configure "$@"; start_peer "$@"
     start; initiate responder
     "$peer" kill; start_peer "$@"; initiate responder
     logged 'SA .* was removed: peer has restarted'
-    traffic responder; row "restart of $daemon" responder
+    traffic responder; row "restart of $daemon" responder restart
+    restart_of_gateway
+}
+# restart_of_gateway: a gateway that has SAs is killed and started. Then the peer has as many SAs as before, or $remaining.
+restart_of_gateway() {
+    local expected; expected=${remaining:-$("$peer" exec "$("$peer" count-sas)")} || true
     end KILL; start
     "$peer" exec "ping -c 1 -w 12 -i 0.3 -I $them $us" >"$out/theirs" || problems+="no answer to $daemon; "
     logged "$daemon uses an SA that does not exist: a new one is negotiated"
-    traffic initiator; want "SAs of $daemon" "$(sas ${remaining:-2})" ${remaining:-2}
-    row "restart of the gateway" initiator
+    traffic initiator; want "SAs of $daemon" "$(sas "$expected")" "$expected"
+    row "restart of the gateway" initiator restart
     end TERM
 }
 # deletions ROLE IKE SA: the peer deletes SAs that the gateway has negotiated in this role. The next packet starts a negotiation.
@@ -241,31 +282,60 @@ deletions() {
     logged "phase 1 with $daemon has ended .*: deleted by the peer"
     initiate initiator; traffic initiator
     end TERM
-    row "deletion by $daemon" "$1"
+    row "deletion by $daemon" "$1" deletion
 }
-# dead_peer IKE SA: the peer ends without a message. The gateway removes its SAs, and negotiates with its successor.
+# dead_peer IKE SA [PROTO [MODE]]: the peer ends without a message. The gateway removes its SAs, and negotiates with its successor.
 dead_peer() {
-    statements='dpd_delay 1; dpd_retry 1; dpd_maxfail 2;' configure "$@"; start_peer "$@"
+    statements="${statements:-} dpd_delay 1; dpd_retry 1; dpd_maxfail 2;" configure "$@"; start_peer "$@"
     start; initiate initiator
     "$peer" kill
     on ping -c 8 -i 0.5 -W 1 -I $us $them >/dev/null 2>&1 || true
-    logged "$daemon (192.0.2.2.*) has not answered dead peer detection"
+    logged "$daemon (.*) has not answered dead peer detection"
     for direction in in out; do logged "SA .* $direction was removed: peer is dead"; done
     start_peer "$@"; initiate initiator; traffic initiator
     end TERM
-    row "dead peer detection" initiator
+    row "dead peer detection" initiator dead-peer
 }
-# translated EXCHANGE IKE SA: a NAT in the namespace of the gateway changes the ports of what it sends.
+# dead_gateway IKE SA [PROTO [MODE]]: the gateway answers dead peer detection until it is killed. Then the peer removes its SAs.
+dead_gateway() {
+    local i
+    configure "$@"; DPD=1 start_peer "$@"
+    start; initiate responder; traffic responder; sleep 2
+    want "answers to dead peer detection" "$("$peer" log | grep -c "$dpd_line" | sed 's/^[1-9].*/some/')" some
+    [ "$(sas 0)" -gt 0 ] || problems+="$daemon has removed its SAs; "
+    end KILL
+    for i in 1 2 3 4; do [ "$(sas 0)" != 0 ] || break; done
+    want "SAs of $daemon whose peer was killed" "$(sas 0)" 0
+    start; initiate responder; traffic responder
+    end TERM
+    row "dead peer detection by $daemon" responder dead-peer
+}
+# every_step IKE SA [PROTO [MODE]]: what can happen to a tunnel, with each side as initiator
+every_step() {
+    local role
+    suite "$@"
+    for role in initiator responder; do renewal $role 15 "$@"; deletions $role "$@"; done
+    dead_peer "$@"; dead_gateway "$@"; restarts "$@"
+}
+# translated EXCHANGE IKE SA: a NAT in the namespace of the gateway changes the ports of what it sends, so that it begins.
 translated() {
     on nft 'table ip translation { chain leave { type nat hook postrouting priority srcnat
         oifname pk-tap udp sport { 500, 4500 } masquerade to :30000-39999 random; }; }'
-    exchange=$1 title="$1 psk, NAT" configure "${@:2}"; exchange=$1 start_peer "${@:2}"
-    start; initiate initiator
-    want "pings answered" "$(pings 3)" "3 3"
+    local exchange=$1 title="$1 psk, NAT" encap=translated; shift
+    configure "$@"; start_peer "$@"
+    start; initiate initiator; traffic initiator
     logged "this host is behind a NAT: ESP with $daemon is sent in UDP" 1
     want "ports of the gateway that $daemon sees" "$("$peer" exec 'ip xfrm state' | grep -c 'sport 3[0-9]\{4\} dport 4500')" 1
     end TERM
     want "SAs of $daemon after the deletion" "$(sas 0)" 0
+    row "$1 / $2" initiator
+    if [ -n "${all:-}" ]; then
+        renewal initiator 15 "$@"; deletions initiator "$@"; dead_peer "$@"
+        # After aggressive mode charon ignores INITIAL-CONTACT, and replaces its outbound SA only.
+        local remaining=2; [ $exchange = main ] || remaining=3
+        configure "$@"; start_peer "$@"; start; initiate initiator; restart_of_gateway
+    fi
     on nft delete table ip translation
-    row "$2 / $3" initiator
 }
+# finish_part VERSION: the number of cases, with the version of the peer; fails if one has failed
+finish_part() { echo "$passed of $((passed + failed)) cases in $SECONDS s; peer: $1"; [ $failed = 0 ]; }

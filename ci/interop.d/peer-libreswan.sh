@@ -7,6 +7,7 @@
 #   peer-libreswan.sh initiate SECONDS       sends packets, for which pluto negotiates both phases: a connection that a command has
 #                                            started would be renewed after each deletion
 #   peer-libreswan.sh delete-sa, delete-ike   deletes the SAs of phase 2, or those of both phases
+#   peer-libreswan.sh count-sas        prints a command that counts the SAs of phase 2 when it runs on the peer
 #   peer-libreswan.sh log              its log without debugging lines
 #   peer-libreswan.sh kill             ends it at once, without deletions
 #   peer-libreswan.sh exec 'CMD'       a command in the guest
@@ -156,6 +157,7 @@ up) up ;;
 start) start "$2" "$3" ;;
 initiate) initiate "$2" ;;
 delete-sa) for state in $(whack 5 --trafficstatus | sed -n 's/.*#\([0-9]*\): "net".*/\1/p'); do whack 5 --deletestate "$state"; done ;;
+count-sas) echo "ip xfrm state | grep -c 'spi 0x0*[1-9a-f]';" ;;
 delete-ike) whack 5 --terminate --name net ;;
 # Fragments are in debugging lines.
 log) guest "awk '!/ [|] / || /IKE fragment/' /dev/shm/pluto/log" | cut -d ' ' -f 4- ;;

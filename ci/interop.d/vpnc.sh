@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# vpnc as the client of `ipsec-gatewayd`: aggressive mode with a group key, XAUTH and Mode Config, and pings through raw ESP and
-# through ESP in UDP; a wrong password and a wrong group key; generated policies; hybrid authentication. Used by `ci/interop --all strongswan`.
+# vpnc as the client of `ipsec-gatewayd`: aggressive mode with a group key, XAUTH and Mode Config, pings and transfers through raw ESP and
+# through ESP in UDP, renewal, dead peers and a restart; a wrong password and a wrong group key; generated policies; hybrid authentication.
+# Used by `ci/interop --all strongswan`.
 #   vpnc.sh GATEWAY   the path of the daemon; prints a line a case, and fails if one has failed
 # The variable PKI is the directory of ca.pem, gateway.pem and gateway.key.
 set -euo pipefail
+. "$(dirname "$0")/table.sh"
 gateway=$1 id=vpnc$$ failed=0
 out=$(mktemp -d)
 cleanup() {
@@ -54,8 +56,9 @@ E
 chmod +x "$out/script"
 (umask 077; echo 'group the group key' >"$out/psk.txt"; echo 'alice wonder land' >"$out/users.txt")
 
-problems= during= hybrid=()
-row() { # NAME
+problems= during= hybrid=() part=vpnc what="XAUTH, Mode Config"
+row() { # NAME [STEP]: STEP is a column of the table
+    record "$what" "${2:-responder}" "$([ -z "$problems" ] && echo ok || echo failed)"
     printf '%-23s %-50s %-10s %s\n' vpnc "$1" responder "${problems:-ok}"
     [ -z "$problems" ] || { failed=1; tail -n 15 "$out/log"; tail -n 15 "$out/vpnc"; }
     problems=
@@ -64,19 +67,37 @@ logged() { # PATTERN
     local i; for ((i = 0; i < 100; i++)); do ! grep -q "$1" "$out/log" || return 0; sleep 0.05; done
     problems+="no line with \`$1\`; "
 }
+received() { sed -n 's/.* \([0-9]*\) received.*/\1/p'; }
+# transfer: 300 kB by TCP in each direction; prints what arrived complete.
+transfer() {
+    local _ from to receiver
+    head -c 300000 /dev/urandom >"$out/sent"
+    for _ in client:10.99.0.10:server:10.1.0.1 server:10.1.0.1:client:10.99.0.10; do
+        IFS=: read -r from own to peer <<<"$_"
+        $to timeout 12 nc -l $peer 7000 >"$out/received" & receiver=$!
+        for _ in $(seq 40); do ! $from timeout 10 nc -N -s $own $peer 7000 <"$out/sent" || break; sleep 0.1; done
+        wait $receiver || true
+        ! cmp -s "$out/sent" "$out/received" || echo "$from"
+    done
+}
 want() { [ "$2" = "$3" ] || problems+="$1: got $2, expected $3; "; } # TEXT GOT EXPECTED
 start() {
     rm -f "$out/log"
     ip netns exec $id-server "$gateway" -c "$out/gateway.conf" >"$out/log" 2>&1 & pid=$!
     until grep -qs 'the gateway runs' "$out/log"; do kill -0 $pid || { cat "$out/log"; exit 1; }; sleep 0.02; done
 }
-# connect MODE [KEY [PASSWORD]]: the status of vpnc, which ends when the tunnel exists
+# connect MODE [KEY [PASSWORD [LINE ..]]]: the status of vpnc, which ends when the tunnel exists
 connect() {
     printf '%s\n' 'IPSec gateway 192.0.2.1' 'IPSec ID group' "IPSec secret ${2:-the group key}" 'Xauth username alice' \
         "Xauth password ${3:-wonder land}" "NAT Traversal Mode $1" "Pidfile $out/pid" "Script $out/script" \
-        'Perfect Forward Secrecy nopfs' Noninteractive "${hybrid[@]}" >"$out/vpnc.conf"
+        'Perfect Forward Secrecy nopfs' Noninteractive "${hybrid[@]}" "${@:4}" >"$out/vpnc.conf"
     rm -f "$out/env"
     client timeout 20 vpnc "$out/vpnc.conf" >"$out/vpnc" 2>&1
+}
+ends() { # [SECONDS]: waits for the end of vpnc
+    local i vpnc; vpnc=$(cat "$out/pid")
+    for ((i = 0; i < ${1:-5} * 20; i++)); do kill -0 "$vpnc" 2>/dev/null || return 0; sleep 0.05; done
+    return 1
 }
 disconnect() {
     local i vpnc; vpnc=$(cat "$out/pid" 2>/dev/null) && kill "$vpnc" 2>/dev/null || { problems+="vpnc does not run; "; return; }
@@ -105,6 +126,7 @@ tunnel() {
             "$(server nft list counter ip wire ${counter%:*} | sed -n 's/.*packets \([0-9]*\) .*/\1/p')" ${counter#*:}
     done
     logged 'road is authenticated as user `alice`'; logged 'road is assigned the address 10.99.0.10'
+    want "transfers" "$(transfer | xargs)" "client server"
     [ -z "$during" ] || want "policies, routes and rules" "$(protected)" "$during"
     disconnect
 }
@@ -115,9 +137,9 @@ tunnel none 'ip protocol esp'; row "XAUTH, Mode Config, ESP"
 tunnel force-natt 'udp dport 4500'; row "XAUTH, Mode Config, ESP in UDP"
 ! connect none 'the group key' 'wonder' || problems+="vpnc has an SA; "
 logged 'user `alice` was rejected: unknown name or wrong password'
-want "SAs of both tunnels" "$(grep -c 'SA established' "$out/log")" 4; row "wrong password"
+want "SAs of both tunnels" "$(grep -c 'SA established' "$out/log")" 4; row "wrong password" refusal
 ! connect none 'another key' || problems+="vpnc has an SA; "
-grep -q 'check group password' "$out/vpnc" || problems+="vpnc does not blame the key; "; row "wrong group key"
+grep -q 'check group password' "$out/vpnc" || problems+="vpnc does not blame the key; "; row "wrong group key" refusal
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
 # Without configured policies: they exist as long as the SAs of the client, with their firewall rules and routes.
 protected() { # the policies, the routes to the client, and the rules for it
@@ -138,6 +160,28 @@ want "policies, routes and rules after" "$(protected)" "0 0 0"; row "generated p
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
 mv "$out/policies" "$out/setkey.conf"
 configure hybrid_rsa_server "certificate \"$PKI/gateway.pem\" \"$PKI/gateway.key\";"
+# Without renewal: the lifetime of vpnc is 24 days, and only the client can authenticate its user again.
+configure xauth_psk_server 'dpd_delay 1; dpd_retry 1; dpd_maxfail 2;'
+printf 'control "%s";\n' "$out/control" >>"$out/gateway.conf"
+start
+connect none || problems+="vpnc has failed; "
+sleep 4
+want "pings after answers to dead peer detection" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | received)" 3
+vpnc=$(cat "$out/pid"); kill -KILL "$vpnc"; rm -f "$out/pid"
+logged 'road (.*) has not answered dead peer detection'
+logged 'SA esp .* in was removed: peer is dead'
+row "dead peer detection" dead-peer
+connect none || problems+="vpnc has failed; "
+want "pings of the client" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | received)" 3
+row "restart of vpnc" restart
+"${gateway%d}ctl" -s "$out/control" delete road >/dev/null
+# It negotiates a deleted SA again, and ends without an answer.
+ends 60 || problems+="vpnc runs without SAs; "; row "deletion by the gateway" deletion
+connect none 'the group key' 'wonder land' 'DPD idle timeout (our side) 10' || problems+="vpnc has failed; "
+sleep 12
+want "pings after answers to dead peer detection" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | received)" 3
+{ kill -KILL $pid; wait $pid || true; } 2>/dev/null
+ends 120 || problems+="vpnc runs without a peer; "; row "dead peer detection by vpnc" dead-peer
 hybrid=('IKE Authmode hybrid' "CA-File $PKI/ca.pem")
 start
 tunnel none 'ip protocol esp'; row "hybrid authentication"
