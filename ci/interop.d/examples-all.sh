@@ -9,13 +9,14 @@ shorten_times() {
 }
 # Deletion by one side, and the next initiator.
 delete_and_initiate() { # SIDE INITIATOR
-    ctl "$1" delete "$(peer_of "$1")" >/dev/null
+    step=deletion; ctl "$1" delete "$(peer_of "$1")" >/dev/null
     wait_for has_none "$(other "$1")" || true
     check "SAs of both sides after a deletion by side $1" "$(sas a) $(sas b)" "0 0"
+    step=$(role "$2")
     check "pings, side $2 initiates" "$(pings "$2")" 3
 }
 renew_under_traffic() { # SIDE
-    local before; before=$(established "$1")
+    local before; before=$(established "$1"); step=renewal
     # A negotiation within 30 seconds of one of the other side would have crossed it.
     sleep 31
     pings "$1" 80 0.05 >"$out/answers" & local traffic=$!
@@ -24,25 +25,25 @@ renew_under_traffic() { # SIDE
     check "new SAs of side $1" $(($(established "$1") - before)) 2
 }
 renew_phase_1_under_traffic() {
-    local before; before=$(isakmp_sas)
+    local before; before=$(isakmp_sas); step=renewal
     check "pings for a minute" "$(pings a 1200 0.05)" 1200
     check "ISAKMP SAs were renewed" "$([ "$(isakmp_sas)" -gt "$before" ] && echo yes || echo no)" yes
 }
 isakmp_sas() { grep -c "phase 1 with .* is established" "$out/a.log" || true; }
 restart() { # SIDE INITIATOR: the other side detects that it is dead
     local alive; alive=$(other "$1")
-    end "$1" KILL
+    step=dead-peer; end "$1" KILL
     pings_alone "$alive" & local traffic=$!
     wait_for has_none "$alive" || true
     check "SAs of side $alive whose peer was killed" "$(sas "$alive")" 0
     kill $traffic 2>/dev/null || true
-    start "$1"
+    step=restart; start "$1"
     check "pings after a restart of side $1, side $2 initiates" "$(pings "$2")" 3
 }
 pings_alone() { local own peer; read -r own peer < <(ends "$1"); on "$1" ping -i 0.5 -I "$own" "$peer" >/dev/null 2>&1; }
 # Pairs without a common transform: the responder refuses phase 1, and logs the reason.
 refused() {
-    pings_at_once a >/dev/null || true
+    step=refusal; pings_at_once a >/dev/null || true
     wait_for grep -qs 'NO-PROPOSAL-CHOSEN' "$out/a.log" || true
     check "refusals by side b that side a logs" "$(grep -c 'NO-PROPOSAL-CHOSEN' "$out/a.log" || true)" 1
     check "SAs of both sides" "$(sas a) $(sas b)" "0 0"
