@@ -43,6 +43,10 @@ fn start(channel: OwnedFd, Ids { user, group }: Ids) -> Result<Child, String> {
     // The file of the program may have been replaced meanwhile: the link leads to the one of this process.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("ipsec-gatewayd").arg(WORKER).env_clear().stdin(Stdio::from(channel));
+    // What the C library must not use on this machine, the worker must not use either.
+    if let Some(tunables) = std::env::var_os("GLIBC_TUNABLES") {
+        command.env("GLIBC_TUNABLES", tunables);
+    }
     // Without further groups: those of root are removed with the user.
     command.uid(user).gid(group);
     command.spawn().map_err(|e| {
