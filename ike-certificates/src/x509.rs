@@ -121,8 +121,8 @@ impl Certificate {
         self.extensions.is_for_ike.unwrap_or(true)
     }
 
-    /// Returns the names that CAs may constrain: the subject, the subjectAltNames, and the e-mail addresses in the subject
-    /// if these have none (RFC 5280 section 4.2.1.10).
+    /// Returns the names that CAs may constrain: the subject, the subjectAltNames, and the e-mail addresses in the
+    /// subject if these have none (RFC 5280 section 4.2.1.10).
     pub(crate) fn constrained_names(&self) -> Vec<GeneralName> {
         let subject = Some(&self.subject).filter(|subject| !is_empty(subject));
         let subject = subject.and_then(|subject| Name::from_der(subject).ok());
@@ -280,8 +280,8 @@ fn read_list(contents: AnyRef<'_>) -> Result<TbsCertList<Raw>, der::Error> {
     AnyRef::new(contents.header().tag(), &with_version)?.decode_as()
 }
 
-/// Encoded certificate or CRL. Its contents are kept as they were signed: x509-cert would encode some of them in another
-/// way.
+/// Encoded certificate or CRL. Its contents are kept as they were signed: x509-cert would encode some of them in
+/// another way.
 struct Envelope<'a> {
     /// Octets that were signed.
     contents: &'a [u8],

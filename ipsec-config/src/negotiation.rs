@@ -70,8 +70,8 @@ impl Configuration {
         Negotiation { index: at, policy, selector, address, peer, phase_2, templates }
     }
 
-    /// Returns the parameters of the SAs of a policy for outbound packets that is none of this configuration; `None` if it
-    /// does not protect.
+    /// Returns the parameters of the SAs of a policy for outbound packets that is none of this configuration; `None` if
+    /// it does not protect.
     pub fn negotiation_for<'c>(&'c self, policy: &'c ConfiguredPolicy) -> Option<Negotiation<'c>> {
         match &policy.params.action {
             Action::Protect(bundle) => Some(self.negotiation(self.policies.len(), policy, bundle, &Index::of(self))),
@@ -235,8 +235,8 @@ impl Configuration {
         }
     }
 
-    /// Returns a peer for each address of a policy whose peer is one at any address that this host may initiate to, with
-    /// the index of the peer whose configuration it has.
+    /// Returns a peer for each address of a policy whose peer is one at any address that this host may initiate to,
+    /// with the index of the peer whose configuration it has.
     pub(crate) fn peers_of_policies(&self) -> Vec<(ConfiguredPeer, usize)> {
         let mut added = Vec::new();
         let mut known = HashSet::new();

@@ -9,8 +9,8 @@
 //! right -------------^----- ^ P -------- ..
 //! ```
 //!
-//! The word of P that a half needs in the next round is added together with F of this round, where nothing waits for it.
-//! Addresses depend on key and text, so the code is not constant-time.
+//! The word of P that a half needs in the next round is added together with F of this round, where nothing waits for
+//! it. Addresses depend on key and text, so the code is not constant-time.
 
 use core::fmt;
 
@@ -23,8 +23,8 @@ mod pi;
 #[allow(clippy::arithmetic_side_effects)]
 mod tests;
 
-/// Number of blocks that are decrypted in turn: two groups are a packet of 64 octets. With six, 1408 octets take up to 4 %
-/// less and 64 octets a tenth more.
+/// Number of blocks that are decrypted in turn: two groups are a packet of 64 octets. With six, 1408 octets take up to
+/// 4 % less and 64 octets a tenth more.
 const DECRYPTED: usize = 5;
 /// Number of chains that advance in turn: with eight, two to four chains take twice as long.
 const ENCRYPTED: usize = 4;
@@ -45,7 +45,8 @@ impl Blowfish {
         initial
     }
 
-    /// Computes the schedule of a key in place. A key that is empty changes nothing; of one that is longer, the first 72 octets are used.
+    /// Computes the schedule of a key in place. A key that is empty changes nothing; of one that is longer, the first
+    /// 72 octets are used.
     pub fn expand_key(&mut self, key: &[u8]) {
         let mut octets = key.iter().cycle();
         for word in &mut self.p {

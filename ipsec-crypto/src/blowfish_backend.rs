@@ -1,6 +1,6 @@
-//! Blowfish: that of the `blowfish` crate, or with the feature `vector-code` that of `ipsec-crypto-simd`, which processes
-//! several blocks in turn. The key schedule is on the heap if there is one, as it is several times as large as those of
-//! other ciphers.
+//! Blowfish: that of the `blowfish` crate, or with the feature `vector-code` that of `ipsec-crypto-simd`, which
+//! processes several blocks in turn. The key schedule is on the heap if there is one, as it is several times as large
+//! as those of other ciphers.
 
 #[cfg(not(feature = "vector-code"))]
 pub(crate) use blowfish::Blowfish;

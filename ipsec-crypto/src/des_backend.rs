@@ -1,6 +1,6 @@
 //! DES and 3DES (FIPS 46-3): those of the `des` crate, or with the feature `vector-code` those of `ipsec-crypto-simd`:
-//! tables for the chain of one packet and for short bodies, and the bitsliced implementation, which is constant-time, for
-//! long bodies. With `--cfg ipsec_constant_time_des` everything is bitsliced.
+//! tables for the chain of one packet and for short bodies, and the bitsliced implementation, which is constant-time,
+//! for long bodies. With `--cfg ipsec_constant_time_des` everything is bitsliced.
 
 #[cfg(all(ipsec_constant_time_des, not(feature = "vector-code")))]
 compile_error!("--cfg ipsec_constant_time_des requires the feature vector-code");

@@ -34,7 +34,8 @@
 //!
 //! Security notes: keys and key schedules are wiped on drop and never printed. ICVs are compared in constant time,
 //! and before anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up
-//! tables at secret indices and are **not**; `--cfg ipsec_constant_time_des` makes DES and 3DES constant-time. Legacy algorithms are for peers without stronger ones: 64-bit blocks leak after 2^32 blocks, single DES is broken by
+//! tables at secret indices and are **not**; `--cfg ipsec_constant_time_des` makes DES and 3DES constant-time. Legacy
+//! algorithms are for peers without stronger ones: 64-bit blocks leak after 2^32 blocks, single DES is broken by
 //! search, and MD5 is secure inside HMAC only.
 #![no_std]
 #![deny(

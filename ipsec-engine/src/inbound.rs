@@ -211,8 +211,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel, or
-    /// a policy bypasses it; or its destination is the address of no SA and of no tunnel, and no policy protects it.
+    /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel,
+    /// or a policy bypasses it; or its destination is the address of no SA and of no tunnel, and no policy protects it.
     fn may_pass_as_other(&mut self, received: &Received<'_, '_>, destination: IpAddr) -> bool {
         if !received.at_outer_header {
             return false;

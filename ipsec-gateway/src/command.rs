@@ -45,8 +45,8 @@ struct Cli {
     /// Write the keys of all SAs to the tables of Wireshark in this directory, for debugging.
     #[arg(long, value_name = "DIRECTORY")]
     export_keys: Option<PathBuf>,
-    /// Join two network namespaces of this machine by two gateways, ping through the tunnel, and remove them. Root and the
-    /// commands `ip`, `nft` and `ping` are required.
+    /// Join two network namespaces of this machine by two gateways, ping through the tunnel, and remove them. Root and
+    /// the commands `ip`, `nft` and `ping` are required.
     #[arg(long, exclusive = true)]
     demo: bool,
     #[command(subcommand)]

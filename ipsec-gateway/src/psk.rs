@@ -54,7 +54,8 @@ impl PskFile {
         self.find(|keys| keys.key(address, name))
     }
 
-    /// Returns the key of the first line with exactly this name, which is that of a user. `*` and addresses do not match.
+    /// Returns the key of the first line with exactly this name, which is that of a user. `*` and addresses do not
+    /// match.
     pub fn named(&mut self, name: &str) -> Option<PreSharedKey> {
         self.find(|keys| keys.named(name))
     }

@@ -64,8 +64,8 @@ pub fn remove_former<'p>(config: &Config, policies: impl Iterator<Item = &'p Pol
     Ok(())
 }
 
-/// Returns destination and metric of a line of `ip route show`. It shows no prefix length for one address, and `default`
-/// for all.
+/// Returns destination and metric of a line of `ip route show`. It shows no prefix length for one address, and
+/// `default` for all.
 fn shown_route(family: &str, line: &str) -> Option<(String, String)> {
     let mut words = line.split_whitespace();
     let first = words.next()?;

@@ -2,9 +2,8 @@
 //!
 //! `cost check TABLE TOOL` measures every row of the table and every parser and loader, and fails if one exceeds its
 //! bound. `cost write TABLE` writes the measured values into the table and keeps the bounds. `cost search STEP TRIES
-//! SEED [GENOME]` searches for more expensive inputs. `cost lines [NAME]..` compares the cost of a line of long and short
-//! configurations. `cost serve` runs under valgrind and performs one request per
-//! line of its input.
+//! SEED [GENOME]` searches for more expensive inputs. `cost lines [NAME]..` compares the cost of a line of long and
+//! short configurations. `cost serve` runs under valgrind and performs one request per line of its input.
 
 mod bounds;
 mod callgrind;

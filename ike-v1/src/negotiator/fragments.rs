@@ -4,8 +4,8 @@
 //! A message that continues an exchange may come in fragments, in any order. They are stored in the buffer of the
 //! exchange. Those of a first message have an exchange of their own until the message is complete: strongSwan divides
 //! also first messages, of aggressive and of quick mode. As their sender is not known, they use what no other exchange
-//! needs, and are removed for every other one; a quarter of the exchanges is for them, and half of that for one source. They
-//! cost no computation.
+//! needs, and are removed for every other one; a quarter of the exchanges is for them, and half of that for one source.
+//! They cost no computation.
 
 use core::net::IpAddr;
 use core::time::Duration;

@@ -34,7 +34,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let (peer, path) = (pair.peer, pair.path);
-            // Several clients may share the configuration of a peer without an address. The pair belongs to one of them.
+            // Several clients may share the configuration of a peer without an address. The pair belongs to one of
+            // them.
             let is_one_of_several = host.peer(peer).is_some_and(|peer| peer.path.is_none());
             let identity = pair.identity.filter(|_| is_one_of_several);
             if self.leave_to_peer(now, index, host) {

@@ -62,7 +62,8 @@ fn signatures_are_sent_with_certificates_and_certificate_requests() {
     }
 }
 
-/// Returns the end of the certificate that the peer of a side has seen, in a run with these authorities of the other side.
+/// Returns the end of the certificate that the peer of a side has seen, in a run with these authorities of the other
+/// side.
 fn sent_to(link: &Link) -> Vec<u8> {
     link.ends[1].host.seen_certificates.last().cloned().unwrap_or_default()
 }
@@ -89,7 +90,8 @@ fn certificate_requests_choose_the_certificate() {
                 link.run(Duration::from_secs(15));
                 assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
                 let seen = sent_to(&link);
-                // The initiator of aggressive mode has the request of the other end in message 2, in time for its proof.
+                // The initiator of aggressive mode has the request of the other end in message 2, in time for its
+                // proof.
                 assert!(seen.ends_with(expected), "{mode}, {}: {}", requested.escape_ascii(), seen.escape_ascii());
             }
         }

@@ -1,7 +1,7 @@
 //! Key schedule of CAST-128 (RFC 2144 section 2.4).
 //!
-//! Two strings of sixteen octets, x and z, are computed from each other in turn, a word after the other, and each word of
-//! key is the XOR of entries for five octets of one of them:
+//! Two strings of sixteen octets, x and z, are computed from each other in turn, a word after the other, and each word
+//! of key is the XOR of entries for five octets of one of them:
 //!
 //! ```text
 //! x = key -> z -> K1 .. K4 -> x -> K5 .. K8 -> z -> K9 .. K12 -> x -> K13 .. K16 -> again for K17 .. K32
@@ -12,9 +12,9 @@ use zeroize::Zeroize;
 use super::entry;
 use super::sboxes::SCHEDULE;
 
-/// Word of a string: number of the word of the other string that it is made of, octets for S5 to S8, and the octet of the
-/// other string for a fifth table: S7, S8, S5 and S6 for the words in turn. The first four are octets of the other string
-/// for the first word, and of the words before for the others.
+/// Word of a string: number of the word of the other string that it is made of, octets for S5 to S8, and the octet of
+/// the other string for a fifth table: S7, S8, S5 and S6 for the words in turn. The first four are octets of the other
+/// string for the first word, and of the words before for the others.
 type Word = [usize; 6];
 
 /// Words of z from x.

@@ -19,9 +19,9 @@ use super::key::{DECRYPTION, ENCRYPTION, KeyMasks, RoundKey};
 use super::sboxes::for_each_sbox;
 use super::word::Word;
 
-/// Lists the registers of the left or right half after the initial permutation, from the first bit to the last. `$front`
-/// and `$back` have the bits of the first and the last four octets of a block, each octet from its least significant
-/// bit. The expression can be read and assigned to, which is the final permutation.
+/// Lists the registers of the left or right half after the initial permutation, from the first bit to the last.
+/// `$front` and `$back` have the bits of the first and the last four octets of a block, each octet from its least
+/// significant bit. The expression can be read and assigned to, which is the final permutation.
 macro_rules! half {
     (left of $front:ident, $back:ident) => {
         half!($front, $back, [30 22 14 6] [28 20 12 4] [26 18 10 2] [24 16 8 0])
@@ -70,8 +70,8 @@ pub(super) fn decrypt_cbc<W: Word<LANES>, const LANES: usize>(
     }
 }
 
-/// Encrypts `steps` blocks of at most 32 chains in CBC mode, and removes them from the front of the bodies. Bit n of each
-/// mask belongs to the key of chain n.
+/// Encrypts `steps` blocks of at most 32 chains in CBC mode, and removes them from the front of the bodies. Bit n of
+/// each mask belongs to the key of chain n.
 pub(super) fn encrypt_chains(keys: &[KeyMasks], chains: &mut [[u8; 8]], bodies: &mut [&mut [[u8; 8]]], steps: usize) {
     for _ in 0..steps {
         let mut halves = [[[0; 1]; 32]; 2];

@@ -1006,8 +1006,8 @@ impl Oracle {
             || self.may_be_absent(template) && self.matches_first(id, templates, applied)
     }
 
-    /// Returns whether an IPsec packet without an SA may pass: it was received in a tunnel, or a BYPASS policy matches; or
-    /// its destination is the endpoint of no inbound SA or template, and no PROTECT policy matches.
+    /// Returns whether an IPsec packet without an SA may pass: it was received in a tunnel, or a BYPASS policy matches;
+    /// or its destination is the endpoint of no inbound SA or template, and no PROTECT policy matches.
     fn is_for_another_host(&self, packet: &Packet, applied: &[AppliedSa]) -> bool {
         let address = packet.destination;
         let ends_here = self.sas.iter().any(|sa| (sa.direction, sa.spec.destination) == (Direction::Inbound, address))

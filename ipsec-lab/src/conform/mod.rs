@@ -27,12 +27,12 @@ const LOOKED_AT: u64 = 4096;
 
 /// Run vector files and print the records that fail.
 ///
-/// Files are JSON lines; a directory means every .jsonl file below it. --schema prints the fields of each type of record
-/// as a JSON Schema. A record that passes is not printed, one that fails prints `FAIL FILE:LINE id: expected X, got Y`. A
-/// record of an unknown type or algorithm fails, and one with an unknown field.
+/// Files are JSON lines; a directory means every .jsonl file below it. --schema prints the fields of each type of
+/// record as a JSON Schema. A record that passes is not printed, one that fails prints `FAIL FILE:LINE id: expected X,
+/// got Y`. A record of an unknown type or algorithm fails, and one with an unknown field.
 ///
-/// `expected` is "accept", "reject", "any", or {"reject": "REASON"}: the reason of the refusal, as this command prints it
-/// for a record that fails, has to contain REASON.
+/// `expected` is "accept", "reject", "any", or {"reject": "REASON"}: the reason of the refusal, as this command prints
+/// it for a record that fails, has to contain REASON.
 ///
 /// Exit status: 0 if at least one record ran and none failed, 1 if one failed or none ran, 2 for errors.
 #[derive(clap::Args)]

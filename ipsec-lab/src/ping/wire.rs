@@ -16,8 +16,8 @@ use zerocopy::IntoBytes;
 pub struct Wire {
     local: IpAddr,
     out: Socket,
-    /// Packets of the sockets: one for each protocol, and one for each local UDP port of ESP in UDP. Each is received by
-    /// a thread of its own, so that the time of a packet is that of its arrival.
+    /// Packets of the sockets: one for each protocol, and one for each local UDP port of ESP in UDP. Each is received
+    /// by a thread of its own, so that the time of a packet is that of its arrival.
     incoming: Receiver<io::Result<Datagram>>,
 }
 

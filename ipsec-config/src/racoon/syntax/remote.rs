@@ -22,7 +22,8 @@ pub enum RemoteName {
     Name(String),
 }
 
-/// Statement `remote`, with the values that it inherits. The span and the origin of the values do not count for equality.
+/// Statement `remote`, with the values that it inherits. The span and the origin of the values do not count for
+/// equality.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Remote {
