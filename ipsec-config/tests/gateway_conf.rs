@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ike_codec::{AuthMethod, Group, ProtocolId};
 use ike_v1::{
-    ClientNetwork, DeadPeerDetection, LocalIdentity, ModeConfig, NatUse, PeerDefaults, ProposalCheck, XauthRole,
+    ClientNetwork, DeadPeerDetection, LocalIdentity, ModeConfig, NatUse, PeerDefaults, Phase2Choice, Phase2Suite,
+    ProposalCheck, XauthRole,
 };
 use ipsec_config::gateway::{ControlSocket, GatewayConf, parse};
 use ipsec_config::{Configuration, Diagnostics, Language, Sources};
@@ -53,6 +54,25 @@ fn shown(sources: &Sources, diagnostics: &Diagnostics) -> String {
 fn messages(text: &str) -> String {
     let (_, _, sources, diagnostics) = parse("g", text);
     shown(&sources, &diagnostics)
+}
+
+#[test]
+fn defaults_of_racoon_truncate_hmac_sha2_256_wherever_the_statement_is() {
+    let icv_bits = |statements: &str| {
+        let text = format!(
+            "local 192.0.2.1; wan w; tun t; policies \"p\"; peer a address 192.0.2.2 {{ proposal aes128 sha1 14; {statements} }}"
+        );
+        let (_, configuration) = parsed(&text);
+        let integrity = |choice: &Phase2Choice| match choice.suite {
+            Phase2Suite::Keyed { integrity, .. } => integrity.row().map(|row| row.icv * 8),
+            _ => None,
+        };
+        configuration.phase_2[0].explicit.iter().filter_map(integrity).collect::<Vec<_>>()
+    };
+    let transforms = "esp aes128-sha256; ah sha256; esp aes128-sha1;";
+    assert_eq!(icv_bits(transforms), [128, 128, 96]);
+    assert_eq!(icv_bits(&format!("{transforms} defaults racoon;")), [96, 96, 96]);
+    assert_eq!(icv_bits(&format!("defaults racoon; {transforms}")), [96, 96, 96]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use ike_v1::{
     DeadPeerDetection, Identity, LocalIdentity, NatUse, PeerConfig, PeerDefaults, Phase2Choice, Phase2Suite, XauthRole,
     names,
 };
+use ipsec_crypto::IntegrityAlgorithm;
 
 use super::{Reader, TOP, algorithms, text};
 use crate::blocks::{Parsed, Parser, Scope};
@@ -73,6 +74,15 @@ pub(super) struct Draft {
     pub detection: DeadPeerDetection,
 }
 
+/// Replaces HMAC-SHA2-256 by the form with an ICV of 96 bits.
+const fn truncate_sha2_256(choice: &mut Phase2Choice) {
+    if let Phase2Suite::Keyed { integrity, .. } = &mut choice.suite
+        && matches!(integrity, IntegrityAlgorithm::HmacSha2_256_128)
+    {
+        *integrity = IntegrityAlgorithm::HmacSha2_256_96;
+    }
+}
+
 /// Parses the defaults of a peer for Blowfish and HMAC-SHA2-256.
 pub(super) fn defaults(parser: &mut Parser<'_, '_>) -> Parsed<PeerDefaults> {
     let table = [("rfc", PeerDefaults::RFC), ("racoon", PeerDefaults::RACOON)];
@@ -120,7 +130,11 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, draft: Draft, span: Span) {
-        let Draft { mut peer, transforms, role, detection, .. } = draft;
+        let Draft { mut peer, mut transforms, role, detection, .. } = draft;
+        // Wherever the statement is in the block, it is about all transforms.
+        if peer.config.defaults.sha2_256_at_96 {
+            transforms.iter_mut().for_each(truncate_sha2_256);
+        }
         if peer.config.exchanges.is_empty() {
             peer.config.exchanges.push(ExchangeKind::MAIN);
         }
