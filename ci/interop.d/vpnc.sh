@@ -159,7 +159,6 @@ logged 'policy .* (0.0.0.0/0 10.99.0.10/32), which was generated for an initiato
 want "policies, routes and rules after" "$(protected)" "0 0 0"; row "generated policies"
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
 mv "$out/policies" "$out/setkey.conf"
-configure hybrid_rsa_server "certificate \"$PKI/gateway.pem\" \"$PKI/gateway.key\";"
 # Without renewal: the lifetime of vpnc is 24 days, and only the client can authenticate its user again.
 configure xauth_psk_server 'dpd_delay 1; dpd_retry 1; dpd_maxfail 2;'
 printf 'control "%s";\n' "$out/control" >>"$out/gateway.conf"
@@ -182,6 +181,7 @@ sleep 12
 want "pings after answers to dead peer detection" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | received)" 3
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
 ends 120 || problems+="vpnc runs without a peer; "; row "dead peer detection by vpnc" dead-peer
+configure hybrid_rsa_server "certificate \"$PKI/gateway.pem\" \"$PKI/gateway.key\";"
 hybrid=('IKE Authmode hybrid' "CA-File $PKI/ca.pem")
 start
 tunnel none 'ip protocol esp'; row "hybrid authentication"
