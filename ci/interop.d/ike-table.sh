@@ -24,6 +24,7 @@ begin() {
     gateway=${CARGO_TARGET_DIR:-$PWD/target}/release/ipsec-gatewayd
     out=$(mktemp -d)
     trap '{ kill -9 $(jobs -p); wait; } 2>/dev/null || true; "$peer" down >/dev/null 2>&1 || true; rm -rf "$out"' EXIT
+    [ -z "$all" ] || export LIFE=5400
     "$peer" up || exit $?
     export PKI=$out
     (umask 077; certificates >"$out/openssl" 2>&1) || { cat "$out/openssl"; exit 1; }
@@ -316,6 +317,22 @@ every_step() {
     suite "$@"
     for role in initiator responder; do renewal $role 15 "$@"; deletions $role "$@"; done
     dead_peer "$@"; dead_gateway "$@"; restarts "$@"
+}
+# of_racoon_conf: the peer of a racoon.conf, with which both sides send 96 bits of HMAC-SHA2-256.
+of_racoon_conf() {
+    local ike=aes128-sha1-modp1024 sa=aes128-sha256
+    configure $ike $sa; what="racoon.conf, 96 bits"; export TRUNCATED=yes; start_peer $ike $sa
+    sed -i "/^peer/,\$d" "$out/gateway.conf"
+    echo 'file "racoon.conf"; defaults racoon 192.0.2.2;' >>"$out/gateway.conf"
+    cat >"$out/racoon.conf" <<'EOF'
+remote 192.0.2.2 {
+    exchange_mode main; proposal_check obey;
+    proposal { encryption_algorithm aes 128; hash_algorithm sha1; authentication_method pre_shared_key; dh_group 2; }
+}
+sainfo anonymous { encryption_algorithm aes 128; authentication_algorithm hmac_sha256; compression_algorithm deflate; }
+EOF
+    for role in responder initiator; do start; initiate $role; daemon=192.0.2.2 traffic $role; end TERM; row "$ike / $sa" $role; done
+    unset TRUNCATED
 }
 # translated EXCHANGE IKE SA: a NAT in the namespace of the gateway changes the ports of what it sends, so that it begins.
 translated() {

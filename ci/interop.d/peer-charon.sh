@@ -12,7 +12,7 @@
 #   peer-charon.sh exec, down     as in peer-kernel.sh
 # Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
 # peer), VERSION=6 for addresses of IPv6, IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side;
-# DPD is the interval of dead peer detection in seconds, which takes three times as long.
+# TRUNCATED=yes sends 96 bits of HMAC-SHA2-256; DPD is the interval of dead peer detection in seconds, which takes three times as long.
 # EXCHANGE (main or aggressive), AUTH (psk, rsa, key or hybrid), ENCAP=yes pretends a NAT, FRAGMENT is the length of IKE fragments in
 # octets. With RSA, PKI is the directory of ca.pem, peer.pem and peer.key, or of peer.pub and gateway.pub. XAUTH (client or server) is
 # the part of charon for the user `alice` with the password `wonder land`; the address of the client is 10.99.0.10, which it requests
@@ -150,6 +150,7 @@ connections {
                 rekey_time = $(renewal "$esp")s
                 rand_time = 0
                 ${DPD:+dpd_action = clear}
+                sha256_96 = ${TRUNCATED:-no}
             }
         }
     }
