@@ -225,7 +225,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match self.lookup(Direction::Inbound, PolicyDirection::In, &flow).verdict {
             Verdict::Rule(at) => match self.spd.policies().rule(at).map(|rule| &rule.policy.action) {
                 Some(Action::Bypass) => true,
-                // A policy of transport mode may protect all protocols between two hosts. The packet is no cleartext.
+                // A policy of transport mode may protect all protocols between two hosts. The packet is not cleartext.
                 Some(Action::Protect(_)) => false,
                 Some(Action::Discard) | None => is_foreign,
             },

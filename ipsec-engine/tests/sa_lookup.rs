@@ -52,8 +52,8 @@ fn inbound_sa_is_found_by_spi_destination_and_protocol() {
     }
 }
 
-/// A host that was started again has policies and no SA. A packet of its peer is no cleartext, also without the address
-/// of a tunnel in the policy. A policy that discards all packets discards this one.
+/// A host that was started again has policies and no SA. A packet of its peer is not cleartext, also without the
+/// address of a tunnel in the policy. A policy that discards all packets discards this one.
 #[test]
 fn packet_without_an_sa_is_reported_for_policies_of_transport_mode() {
     for (protocol, sa) in [("esp", esp(A, B, 0x1001, "-m transport")), ("ah", ah(A, B, 0x1001, "-m transport"))] {
