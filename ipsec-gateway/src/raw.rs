@@ -234,9 +234,9 @@ fn domain(address: IpAddr) -> Domain {
     if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }
 }
 
-/// Sends the fragments of a packet, until one is not sent.
-fn send_fragments(socket: &Socket, mut fragments: Fragments<'_>, destination: &SockAddr) -> io::Result<()> {
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+/// Sends the fragments of a packet, of at most `mtu` octets, until one is not sent.
+fn send_fragments(socket: &Socket, mut fragments: Fragments<'_>, mtu: u16, destination: &SockAddr) -> io::Result<()> {
+    let mut buffer = vec![0; mtu.into()];
     while let Some(fragment) = fragments.write_next(&mut buffer).map_err(io::Error::other)? {
         socket.send_to(fragment, destination)?;
     }
@@ -256,17 +256,19 @@ impl PacketSink for RawSockets {
             return sent;
         }
         // The kernel does not fragment packets that have their IP header.
-        let fragments = self.mtu(packet).and_then(|mtu| Fragments::new(packet, mtu, 0).ok());
-        fragments.map_or(sent, |fragments| send_fragments(socket, fragments, &destination))
+        let Some(mtu) = self.mtu(packet) else { return sent };
+        let Ok(fragments) = Fragments::new(packet, mtu, 0) else { return sent };
+        send_fragments(socket, fragments, mtu, &destination)
     }
 
     fn send_in_fragments(&self, packet: &[u8]) -> io::Result<()> {
         let ip = Ip::parse(packet).map_err(|_| ErrorKind::InvalidData)?;
         let socket = &self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?.socket;
         let destination = SocketAddr::new(ip.destination(), 0).into();
-        let mtu = self.mtu(packet).filter(|_| ip.source().is_ipv6());
-        let fragments = mtu.and_then(|mtu| Fragments::new(packet, mtu, rand::random()).ok());
-        send_fragments(socket, fragments.ok_or(rustix::io::Errno::MSGSIZE)?, &destination)
+        let too_big = rustix::io::Errno::MSGSIZE;
+        let mtu = self.mtu(packet).filter(|_| ip.source().is_ipv6()).ok_or(too_big)?;
+        let fragments = Fragments::new(packet, mtu, rand::random()).map_err(|_| too_big)?;
+        send_fragments(socket, fragments, mtu, &destination)
     }
 
     fn route_mtu(&self, source: IpAddr, destination: IpAddr) -> Option<u16> {
