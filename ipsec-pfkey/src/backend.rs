@@ -183,6 +183,7 @@ impl<S: Socket> PfkeyBackend<S> {
 
     fn send_policy(&mut self, kind: MessageKind, policy: &PolicyParams) -> Result<(), BackendError<S::Error>> {
         self.policies_supported()?;
+        self.policy_supported(policy)?;
         self.send_plain(kind, SaType::Unspecified, |writer| {
             push_selector(writer, &policy.selector)?;
             writer.push_policy(&policy.action, policy.direction, 0, policy.priority)?;
@@ -193,6 +194,26 @@ impl<S: Socket> PfkeyBackend<S> {
     /// Refuses policies for OpenBSD, which has flows instead.
     fn policies_supported(&self) -> Result<(), WriteError> {
         if self.wire.dialect == Dialect::OpenBsd { Err(WriteError::Unsupported("policies")) } else { Ok(()) }
+    }
+
+    /// Refuses policies that only some kernels have: those of forwarded packets, and those with priorities or with
+    /// request IDs of more than 16 bits.
+    fn policy_supported(&self, policy: &PolicyParams) -> Result<(), WriteError> {
+        let dialect = self.wire.dialect;
+        let has_long_id =
+            |template: &Template| matches!(template.level, Level::UniqueId(id) if id > u32::from(u16::MAX));
+        match &policy.action {
+            _ if policy.direction == PolicyDirection::Forward && !dialect.has_forward_policies() => {
+                Err(WriteError::Unsupported("policies of forwarded packets"))
+            }
+            _ if policy.priority != Priority::DEFAULT && !dialect.has_priorities() => {
+                Err(WriteError::Unsupported("priorities of policies"))
+            }
+            Action::Protect(bundle) if dialect.is_kame() && bundle.iter().any(has_long_id) => {
+                Err(WriteError::Unsupported("request IDs above 65535 in policies"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use crate::number::SaType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// KAME and NetBSD, which extend it.
+    /// KAME, with which all of HMAC-SHA2 is truncated to 96 bits.
     Kame,
+    /// NetBSD, which extends KAME.
+    NetBsd,
     /// FreeBSD with its own extensions.
     FreeBsd,
     /// Linux with the net/key interface.
@@ -161,7 +163,7 @@ impl Dialect {
 
     const fn own(self) -> [&'static [ExtensionRow]; 2] {
         match self {
-            Self::Kame => [KAME, NETBSD],
+            Self::Kame | Self::NetBsd => [KAME, NETBSD],
             Self::FreeBsd => [KAME, FREEBSD],
             Self::Linux => [KAME, &[]],
             Self::OpenBsd => [OPENBSD, &[]],
@@ -183,10 +185,35 @@ impl Dialect {
     /// Returns the number of `AF_INET6`; `AF_INET` is 2 on every system.
     pub(crate) const fn inet6(self) -> u8 {
         match self {
-            Self::Kame | Self::OpenBsd => 24,
+            Self::Kame | Self::NetBsd | Self::OpenBsd => 24,
             Self::FreeBsd => 28,
             Self::Linux => 10,
         }
+    }
+
+    /// Returns whether a kernel truncates the ICV of an algorithm to 96 bits, where RFC 4868 section 2.6 specifies half
+    /// of the hash.
+    pub const fn truncates(self, algorithm: IntegrityAlgorithm) -> bool {
+        match algorithm {
+            IntegrityAlgorithm::HmacSha2_256_128 => matches!(self, Self::Kame | Self::Linux),
+            IntegrityAlgorithm::HmacSha2_384_192 | IntegrityAlgorithm::HmacSha2_512_256 => matches!(self, Self::Kame),
+            _ => false,
+        }
+    }
+
+    /// Returns whether packets that are forwarded are subject to policies of their own.
+    pub const fn has_forward_policies(self) -> bool {
+        matches!(self, Self::Linux)
+    }
+
+    /// Returns whether policies have priorities; without them they have the order in which they were added.
+    pub const fn has_priorities(self) -> bool {
+        matches!(self, Self::Linux | Self::FreeBsd)
+    }
+
+    /// Returns whether the messages are those of KAME.
+    pub(crate) const fn is_kame(self) -> bool {
+        matches!(self, Self::Kame | Self::NetBsd | Self::FreeBsd)
     }
 
     /// Returns whether a socket address begins with its own length.
@@ -198,10 +225,10 @@ impl Dialect {
     pub const fn sa_type(self, number: u8) -> SaType {
         match (self, number) {
             (_, 0) => SaType::Unspecified,
-            (Self::OpenBsd, 1) | (Self::Kame | Self::FreeBsd | Self::Linux, 2) => SaType::Ah,
-            (Self::OpenBsd, 2) | (Self::Kame | Self::FreeBsd | Self::Linux, 3) => SaType::Esp,
+            (Self::OpenBsd, 1) | (Self::Kame | Self::NetBsd | Self::FreeBsd | Self::Linux, 2) => SaType::Ah,
+            (Self::OpenBsd, 2) | (Self::Kame | Self::NetBsd | Self::FreeBsd | Self::Linux, 3) => SaType::Esp,
             (_, 9) => SaType::Ipcomp,
-            (Self::OpenBsd, 8) | (Self::Kame | Self::FreeBsd, 11) => SaType::TcpSignature,
+            (Self::OpenBsd, 8) | (Self::Kame | Self::NetBsd | Self::FreeBsd, 11) => SaType::TcpSignature,
             (_, other) => SaType::Other(other),
         }
     }
@@ -234,7 +261,7 @@ impl Dialect {
 
     fn ciphers(self) -> impl Iterator<Item = &'static CipherRow> {
         let own: [&[CipherRow]; 3] = match self {
-            Self::Kame => [DES, &[], GMAC_23],
+            Self::Kame | Self::NetBsd => [DES, &[], GMAC_23],
             Self::FreeBsd => [DES, FREEBSD_CIPHERS, GMAC_23],
             Self::Linux => [DES, CCM, GMAC_23],
             Self::OpenBsd => [&[], OPENBSD_CIPHERS, &[]],
@@ -267,7 +294,7 @@ impl Dialect {
 
     fn macs(self) -> impl Iterator<Item = &'static MacRow> {
         let own: &[MacRow] = match self {
-            Self::Kame | Self::FreeBsd | Self::Linux => XCBC,
+            Self::Kame | Self::NetBsd | Self::FreeBsd | Self::Linux => XCBC,
             Self::OpenBsd => &[],
         };
         MACS.iter().chain(own)
@@ -305,5 +332,7 @@ const MACS: &[MacRow] = &[
     (6, IntegrityAlgorithm::HmacSha2_384_192),
     (7, IntegrityAlgorithm::HmacSha2_512_256),
     (8, IntegrityAlgorithm::HmacRipemd160_96),
+    // Number of setkey(8) and libreswan for no integrity algorithm; the first row is the one that is written.
+    (251, IntegrityAlgorithm::None),
 ];
 const XCBC: &[MacRow] = &[(9, IntegrityAlgorithm::AesXcbcMac96)];

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::dialect::Wire;
+use crate::dialect::{Dialect, Wire};
 use crate::error::PfkeyErrorKind;
 use crate::extension::{Extension, sockaddr, take};
 use ipsec_sa::{Action, Bundle, Level, Mode, PolicyDirection, Protocol, Template, TunnelEndpoints};
@@ -14,7 +14,7 @@ pub struct PolicyExtension<'a> {
     pub direction: u8,
     /// Number of the policy; 0 if the kernel chooses it.
     pub id: u32,
-    /// Priority of the policy, which only Linux uses.
+    /// Priority of the policy, which Linux and FreeBSD use.
     pub priority: u32,
     /// Templates of the policy.
     pub templates: Templates<'a>,
@@ -82,8 +82,11 @@ impl<'a> PolicyExtension<'a> {
     }
 }
 
-/// Length of a template without its addresses, in octets.
-pub(crate) const REQUEST: usize = 16;
+/// Returns the length of a template without its addresses, in octets: Linux has a request ID of 32 bits, and 4 octets
+/// behind it.
+pub(crate) const fn template_head(dialect: Dialect) -> usize {
+    if matches!(dialect, Dialect::Linux) { 16 } else { 8 }
+}
 
 impl<'a> Templates<'a> {
     /// Iterates over the templates in their order.
@@ -104,11 +107,14 @@ impl<'a> Templates<'a> {
     fn split(&self, octets: &'a [u8]) -> Result<(Template, &'a [u8]), PfkeyErrorKind> {
         let order = self.wire.order;
         let wrong = PfkeyErrorKind::Template;
-        let (&[l_1, l_2, p_1, p_2, mode, level, _, _, a, b, c, d, ..], _) =
-            octets.split_first_chunk::<REQUEST>().ok_or(wrong)?;
+        let &[l_1, l_2, p_1, p_2, mode, level, r_1, r_2] = octets.first_chunk().ok_or(wrong)?;
         let length = usize::from(order.u16([l_1, l_2]));
         let (template, behind) = octets.split_at_checked(length).ok_or(wrong)?;
-        let addresses = template.get(REQUEST..).ok_or(wrong)?;
+        let (head, addresses) = template.split_at_checked(template_head(self.wire.dialect)).ok_or(wrong)?;
+        let reqid = match head.get(8..).and_then(<[u8]>::first_chunk) {
+            Some(reqid) => order.u32(*reqid),
+            None => order.u16([r_1, r_2]).into(),
+        };
         let protocol = match order.u16([p_1, p_2]) {
             50 => Protocol::Esp,
             51 => Protocol::Ah,
@@ -116,7 +122,7 @@ impl<'a> Templates<'a> {
             _ => return Err(wrong),
         };
         let mode = Extension::mode(mode).ok_or(wrong)?;
-        let level = match (level, order.u32([a, b, c, d])) {
+        let level = match (level, reqid) {
             (0, _) => Level::Default,
             (1, _) => Level::Use,
             (2, _) => Level::Require,

@@ -163,18 +163,20 @@ pub(crate) fn write_sa_with<'b>(
     } else if reqid > 0 {
         return Err(WriteError::Unsupported("request ID"));
     }
-    for (role, limit) in [(LifetimeRole::Hard, &sa.lifetimes.hard), (LifetimeRole::Soft, &sa.lifetimes.soft)] {
-        if *limit != Limit::default() {
+    let limits = [(LifetimeRole::Hard, &sa.lifetimes.hard), (LifetimeRole::Soft, &sa.lifetimes.soft)];
+    // KAME refuses one without the other.
+    let has_both = wire.dialect.is_kame() && limits.iter().any(|(_, limit)| **limit != Limit::default());
+    for (role, limit) in limits {
+        if has_both || *limit != Limit::default() {
             writer.push(&Extension::Lifetime(role, lifetime(limit)?))?;
         }
     }
     push_address(&mut writer, AddressRole::Source, IpProto(0), AddressRange::host(sa.source), 0)?;
     push_address(&mut writer, AddressRole::Destination, IpProto(0), AddressRange::host(sa.id.destination), 0)?;
-    push_keys(&mut writer, &sa.transform)?;
+    push_keys(&mut writer, wire.dialect, &sa.transform)?;
     if let Some(encap) = sa.encap {
         push_encap(&mut writer, wire.dialect, encap, sa.repair)?;
-        let has_fragments = matches!(wire.dialect, Dialect::FreeBsd | Dialect::Kame);
-        if let Some(size) = sa.max_packet.filter(|_| has_fragments) {
+        if let Some(size) = sa.max_packet.filter(|_| wire.dialect.is_kame()) {
             writer.push(&Extension::NatFragment(size))?;
         }
     }
@@ -220,10 +222,7 @@ fn sa_extension(dialect: Dialect, sa: &SaParams) -> Result<Extension<'static>, W
         _ => sa.managed_spi(),
     };
     let packets = sa.window.in_packets();
-    let replay = match dialect {
-        Dialect::Linux | Dialect::OpenBsd => packets,
-        Dialect::Kame | Dialect::FreeBsd => packets.div_ceil(8),
-    };
+    let replay = if dialect.is_kame() { packets.div_ceil(8) } else { packets };
     let replay = u8::try_from(replay).unwrap_or(u8::MAX);
     let mature = 1;
     Ok(Extension::Sa { spi, replay, state: mature, integrity, cipher, flags: SaFlags(flags) })
@@ -249,10 +248,12 @@ fn lifetime(limit: &Limit) -> Result<Lifetime, WriteError> {
     })
 }
 
-fn push_keys(writer: &mut MessageWriter<'_>, transform: &TransformParams) -> Result<(), WriteError> {
+fn push_keys(writer: &mut MessageWriter<'_>, dialect: Dialect, transform: &TransformParams) -> Result<(), WriteError> {
     let mut push = |role, octets: &[u8]| {
         let bits = u16::try_from(octets.len().saturating_mul(8)).map_err(|_| WriteError::NoSpace)?;
-        if bits > 0 {
+        // KAME refuses ESP without a key of the cipher, and that of NULL has no octets.
+        let is_required = matches!(role, KeyRole::Encryption) && dialect.is_kame();
+        if bits > 0 || is_required {
             writer.push(&Extension::Key(role, Key { bits, octets }))?;
         }
         Ok(())
@@ -352,7 +353,7 @@ pub fn read_sa(message: &Message<'_>, direction: Direction) -> Result<SaParams, 
     };
     let has_esn = matches!(dialect, Dialect::FreeBsd | Dialect::OpenBsd) && flags.has(SaFlags::ESN);
     let zero_or_random = SaFlags::KAME_PRAND | SaFlags::KAME_PZERO;
-    let is_kame = matches!(dialect, Dialect::Kame | Dialect::FreeBsd);
+    let is_kame = dialect.is_kame();
     Ok(SaParams {
         mode,
         sequence: if has_esn { SeqWidth::Extended64 } else { SeqWidth::Bits32 },

@@ -6,7 +6,7 @@ use crate::error::NoSpace;
 use crate::extension::{Extension, Lifetime};
 use crate::message::VERSION;
 use crate::number::{MessageKind, SaType};
-use crate::policy::{PolicyKind, REQUEST};
+use crate::policy::{PolicyKind, template_head};
 use ipsec_sa::{Action, Level, PolicyDirection, Priority, Protocol, Template};
 
 /// Writer of a message into the caller's buffer (RFC 2367 section 2). The length field is set at the end.
@@ -74,8 +74,9 @@ impl<'b> MessageWriter<'b> {
             PolicyDirection::Out => 2,
             PolicyDirection::Forward => 3,
         };
+        let priority = if self.wire.dialect.has_priorities() { priority.0 } else { 0 };
         self.extension(number, |writer| {
-            writer.policy_head(kind, dir, id, priority.0)?;
+            writer.policy_head(kind, dir, id, priority)?;
             match action {
                 Action::Protect(bundle) => bundle.iter().try_for_each(|template| writer.template(template)),
                 _ => Ok(()),
@@ -222,11 +223,17 @@ impl<'b> MessageWriter<'b> {
             Level::Unique => (3, 0),
             Level::UniqueId(id) => (3, id),
         };
+        let head = template_head(self.wire.dialect);
         self.put(&[0, 0])?;
         self.put16(protocol)?;
-        self.put(&[Extension::mode_number(template.mode), level, 0, 0])?;
-        self.put(&self.wire.order.octets32(id))?;
-        self.put(&[0; 4])?;
+        self.put(&[Extension::mode_number(template.mode), level])?;
+        if head == 8 {
+            self.put16(u16::try_from(id).map_err(|_| NoSpace)?)?;
+        } else {
+            self.put(&[0, 0])?;
+            self.put(&self.wire.order.octets32(id))?;
+            self.put(&[0; 4])?;
+        }
         if let Some(ends) = &template.ends {
             let known = ends.source.0.or(ends.destination.0).ok_or(NoSpace)?;
             // If one address is any, it is the unspecified address of the family of the other.
@@ -237,7 +244,7 @@ impl<'b> MessageWriter<'b> {
         }
         // The length is in octets, and a multiple of 8.
         self.pad()?;
-        let length = self.length.checked_sub(begin).filter(|length| *length >= REQUEST).ok_or(NoSpace)?;
+        let length = self.length.checked_sub(begin).filter(|length| *length >= head).ok_or(NoSpace)?;
         let octets = self.wire.order.octets16(u16::try_from(length).map_err(|_| NoSpace)?);
         self.patch(begin, octets)
     }

@@ -19,7 +19,7 @@ use ipsec_sa::{
 };
 use test_vectors::from_hex;
 
-const DIALECTS: [Dialect; 4] = [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd];
+const DIALECTS: [Dialect; 5] = [Dialect::Kame, Dialect::NetBsd, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd];
 const LINUX: Wire = Dialect::Linux.with(Order::Little);
 
 /// SADB_ADD message that Linux 6.1 accepted: ESP in UDP, tunnel mode, with lifetimes.
@@ -115,7 +115,7 @@ fn ah_and_ipcomp_are_read_back() {
             SaParams { id: SaId { spi: cpi, ..params.id }, ..params }
         };
         passes(&with_cpi(0x1234, 0x1234), wire);
-        if matches!(dialect, Dialect::Kame | Dialect::FreeBsd) {
+        if matches!(dialect, Dialect::Kame | Dialect::NetBsd | Dialect::FreeBsd) {
             passes(&with_cpi(2, 0x4001), wire);
         }
     }
@@ -138,7 +138,7 @@ fn lifetimes_encapsulation_and_request_id_are_read_back() {
         };
         passes(&params, dialect.with(Order::NATIVE));
         // The size of its packets has an extension of FreeBSD and NetBSD only.
-        if matches!(dialect, Dialect::Kame | Dialect::FreeBsd) {
+        if matches!(dialect, Dialect::Kame | Dialect::NetBsd | Dialect::FreeBsd) {
             passes(&SaParams { max_packet: Some(552), ..params }, dialect.with(Order::NATIVE));
         }
     }

@@ -91,7 +91,8 @@ fn parameters(message: &Message<'_>, wire: Wire) {
 
 pub fn pfkey(octets: &[u8]) {
     let Some((&choice, octets)) = octets.split_first() else { return };
-    let dialect = [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd][usize::from(choice & 3)];
+    let dialects = [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd, Dialect::NetBsd];
+    let dialect = dialects[usize::from(choice % 5)];
     let wire = dialect.with(if choice & 4 == 0 { Order::Little } else { Order::Big });
     let Ok(message) = Message::parse(octets, wire) else { return };
     parameters(&message, wire);
