@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ipsec_crypto::IntegrityAlgorithm;
-use ipsec_pfkey::{BackendError, Extension, LifetimeRole, Message, PfkeyBackend, Wire, event};
+use ipsec_pfkey::{BackendError, Dialect, Extension, LifetimeRole, Message, PfkeyBackend, Wire, event};
 use ipsec_sa::{
     Acquire, Action, Bundle, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority,
     Protocol, SaBackend, SaEvent, SaId, SaParams, Template, TransformParams,
@@ -22,8 +22,11 @@ use crate::log;
 pub use socket::{Channel, Connection, PfkeySocket};
 pub use socket_options::set_for_keying;
 
-/// Error number of Linux for an entry that does not exist.
-const NO_ENTRY: i32 = rustix::io::Errno::SRCH.raw_os_error();
+/// Error numbers for an entry that does not exist: those of Linux for an SA and for a policy, of which KAME has the
+/// second for an SA.
+const NO_ENTRY: [i32; 2] = [rustix::io::Errno::SRCH.raw_os_error(), rustix::io::Errno::NOENT.raw_os_error()];
+/// Error number of KAME for a policy that does not exist.
+const NO_POLICY_OF_KAME: i32 = rustix::io::Errno::INVAL.raw_os_error();
 /// Largest request ID that a policy of level `unique` may name; the kernel gives larger ones itself.
 const MAX_REQID: u32 = 0x3fff;
 /// Largest number of events that wait.
@@ -121,7 +124,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError`].
     pub fn add(&mut self, sa: &SaParams) -> Result<(), KernelError> {
-        check_algorithms(sa)?;
+        check_algorithms(self.wire.dialect, sa)?;
         let reqid = self.reqids.get(&sa.reqid).copied().unwrap_or(sa.reqid);
         Ok(self.backend.add_with_reqid(sa, reqid)?)
     }
@@ -167,8 +170,11 @@ impl Kernel {
         (former_id, former): (PolicyId, &PolicyParams),
         (id, policy): (PolicyId, &PolicyParams),
     ) -> Result<(), KernelError> {
-        // A policy whose priority does not change would keep its place.
-        let priority = Priority(former.priority.min(policy.priority).0.saturating_sub(1));
+        // A policy whose priority does not change would keep its place in Linux.
+        let priority = match self.wire.dialect.has_priorities() {
+            true => Priority(former.priority.min(policy.priority).0.saturating_sub(1)),
+            false => Priority::DEFAULT,
+        };
         let forwarded = self.forwarded(former_id, former);
         let discard = |policy: &PolicyParams| PolicyParams { priority, action: Action::Discard, ..*policy };
         // If this is refused, nothing has changed.
@@ -187,12 +193,11 @@ impl Kernel {
             let _ = self.update_policy(former_id, former).and_then(|()| self.update_forwarded(former_id, former));
             return replaced;
         }
-        if let Some(forwarded) = forwarded.filter(|_| self.forwarded(id, policy).is_none()) {
-            let removed = self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop);
-            if let Err(e) = ignore_missing(removed) {
-                // Its packets are discarded.
-                log::error(format_args!("kernel: policy {former_id} of forwarded packets was not removed: {e}"));
-            }
+        if let Some(forwarded) = forwarded.filter(|_| self.forwarded(id, policy).is_none())
+            && let Err(e) = self.delete_policy(&forwarded)
+        {
+            // Its packets are discarded.
+            log::error(format_args!("kernel: policy {former_id} of forwarded packets was not removed: {e}"));
         }
         Ok(())
     }
@@ -234,11 +239,23 @@ impl Kernel {
     pub fn remove_policy(&mut self, id: PolicyId, policy: &PolicyParams, has_forward: bool) -> Result<(), KernelError> {
         let forwarded = self.forwarded(id, policy).filter(|_| !has_forward);
         self.forget_policy(id, policy);
-        let removed = ignore_missing(self.backend.delete_policy(policy.direction, &policy.selector).map(drop));
+        let removed = self.delete_policy(policy);
         if let Some(forwarded) = forwarded {
-            ignore_missing(self.backend.delete_policy(forwarded.direction, &forwarded.selector).map(drop))?;
+            self.delete_policy(&forwarded)?;
         }
         removed
+    }
+
+    /// Removes a policy, which another program may have removed before.
+    fn delete_policy(&mut self, policy: &PolicyParams) -> Result<(), KernelError> {
+        match self.backend.delete_policy(policy.direction, &policy.selector) {
+            Err(BackendError::Socket(e))
+                if !matches!(self.wire.dialect, Dialect::Linux) && e.raw_os_error() == Some(NO_POLICY_OF_KAME) =>
+            {
+                Ok(())
+            }
+            other => ignore_missing(other.map(drop)),
+        }
     }
 
     /// Returns the number of packets that an SA has processed, and `None` without the SA.
@@ -298,8 +315,11 @@ impl Kernel {
         Some((policy.id, policy.templates.iter().map(reqid).collect()))
     }
 
-    /// Returns the policy of forwarded packets for one of received packets in tunnel mode.
+    /// Returns the policy of forwarded packets for one of received packets in tunnel mode, in Linux.
     fn forwarded(&self, id: PolicyId, policy: &PolicyParams) -> Option<PolicyParams> {
+        if !self.wire.dialect.has_forward_policies() {
+            return None;
+        }
         let Action::Protect(bundle) = &policy.action else {
             let is_inbound = policy.direction == PolicyDirection::In;
             return is_inbound.then_some(PolicyParams { direction: PolicyDirection::Forward, ..*policy });
@@ -330,29 +350,36 @@ impl AsFd for Kernel {
     }
 }
 
-/// Reason why the kernel is given no SA with HMAC-SHA2-256.
+/// Reason why Linux is given no SA with HMAC-SHA2-256.
 pub const TRUNCATION: &str =
     "PF_KEY of Linux truncates HMAC-SHA2-256 to 96 bits, and RFC 4868 specifies 128: use another algorithm";
+/// Reason why KAME is given no SA with HMAC-SHA2.
+const TRUNCATION_OF_KAME: &str =
+    "KAME truncates HMAC-SHA2 to 96 bits, and RFC 4868 specifies half of the hash: use another algorithm";
 
-/// Returns whether the kernel and a peer would use an integrity algorithm differently.
-pub fn is_truncated(integrity: IntegrityAlgorithm) -> bool {
-    integrity == IntegrityAlgorithm::HmacSha2_256_128
+/// Returns whether the kernel of this machine and a peer would use an integrity algorithm differently.
+pub const fn is_truncated(integrity: IntegrityAlgorithm) -> bool {
+    PfkeySocket::WIRE.dialect.truncates(integrity)
 }
 
 /// Refuses algorithms that a kernel does not process as the peer does.
-fn check_algorithms(sa: &SaParams) -> Result<(), KernelError> {
+const fn check_algorithms(dialect: Dialect, sa: &SaParams) -> Result<(), KernelError> {
     let integrity = match &sa.transform {
         TransformParams::Esp(keys) | TransformParams::EspWithoutIntegrity(keys) => keys.integrity,
         TransformParams::Ah { integrity, .. } => *integrity,
         TransformParams::Ipcomp { .. } => return Ok(()),
     };
-    if is_truncated(integrity) { Err(KernelError::Unsupported(TRUNCATION)) } else { Ok(()) }
+    match (dialect.truncates(integrity), dialect) {
+        (true, Dialect::Linux) => Err(KernelError::Unsupported(TRUNCATION)),
+        (true, _) => Err(KernelError::Unsupported(TRUNCATION_OF_KAME)),
+        (false, _) => Ok(()),
+    }
 }
 
 /// Returns the result of a removal; an entry that does not exist is removed.
 fn ignore_missing(result: Result<(), BackendError<io::Error>>) -> Result<(), KernelError> {
     match result {
-        Err(BackendError::Socket(e)) if e.raw_os_error() == Some(NO_ENTRY) => Ok(()),
+        Err(BackendError::Socket(e)) if e.raw_os_error().is_some_and(|number| NO_ENTRY.contains(&number)) => Ok(()),
         other => Ok(other?),
     }
 }

@@ -10,6 +10,8 @@ use ipsec_sa::{Direction, Priority, TunnelEndpoints, UdpEncap};
 
 use super::*;
 
+mod bsd;
+
 const LINUX: Wire = Dialect::Linux.with(Order::Little);
 /// Request ID that the kernel gives to a policy of level `unique`, less the number of the policy.
 const FIRST_REQID: u32 = 0x4000;
@@ -19,6 +21,7 @@ const FIRST_POLICY: u32 = 4;
 
 /// Kernel that accepts every message and gives numbers to policies.
 pub(crate) struct Model {
+    wire: Wire,
     requests: RefCell<Vec<Vec<u8>>>,
     replies: RefCell<VecDeque<Vec<u8>>>,
     /// Error numbers of the next replies; 0 for none.
@@ -39,7 +42,7 @@ impl Channel for Handle {
         let mut count = self.0.requests.borrow_mut();
         count.push(request.to_vec());
         let number = u32::try_from(count.len()).unwrap();
-        let mut reply = with_numbers(request, number);
+        let mut reply = with_numbers(request, self.0.wire, number);
         reply[2] = self.0.errors.borrow_mut().pop_front().unwrap_or_default();
         self.0.replies.borrow_mut().push_back(reply);
         Ok(())
@@ -53,13 +56,13 @@ impl Channel for Handle {
 }
 
 /// Returns a message whose policy, if it has one, has the number and request IDs of the kernel.
-fn with_numbers(request: &[u8], number: u32) -> Vec<u8> {
-    let message = Message::parse(request, LINUX).unwrap();
+fn with_numbers(request: &[u8], wire: Wire, number: u32) -> Vec<u8> {
+    let message = Message::parse(request, wire).unwrap();
     let header = *message.header();
     let Ok(policy) = read_policy(&message) else { return request.to_vec() };
     let mut buffer = [0; 1024];
     let mut writer =
-        MessageWriter::new(&mut buffer, LINUX, header.kind, header.sa_type, header.sequence, header.pid).unwrap();
+        MessageWriter::new(&mut buffer, wire, header.kind, header.sa_type, header.sequence, header.pid).unwrap();
     for extension in message.extensions().filter(|extension| matches!(extension, Extension::Address { .. })) {
         writer.push(&extension).unwrap();
     }
@@ -84,13 +87,18 @@ fn with_numbers(request: &[u8], number: u32) -> Vec<u8> {
 
 /// Returns a kernel for the address 192.0.2.1, and its model.
 pub(crate) fn kernel() -> (Kernel, Rc<Model>) {
+    kernel_of(LINUX)
+}
+
+fn kernel_of(wire: Wire) -> (Kernel, Rc<Model>) {
     let model = Rc::new(Model {
+        wire,
         requests: RefCell::default(),
         replies: RefCell::default(),
         errors: RefCell::default(),
         descriptor: UnixStream::pair().unwrap().0,
     });
-    let kernel = Kernel::new(Box::new(Handle(model.clone())), LINUX, &["192.0.2.1:500".parse().unwrap()]).unwrap();
+    let kernel = Kernel::new(Box::new(Handle(model.clone())), wire, &["192.0.2.1:500".parse().unwrap()]).unwrap();
     (kernel, model)
 }
 
@@ -123,7 +131,7 @@ fn sa(integrity: IntegrityAlgorithm, key: usize, reqid: u32) -> SaParams {
 /// Returns kinds of messages that the kernel has received.
 fn kinds(model: &Model) -> Vec<MessageKind> {
     let requests = model.requests.borrow();
-    requests.iter().map(|request| Message::parse(request, LINUX).unwrap().header().kind).collect()
+    requests.iter().map(|request| Message::parse(request, model.wire).unwrap().header().kind).collect()
 }
 
 #[test]
@@ -297,7 +305,7 @@ fn an_sa_of_which_the_kernel_reports_the_end_no_longer_exists() {
 fn policy_messages(model: &Model) -> Vec<String> {
     let requests = model.requests.borrow_mut().split_off(0);
     let show = |request: &Vec<u8>| {
-        let message = Message::parse(request, LINUX).unwrap();
+        let message = Message::parse(request, model.wire).unwrap();
         let policy = read_policy(&message).unwrap();
         let action = match policy.action {
             Action::Discard => "discard",
