@@ -271,6 +271,31 @@ fn manual_sas_have_two_directions_and_keys_of_the_right_length() {
 }
 
 #[test]
+fn the_identity_of_a_dynamic_rule_is_the_name_of_the_host() {
+    let rule = "ike dynamic from 192.0.2.1 to 198.51.100.1 quick auth hmac-sha1 psk secret\n";
+    let own = |texts: Texts| {
+        let loaded = texts.with("ipsec.conf", rule).load("ipsec.conf", Language::OpenBsd);
+        let identity = match &loaded.configuration.peers[0].config.local_identity {
+            LocalIdentity::Given(own) => Some((own.kind, own.to_string())),
+            _ => None,
+        };
+        (identity, reports(&loaded, ipsec_config::Severity::Warning))
+    };
+    let fqdn = |name: &str| Some((IdKind::FQDN, name.to_owned()));
+    for path in ["/proc/sys/kernel/hostname", "/etc/myname"] {
+        assert_eq!(own(Texts::default().with(path, "road.example.org\n")), (fqdn("road.example.org"), vec![]));
+    }
+    let (identity, warnings) = own(Texts::default().with("/etc/myname", "\n"));
+    assert_eq!((identity, warnings.len()), (None, 1));
+    assert!(warnings[0].contains("the name of this host"), "{warnings:?}");
+    let rule = rule.replace("psk", "srcid own.example.org psk").replace("dynamic", "active");
+    let active = read(&rule);
+    assert!(matches!(&active.peers[0].config.local_identity, LocalIdentity::Given(own) if own.kind == IdKind::FQDN));
+    let plain = read("ike active from 192.0.2.1 to 198.51.100.1 psk secret\n");
+    assert!(matches!(plain.peers[0].config.local_identity, LocalIdentity::Address));
+}
+
+#[test]
 fn includes_host_names_quotes_and_abbreviations_are_resolved() {
     let texts = Texts::default()
         .with("/etc/ipsec.conf", "include \"ipsec.d/a.conf\"\ninclude b.conf\n")

@@ -6,6 +6,7 @@ mod manual;
 
 use std::borrow::ToOwned;
 use std::format;
+use std::path::Path;
 use std::string::String;
 use std::vec::Vec;
 
@@ -81,6 +82,9 @@ pub(super) fn rule(tokens: Vec<Token>, files: &dyn Files, diagnostics: &mut Diag
     parser.end().ok()?;
     Some(Rule { span, kind })
 }
+
+/// Files with the name of this host: that of Linux, and that of OpenBSD.
+const HOST_NAME_FILES: [&str; 2] = ["/proc/sys/kernel/hostname", "/etc/myname"];
 
 /// Text of an identity with its place.
 type Named = (String, Span);
@@ -226,6 +230,7 @@ impl Parser<'_> {
     }
 
     fn ike(&mut self) -> Parsed<Ike> {
+        let begin = self.span();
         let modes = [("passive", IkeMode::Passive), ("active", IkeMode::Active), ("dynamic", IkeMode::Dynamic)];
         let mode = self.accept_of(&modes).unwrap_or(IkeMode::Active);
         let at = self.span();
@@ -241,6 +246,7 @@ impl Parser<'_> {
         let phase_1 = if has_phase_1 { self.phase(true)? } else { Phase::default() };
         let phase_2 = if self.accept("quick") { self.phase(false)? } else { Phase::default() };
         let (srcid, dstid) = self.ids()?;
+        let srcid = if srcid.is_none() && mode == IkeMode::Dynamic { self.host_name(begin) } else { srcid };
         let key = if self.accept("psk") {
             let (key, span) = self.text("a pre-shared key in quotes")?;
             Some((Zeroizing::new(key), span))
@@ -284,6 +290,19 @@ impl Parser<'_> {
             self.diagnostics.warning(span, "`tag` has no effect: there is no packet filter that reads it");
         }
         Ok(())
+    }
+
+    /// Returns the name of this host, which is the identity of a rule `dynamic` without `srcid`.
+    fn host_name(&mut self, span: Span) -> Option<Named> {
+        let text = HOST_NAME_FILES.iter().find_map(|path| self.files.read(Path::new(path)).ok());
+        let name = text.and_then(|text| String::from_utf8(text).ok()).map(|name| name.trim().to_owned());
+        let name = name.filter(|name| !name.is_empty());
+        if name.is_none() {
+            let text =
+                "the name of this host, the identity of `dynamic`, is not known: its address is sent without `srcid`";
+            self.diagnostics.warning(span, text);
+        }
+        name.map(|name| (name, span))
     }
 
     fn ids(&mut self) -> Parsed<(Option<Named>, Option<Named>)> {
