@@ -212,7 +212,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let path = host.peer(peer).ok_or(Refusal::Superseded)?.path.ok_or(Refusal::Passive)?;
         let selector = host.policy(policy).ok_or(Refusal::NoPolicy)?.selector;
         let recently = Instant::from_start(now.since_start().saturating_sub(PAUSE));
-        let of_peer = self.pair_of_peer(now, recently, (peer, policy), &selector);
+        let of_peer = self.pair_of_peer(now, recently, (peer, policy, None), &selector);
         if let Some(pair) = of_peer.filter(|pair| pair.stage == Negotiation::Complete) {
             return Ok(IpsecSaId(pair.id));
         }

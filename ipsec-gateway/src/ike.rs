@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ike_v1::{IpsecSaId, Negotiator, Path, PeerId, Settings, Target, Transmit};
+use ike_v1::{IpsecSaId, Negotiator, Path, PeerId, Refusal, Settings, Target, Transmit};
 use ipsec_config::Timing;
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaEvent, SaId};
 use ipsec_packet::Instant;
@@ -201,8 +201,8 @@ impl Ike {
                 );
                 // An outbound SA whose successor is in use no longer exists.
                 let outbound = self.installed.get(sa).filter(|_| sa.direction == Direction::Outbound);
-                if let Some(&InstalledSa { peer, policy, .. }) = outbound {
-                    self.initiate(now, peer, PolicyId::new(policy), engine);
+                if let Some(&InstalledSa { peer, policy, pair, .. }) = outbound {
+                    self.renew(now, (peer, PolicyId::new(policy), pair), engine);
                 }
             }
             SaEvent::Expire(sa, Expiry::Hard) => {
@@ -296,13 +296,29 @@ impl Ike {
 
     /// Begins a negotiation. Returns whether it has begun; the reason is in the log.
     fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) -> bool {
-        // The SAs of a generated policy are renewed by its initiator: its peer may have other clients as well.
+        // A generated policy is that of one client of its peer, which may have others: only its pairs tell which.
         if self.admission == Admission::Closed || self.generated.contains(policy) {
             return false;
         }
         let number = policy.get();
         let initiated = self.with_host(now, engine, |negotiator, host| negotiator.initiate(now, peer, number, host));
-        match initiated {
+        self.has_begun((peer, policy), initiated)
+    }
+
+    /// Begins the negotiation of the successor of a pair. A client without an ISAKMP SA renews its pairs itself.
+    fn renew(&mut self, now: Instant, (peer, policy, pair): (PeerId, PolicyId, IpsecSaId), engine: &mut Databases) {
+        if self.admission == Admission::Closed {
+            return;
+        }
+        let renewed = self.with_host(now, engine, |negotiator, host| negotiator.renew_pair(now, pair, host));
+        if renewed != Err(Refusal::Passive) {
+            self.has_begun((peer, policy), renewed);
+        }
+    }
+
+    /// Records a negotiation that has begun. Otherwise the reason is in the log.
+    fn has_begun(&mut self, (peer, policy): (PeerId, PolicyId), begun: Result<IpsecSaId, Refusal>) -> bool {
+        match begun {
             Ok(sa) => {
                 // No event follows for a pair of SAs that is complete.
                 if !self.installed.values().any(|own| own.pair == sa && own.is_complete) {

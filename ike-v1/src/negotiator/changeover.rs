@@ -18,9 +18,9 @@ use core::time::Duration;
 use ipsec_packet::{Instant, Selector};
 
 use super::counters::Counter;
-use super::event::{Gone, SlotId};
+use super::event::{Gone, IpsecSaId, SlotId};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
-use super::{Host, Negotiator, PeerId, Role, Settings};
+use super::{Host, Negotiator, PeerId, Refusal, Role, Settings};
 
 /// Longest time for which the initiator of a pair uses an older one, without a packet or CONNECTED from the peer.
 pub(super) const CHANGEOVER: Duration = Duration::from_secs(2);
@@ -255,18 +255,50 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
+    /// Negotiates the successor of a pair like [`initiate`](Self::initiate). A peer without an address may have several
+    /// clients: the successor is that of the client whose pair it is, in the ISAKMP SA of the client.
+    ///
+    /// # Errors
+    /// [`Refusal`], among others [`Refusal::Passive`] for a client without an ISAKMP SA.
+    pub fn renew_pair(&mut self, now: Instant, sa: IpsecSaId, host: &mut dyn Host) -> Result<IpsecSaId, Refusal> {
+        let &IpsecSlot { peer, policy, identity, selector, .. } = self.pair(sa.0).ok_or(Refusal::Superseded)?;
+        if host.peer(peer).ok_or(Refusal::Superseded)?.path.is_some() {
+            return self.initiate(now, peer, policy, host);
+        }
+        let carrier = self.carrier_of(peer, identity).filter(|_| identity.is_some());
+        let carrier = carrier.and_then(|index| self.isakmp.get(index)).filter(|carrier| carrier.is_usable());
+        let path = carrier.ok_or(Refusal::Passive)?.path;
+        let is_pending = |pair: &&IpsecSlot| {
+            (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Initiator)
+                && (pair.identity, pair.selector) == (identity, selector)
+                && pair.stage != Negotiation::Complete
+                && pair.gone.is_none()
+        };
+        if let Some(pending) = self.pairs.values().find(is_pending) {
+            return Ok(IpsecSaId(pending.id));
+        }
+        let index = self.free_pair()?;
+        let id = self.slot_id(index)?;
+        let new = IpsecSlot::new(id, peer, policy, Role::Initiator, path);
+        self.set_pair(index, IpsecSlot { began: now, identity, selector, ..new })?;
+        self.has_wanted = true;
+        self.start_wanted(now, host);
+        Ok(IpsecSaId(id))
+    }
+
     /// Returns the pair of a policy that the peer is negotiating, or has negotiated since a time: it makes one of this
-    /// host unnecessary.
+    /// host unnecessary. With an identity, the pair is that of one client.
     pub(super) fn pair_of_peer(
         &self,
         now: Instant,
         since: Instant,
-        (peer, policy): (PeerId, u32),
+        (peer, policy, identity): (PeerId, u32, Option<u64>),
         selector: &Selector,
     ) -> Option<&IpsecSlot> {
         self.pairs.values().find(|pair| {
             let is_recent = now.saturating_duration_since(pair.began) < PATIENCE;
             (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Responder)
+                && identity.is_none_or(|identity| pair.identity == Some(identity))
                 && pair.selector == Some(*selector)
                 && (pair.gone.is_none() && pair.retired.is_none())
                 && pair.established.map_or(is_recent, |established| established >= since)
@@ -278,7 +310,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub(super) fn leave_to_peer(&mut self, now: Instant, index: usize, host: &dyn Host) -> bool {
         let Some(pair) = self.pairs.get(index) else { return false };
         let Some(policy) = host.policy(pair.policy) else { return false };
-        let of_peer = self.pair_of_peer(now, pair.began, (pair.peer, pair.policy), &policy.selector);
+        let selector = pair.selector.unwrap_or(policy.selector);
+        let of_peer = self.pair_of_peer(now, pair.began, (pair.peer, pair.policy, pair.identity), &selector);
         let of_peer = of_peer.map(|of_peer| (of_peer.stage, of_peer.began));
         let Some(pair) = self.pairs.get_mut(index) else { return false };
         match of_peer {

@@ -33,7 +33,7 @@ pub(crate) struct IpsecSlot {
     /// Time of the last datagram on the path, as far as it is known.
     pub last_sent: Instant,
     pub stage: Negotiation,
-    /// Selector of outbound packets, once it is known.
+    /// Selector of outbound packets, once it is known: that of the policy, unless the peer has proposed another one.
     pub selector: Option<Selector>,
     /// SAs of each protocol of the policy.
     pub members: [Option<Member>; MAX_BUNDLE],

@@ -36,7 +36,8 @@ pub(crate) struct Step<'a> {
 pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     let Step { state, scratch, sa, pair, host } = step;
     let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
-    let (group, clients) = (policy.group(), selectors::clients(&policy.selector, Role::Initiator)?);
+    let selector = pair.selector.unwrap_or(policy.selector);
+    let (group, clients) = (policy.group(), selectors::clients(&selector, Role::Initiator)?);
     if pair.members().next().is_none() {
         for (slot, template) in pair.members.iter_mut().zip(policy.templates()) {
             *slot = Some(Member::larval(template, Spi::NONE));
@@ -72,7 +73,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     chain.confirm(next);
     state.chain = Some(chain);
     state.stage = Stage::QuickAwaitsAnswer;
-    pair.selector = Some(policy.selector);
+    pair.selector = Some(selector);
     Ok(())
 }
 
@@ -164,15 +165,16 @@ pub(crate) fn take_answer(
     if nonce == scratch.get(state.spans.own_nonce) {
         return Err(Refusal::Reflected.into());
     }
-    let (mut chosen, selector) = {
+    let mut chosen = {
         let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
         let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
-        let clients = selectors::clients(&policy.selector, Role::Initiator)?;
+        let selector = pair.selector.ok_or(Refusal::Internal)?;
+        let clients = selectors::clients(&selector, Role::Initiator)?;
         let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
         if !selectors::are_equal(ids, &clients) {
             return Err(Refusal::Selectors.into());
         }
-        (choose::answered_phase_2(&offered, &policy, &peer, &sa.nat)?, policy.selector)
+        choose::answered_phase_2(&offered, &policy, &peer, &sa.nat)?
     };
     chosen.iter_mut().flatten().for_each(|member| shorten(&mut member.chosen.choice, &message.census));
     let (group, offered_group) = (group_of(&chosen), state.group);
@@ -208,7 +210,6 @@ pub(crate) fn take_answer(
     //= RFC 2408 3.1/11
     //# MUST: who did not set the commit bit waits for connected
     state.stage = if has_commit { Stage::QuickAwaitsConnected } else { Stage::Answers };
-    pair.selector = Some(selector);
     pair.jitter = jitter;
     pair.lowest_nonce = lowest_nonce(&nonces(scratch.stored(), &spans, Role::Initiator));
     for (member, (inbound, outbound)) in chosen.iter().flatten().zip(halves.into_iter().flatten()) {

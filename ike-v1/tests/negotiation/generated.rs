@@ -66,6 +66,34 @@ fn policies_are_generated_for_the_selectors_of_an_initiator() {
     }
 }
 
+/// The configuration of the client has no address at the responder, so that only its pair and its ISAKMP SA tell where
+/// it is.
+#[test]
+fn the_responder_renews_the_pair_of_a_client() {
+    let client = access(AuthMethod::XAUTH_INIT_PRE_SHARED, 0, PULL);
+    let client = with_selector(client, host(ADDRESS.into()), AddressRange::ANY_V4);
+    let mut link = initiated(client, 4150);
+    established(&mut link);
+    link.ends[1].host.is_passive = true;
+    link.run(Duration::from_secs(60));
+    let (now, old) = (link.now, link.ends[1].inbound.values().next().unwrap().sa);
+    let end = &mut link.ends[1];
+    let initiated = end.negotiator.initiate(now, PeerId(0), end.host.generated[0].number, &mut end.host);
+    assert_eq!(initiated, Err(Refusal::Passive));
+    let renewed = end.negotiator.renew_pair(now, old, &mut end.host).unwrap();
+    assert_eq!(end.negotiator.renew_pair(now, old, &mut end.host), Ok(renewed), "the negotiation is in progress");
+    established(&mut link);
+    let now = link.now;
+    let end = &mut link.ends[1];
+    assert!(end.inbound.values().any(|sa| sa.sa == renewed), "{:?}", end.failures);
+    let made: Vec<_> = end.host.generated.iter().map(|own| own.selector.destination).collect();
+    assert_eq!(made, [host(ADDRESS.into())], "it is for the same policy");
+    // Without an ISAKMP SA, the client has to begin.
+    let isakmp = end.negotiator.sas().next().unwrap().id();
+    end.negotiator.delete(now, Target::IsakmpSa(isakmp), &mut end.host);
+    assert_eq!(end.negotiator.renew_pair(now, renewed, &mut end.host), Err(Refusal::Passive));
+}
+
 #[test]
 fn selectors_outside_of_the_bounds_have_no_policy() {
     let [a, b] = paths().map(|path| path.local.ip());

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use ike_v1::Counter;
 use ipsec_config::gateway::Limits;
+use ipsec_sa::{Direction, Expiry, SaEvent};
 
 use crate::buffer::Buffer;
 use crate::generated::Changes;
@@ -74,9 +75,30 @@ fn renewed_sas_have_the_same_policies() {
     assert_eq!(server.sas().len(), 3, "both inbound SAs, and the new outbound one");
     let after: Vec<_> = server.plane.engine.policies().map(|(id, _)| id).collect();
     assert_eq!((after, spd(&server)), (before, PAIR.map(str::to_owned).to_vec()));
-    // The server does not initiate: its peer may have other clients as well.
-    let refused = server.ike.rekey(later, None, &mut server.plane.engine);
-    assert_eq!(refused, Err("no SAs were negotiated".to_owned()));
+}
+
+#[test]
+fn the_server_renews_the_sas_of_a_client() {
+    let (mut client, mut server) = negotiated("server-renews", (CLIENT, ALL), (SERVER, ""));
+    let outbound = |gateway: &Gateway| gateway.sas().into_iter().find(|id| id.direction == Direction::Outbound);
+    let (policies, mut now) = (spd(&server), NOW);
+    for by_request in [false, true] {
+        now += Duration::from_secs(60);
+        let old = outbound(&server).unwrap();
+        if by_request {
+            let begun = server.ike.rekey(now, None, &mut server.plane.engine).unwrap();
+            assert!(begun[0].ends_with("a negotiation with other has begun"), "{begun:?}");
+        } else {
+            server.ike.handle_sa_event(now, &SaEvent::Expire(old, Expiry::Soft), &mut server.plane.engine);
+        }
+        while exchange(now, &mut client, &mut server) > 0 {}
+        now += Duration::from_secs(5);
+        while exchange(now, &mut client, &mut server) > 0 {}
+        assert_ne!(outbound(&server), Some(old), "{by_request}");
+        assert_eq!(spd(&server), policies, "{by_request}");
+        server.send_packet(now, [10, 2, 0, 1], [10, 1, 0, 1]);
+        assert_eq!(server.wire.packets.borrow_mut().drain(..).count(), 1, "{by_request}");
+    }
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Ike {
         if missing.is_empty() {
             return Ok(vec![format!("peer {name}: all policies have SAs")]);
         }
-        self.begin(now, missing.into_iter().map(|policy| (peer, policy)), engine)
+        self.begin(now, missing.into_iter().map(|policy| (peer, policy, None)), engine)
     }
 
     /// Negotiates new SAs for the policies that have some: of all peers, of one, or of the pair with an SPI.
@@ -164,7 +164,6 @@ impl Ike {
         self.check_admission()?;
         let meaning = what.map(|what| self.meaning(what, engine)).transpose()?;
         let is_meant = |sa: &InstalledSa| match &meaning {
-            _ if self.generated.contains(PolicyId::new(sa.policy)) => false,
             None => true,
             Some(Meaning::Peer(peer)) => sa.peer == *peer,
             Some(Meaning::Pair(_, pair)) => sa.policy == pair.policy,
@@ -173,14 +172,14 @@ impl Ike {
         if let Some(Meaning::Manual(id, _)) = &meaning {
             return Err(format!("SA {id} has manual keys, which are not negotiated"));
         }
-        let policies = self.outbound().filter(|(_, sa)| is_meant(sa));
-        let mut policies: Vec<_> = policies.map(|(_, sa)| (sa.peer, PolicyId::new(sa.policy))).collect();
-        policies.sort_unstable_by_key(|(_, policy)| *policy);
-        policies.dedup();
-        if policies.is_empty() {
+        let pairs = self.outbound().filter(|(_, sa)| is_meant(sa));
+        let mut pairs: Vec<_> = pairs.map(|(_, sa)| (sa.peer, PolicyId::new(sa.policy), Some(sa.pair))).collect();
+        pairs.sort_unstable_by_key(|(_, policy, _)| *policy);
+        pairs.dedup_by_key(|(peer, policy, pair)| (*policy, pair.filter(|_| self.exchange.path(*peer).is_none())));
+        if pairs.is_empty() {
             return Err("no SAs were negotiated".to_owned());
         }
-        self.begin(now, policies.into_iter(), engine)
+        self.begin(now, pairs.into_iter(), engine)
     }
 
     /// Deletes the SAs with a peer or with an SPI, and notifies the peer. Returns a line for each deletion.
@@ -303,19 +302,23 @@ impl Ike {
         format!("unknown peer: got `{name}`, expected one of {}{more}", names.join(", "))
     }
 
-    /// Begins negotiations after a request. A failure shortly before does not delay them.
+    /// Begins negotiations for policies, or of the successors of pairs, after a request. A failure shortly before does
+    /// not delay them.
     fn begin(
         &mut self,
         now: Instant,
-        policies: impl Iterator<Item = (PeerId, PolicyId)>,
+        policies: impl Iterator<Item = (PeerId, PolicyId, Option<IpsecSaId>)>,
         engine: &mut Databases,
     ) -> Result<Vec<String>, String> {
         let (mut done, mut refused) = (Vec::new(), Vec::new());
-        for (peer, policy) in policies {
+        for (peer, policy, former) in policies {
             self.failed.remove(&policy);
             self.renewals.remove(&policy);
             let (name, number) = (self.exchange.name(peer).to_owned(), policy.get());
-            let begun = self.with_host(now, engine, |negotiator, host| negotiator.initiate(now, peer, number, host));
+            let begun = self.with_host(now, engine, |negotiator, host| match former {
+                Some(pair) => negotiator.renew_pair(now, pair, host),
+                None => negotiator.initiate(now, peer, number, host),
+            });
             match begun {
                 Ok(sa) => {
                     self.initiated.insert(sa, policy);
