@@ -13,7 +13,7 @@
 #   peer-libreswan.sh exec 'CMD'       a command in the guest
 #   peer-libreswan.sh down             as that of peer-kernel.sh
 # Environment of `start`: PROTO esp, ah or ipcomp; MODE tunnel or transport; EXCHANGE main or aggressive; AUTH psk or rsa, with the
-# certificates of the directory PKI; ENCAP auto or yes; IKE_LIFE and ESP_LIFE in seconds; RENEW no; DPD seconds; PSK; TS its network; FRAGMENT yes;
+# certificates of the directory PKI; ENCAP=yes pretends a NAT; IKE_LIFE and ESP_LIFE in seconds; RENEW no; DPD seconds; PSK; TS its network; FRAGMENT yes;
 # XAUTH client or server, its part for the user `alice` with the password `wonder land` and the address 10.99.0.10; PULL no, the server
 # of Mode Config begins;
 # VERSION 6 for addresses of IPv6.
@@ -105,7 +105,7 @@ conn net
 	phase2alg=$(algorithms "$2")
 	pfs=$pfs
 	compress=$compress
-	encapsulation=${ENCAP:-auto}
+	encapsulation=$([ "${ENCAP:-no}" = no ] && echo auto || echo yes)
 	fragmentation=$([ -n "${FRAGMENT:-}" ] && echo force || echo yes)
 	$xauth
 	ikelifetime=${IKE_LIFE:-3600}s

@@ -159,12 +159,17 @@ logged 'policy .* (0.0.0.0/0 10.99.0.10/32), which was generated for an initiato
 want "policies, routes and rules after" "$(protected)" "0 0 0"; row "generated policies"
 { kill -KILL $pid; wait $pid || true; } 2>/dev/null
 mv "$out/policies" "$out/setkey.conf"
-# Without renewal: the lifetime of vpnc is 24 days, and only the client can authenticate its user again.
+# The lifetime of vpnc is 24 days, of which the gateway accepts no other: a request renews the SAs under traffic.
 configure xauth_psk_server 'dpd_delay 1; dpd_retry 1; dpd_maxfail 2;'
 printf 'control "%s";\n' "$out/control" >>"$out/gateway.conf"
 start
 connect none || problems+="vpnc has failed; "
-sleep 4
+client ping -c 60 -i 0.1 -W 1 10.1.0.1 >"$out/pings" 2>&1 & pings=$!
+for _ in 1 2; do sleep 1.5; "${gateway%d}ctl" -s "$out/control" rekey road >/dev/null || problems+="no renewal; "; done
+wait $pings || true
+want "pings answered during two renewals" "$(received <"$out/pings")" 60
+want "outbound SAs" "$(grep -c 'SA established: .* out ' "$out/log" || true)" 3; row "renewal by the gateway" renewal
+sleep 1
 want "pings after answers to dead peer detection" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | received)" 3
 vpnc=$(cat "$out/pid"); kill -KILL "$vpnc"; rm -f "$out/pid"
 logged 'road (.*) has not answered dead peer detection'
