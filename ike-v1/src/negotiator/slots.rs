@@ -3,8 +3,18 @@
 
 #[cfg(feature = "alloc")]
 type Slot<T> = Option<alloc::boxed::Box<T>>;
+
+/// Place of an entry. An empty one consists of zeros only, which `Option` does not guarantee: a table that is created at
+/// run time is cleared, and not copied from an image of each slot in flash.
 #[cfg(not(feature = "alloc"))]
-type Slot<T> = Option<T>;
+#[derive(Debug)]
+#[repr(u8)]
+enum Slot<T> {
+    Empty = 0,
+    Full(T) = 1,
+}
+
+use place::{as_mut, as_ref, empty, full};
 
 /// Table of at most `N` entries.
 #[derive(Debug)]
@@ -21,7 +31,7 @@ impl<T, const N: usize> Slots<T, N> {
         #[cfg(feature = "alloc")]
         let slots = alloc::vec::Vec::new();
         #[cfg(not(feature = "alloc"))]
-        let slots = [const { None }; N];
+        let slots = [const { Slot::Empty }; N];
         Self { slots }
     }
 
@@ -58,7 +68,7 @@ impl<T, const N: usize> Slots<T, N> {
 
     /// Returns the index of a slot without an entry, `None` if the table is full.
     pub fn free(&self) -> Option<usize> {
-        let vacant = self.slots.iter().position(Option::is_none);
+        let vacant = self.slots.iter().position(|slot| as_ref(slot).is_none());
         vacant.or_else(|| (self.slots.len() < N).then_some(self.slots.len()))
     }
 
@@ -70,36 +80,62 @@ impl<T, const N: usize> Slots<T, N> {
             self.slots.push(None);
         }
         let slot = self.slots.get_mut(index)?;
-        #[cfg(feature = "alloc")]
-        let entry = alloc::boxed::Box::new(entry);
-        *slot = Some(entry);
+        *slot = full(entry);
         as_mut(slot)
     }
 
     /// Removes the entry of a slot.
     pub fn clear(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index) {
-            *slot = None;
+            *slot = empty();
         }
     }
 }
 
 #[cfg(feature = "alloc")]
-fn as_ref<T>(slot: &Slot<T>) -> Option<&T> {
-    slot.as_deref()
-}
+mod place {
+    use super::Slot;
 
-#[cfg(feature = "alloc")]
-fn as_mut<T>(slot: &mut Slot<T>) -> Option<&mut T> {
-    slot.as_deref_mut()
+    pub(super) const fn empty<T>() -> Slot<T> {
+        None
+    }
+
+    pub(super) fn full<T>(entry: T) -> Slot<T> {
+        Some(alloc::boxed::Box::new(entry))
+    }
+
+    pub(super) fn as_ref<T>(slot: &Slot<T>) -> Option<&T> {
+        slot.as_deref()
+    }
+
+    pub(super) fn as_mut<T>(slot: &mut Slot<T>) -> Option<&mut T> {
+        slot.as_deref_mut()
+    }
 }
 
 #[cfg(not(feature = "alloc"))]
-const fn as_ref<T>(slot: &Slot<T>) -> Option<&T> {
-    slot.as_ref()
-}
+mod place {
+    use super::Slot;
 
-#[cfg(not(feature = "alloc"))]
-const fn as_mut<T>(slot: &mut Slot<T>) -> Option<&mut T> {
-    slot.as_mut()
+    pub(super) const fn empty<T>() -> Slot<T> {
+        Slot::Empty
+    }
+
+    pub(super) const fn full<T>(entry: T) -> Slot<T> {
+        Slot::Full(entry)
+    }
+
+    pub(super) const fn as_ref<T>(slot: &Slot<T>) -> Option<&T> {
+        match slot {
+            Slot::Full(entry) => Some(entry),
+            Slot::Empty => None,
+        }
+    }
+
+    pub(super) const fn as_mut<T>(slot: &mut Slot<T>) -> Option<&mut T> {
+        match slot {
+            Slot::Full(entry) => Some(entry),
+            Slot::Empty => None,
+        }
+    }
 }
