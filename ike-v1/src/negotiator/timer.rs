@@ -4,7 +4,7 @@ use ipsec_packet::Instant;
 
 use super::counters::Counter;
 use super::event::Gone;
-use super::exchange::{Output, State};
+use super::exchange::{Exchange, Output, State};
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::IsakmpSa;
 use super::stage::Stage;
@@ -101,29 +101,34 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns when the next call of [`handle_timeout`](Self::handle_timeout) is due, `None` if no timer runs.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let settings = &self.settings;
-        let exchanges = self.exchanges.values().flat_map(|exchange| {
-            let state = &exchange.state;
-            let due = state.retry.due().filter(|_| state.suspended.is_none());
-            [Some(Self::end_of(state, settings)), due, state.connect_by]
-        });
-        // The deletion of an ISAKMP SA waits for those that it protects.
-        let is_carrier = |peer| self.pairs.values().any(|pair| pair.peer == peer && pair.is_deleting());
-        let isakmp = self.isakmp.values().flat_map(|sa| {
-            let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
-            let usable = Some(sa).filter(|sa| sa.is_usable());
-            let access = usable.filter(|sa| sa.access != Access::Open).map(|sa| sa.access_until);
-            [usable.map(|sa| sa.renew.min(sa.expires)), usable.and_then(|sa| sa.liveness.due()), access, deletion]
-        });
-        let pairs = self.pairs.values().flat_map(|pair| {
-            let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);
-            let retired = pair.retired.filter(|_| pair.gone.is_none());
-            let ends = retired.map_or([None, None], |retired| [retired.delete_at, retired.remove_at]);
-            let waits = pair.take_over_at.or(pair.wait_until);
-            pair.expires.into_iter().chain(waits).chain(ends.into_iter().flatten()).chain(deletions)
-        });
-        let others = self.wanted_due().into_iter().chain(self.keep_alive_due());
-        exchanges.chain(isakmp).flatten().chain(pairs).chain(others).min()
+        let mut earliest = Earliest(None);
+        for Exchange { state, .. } in self.exchanges.values() {
+            earliest.note(Some(Self::end_of(state, &self.settings)));
+            earliest.note(state.retry.due().filter(|_| state.suspended.is_none()));
+            earliest.note(state.connect_by);
+        }
+        for sa in self.isakmp.values() {
+            // The deletion of an ISAKMP SA waits for those that it protects.
+            let is_carrier = || self.pairs.values().any(|pair| pair.peer == sa.peer && pair.is_deleting());
+            earliest.note(sa.delete.filter(|_| !is_carrier()).map(|pending| pending.due));
+            if sa.is_usable() {
+                earliest.note(Some(sa.renew.min(sa.expires)));
+                earliest.note(sa.liveness.due());
+                earliest.note(Some(sa.access_until).filter(|_| sa.access != Access::Open));
+            }
+        }
+        for pair in self.pairs.values() {
+            earliest.note(pair.expires);
+            earliest.note(pair.take_over_at.or(pair.wait_until));
+            if let Some(retired) = pair.retired.filter(|_| pair.gone.is_none()) {
+                earliest.note(retired.delete_at);
+                earliest.note(retired.remove_at);
+            }
+            pair.members().for_each(|member| earliest.note(member.delete.map(|pending| pending.due)));
+        }
+        earliest.note(self.wanted_due());
+        earliest.note(self.keep_alive_due());
+        earliest.0
     }
 
     /// Returns the time for a request that waited for a free exchange, if there is one now.
@@ -144,5 +149,19 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             _ => settings.exchange_lifetime,
         };
         state.started.saturating_add(lifetime)
+    }
+}
+
+/// The earliest of the times that were noted.
+struct Earliest(Option<Instant>);
+
+impl Earliest {
+    #[inline(never)] // each of its calls would be a comparison of two options
+    fn note(&mut self, due: Option<Instant>) {
+        if let Some(due) = due
+            && self.0.is_none_or(|earliest| due < earliest)
+        {
+            self.0 = Some(due);
+        }
     }
 }
