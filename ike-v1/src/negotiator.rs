@@ -19,6 +19,7 @@ mod informational;
 mod ipsec_sa;
 mod isakmp_sa;
 mod key_exchange;
+mod keyed_digest;
 mod lease;
 mod lifecycle;
 mod limits;

@@ -1,9 +1,7 @@
-use core::hash::Hasher;
-
 use ike_codec::{IdKind, Identification};
-use siphasher::sip::SipHasher13;
 
 use super::Refusal;
+use super::keyed_digest::KeyedDigest;
 use crate::Cookies;
 
 /// Compares the identity of a peer in phase 1 with the configured one, if there is one (RFC 2407 section 4.6.2).
@@ -30,29 +28,26 @@ pub(crate) fn digest(identity: &Identification<'_>, secret: &[u8; 16]) -> u64 {
         IdKind::USER_FQDN => split(identity.data),
         _ => (identity.data, &[][..]),
     };
-    let mut hasher = SipHasher13::new_with_key(secret);
-    let domain = domain.iter().map(u8::to_ascii_lowercase);
-    // One call is compiled once.
-    core::iter::once(identity.kind.0)
-        .chain(user.iter().copied())
-        .chain(domain)
-        .for_each(|octet| hasher.write_u8(octet));
-    hasher.finish()
+    let mut digest = KeyedDigest::new(secret);
+    digest.write(&[identity.kind.0]);
+    digest.write(user);
+    domain.iter().for_each(|octet| digest.write(&[octet.to_ascii_lowercase()]));
+    digest.finish()
 }
 
 /// Returns the digest that identifies the SA of a user who is not authenticated: that of its cookies.
 pub(crate) fn cookie_digest(secret: &[u8; 16], cookies: &Cookies) -> u64 {
-    let mut hasher = SipHasher13::new_with_key(secret);
-    hasher.write([cookies.initiator, cookies.responder].as_flattened());
-    hasher.finish()
+    let mut digest = KeyedDigest::new(secret);
+    digest.write([cookies.initiator, cookies.responder].as_flattened());
+    digest.finish()
 }
 
 /// Returns the digest that identifies the authenticated user of an SA.
 pub(crate) fn user_digest(secret: &[u8; 16], user: &[u8]) -> u64 {
-    let mut hasher = SipHasher13::new_with_key(secret);
-    hasher.write(b"user");
-    hasher.write(user);
-    hasher.finish()
+    let mut digest = KeyedDigest::new(secret);
+    digest.write(b"user");
+    digest.write(user);
+    digest.finish()
 }
 
 /// Returns whether a type identifies one peer: subnets, ranges and lists do not.

@@ -5,13 +5,11 @@
 //! 6. addresses, 7. exchange type and encryption flag, 8. decryption, 9. payloads, 10. hash, 11. meaning and policy,
 //! 12. change of the state and answer.
 
-use core::hash::Hasher;
 use core::time::Duration;
 
 use ike_codec::{Chain, Cookie, Datagram, ExchangeKind, Flags, Header, Message, Port, unframe_udp};
 use ipsec_crypto::PrfOutput;
 use ipsec_packet::Instant;
-use siphasher::sip::SipHasher13;
 
 use super::census::Census;
 use super::counters::Counter;
@@ -20,6 +18,7 @@ use super::exchange::{Exchange, Output, State};
 use super::features::{AGGRESSIVE, XAUTH};
 use super::fragments::is_fragment;
 use super::isakmp_sa::IsakmpSa;
+use super::keyed_digest::KeyedDigest;
 use super::message::after_hash;
 use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Path, PeerHint, Refusal, Role};
@@ -153,9 +152,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the keyed digest by which a duplicate is recognised.
     pub(super) fn digest(&self, message: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.secret.0);
-        hasher.write(message);
-        hasher.finish()
+        let mut digest = KeyedDigest::new(&self.secret.0);
+        digest.write(message);
+        digest.finish()
     }
 
     /// Returns the ISAKMP SA of an encrypted message after phase 1 (steps 4, 6 and 7).
