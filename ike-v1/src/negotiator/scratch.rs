@@ -9,7 +9,8 @@ pub(crate) struct Span {
 }
 
 /// Buffer of one exchange. Values that later messages need are stored from its front; the datagram that was sent last
-/// is at its end. The octets between them are free, and the next datagram is written there.
+/// is at its end. The octets between them are free, and the next datagram is written there. Functions that check bounds
+/// are not inlined into the steps of the exchanges.
 ///
 /// ```text
 /// | SAi_b, private value, public values, nonces, identities .. | free | datagram sent last |
@@ -69,25 +70,32 @@ impl<'b> Scratch<'b> {
         fill: impl FnOnce(&mut [u8], Stored<'_>) -> Result<usize, E>,
     ) -> Result<Span, E> {
         let (free, stored) = self.free()?;
-        let available = free.len();
-        let filled = fill(free, stored).and_then(|len| {
-            let len = if len <= available { u16::try_from(len).ok() } else { None };
-            Ok(len.ok_or(NoSpace)?)
-        });
-        match filled {
-            Ok(len) => {
-                let span = Span { start: self.marks.front, len };
-                self.marks.front = self.marks.front.saturating_add(len);
-                Ok(span)
-            }
-            Err(e) => {
-                self.free()?.0.zeroize();
-                Err(e)
-            }
+        let filled = fill(free, stored).and_then(|len| Ok(self.occupy(len)?));
+        if filled.is_err() {
+            self.wipe_free();
+        }
+        filled
+    }
+
+    /// Adds the first octets of the free part to the values that are stored.
+    #[inline(never)]
+    fn occupy(&mut self, len: usize) -> Result<Span, NoSpace> {
+        let available = self.free()?.0.len();
+        let len = if len <= available { u16::try_from(len).ok() } else { None };
+        let span = Span { start: self.marks.front, len: len.ok_or(NoSpace)? };
+        self.marks.front = self.marks.front.saturating_add(span.len);
+        Ok(span)
+    }
+
+    #[inline(never)]
+    fn wipe_free(&mut self) {
+        if let Ok((free, _)) = self.free() {
+            free.zeroize();
         }
     }
 
     /// Returns the free part, and the values stored before it.
+    #[inline(never)]
     fn free(&mut self) -> Result<(&mut [u8], Stored<'_>), NoSpace> {
         let end = self.octets.len().saturating_sub(self.marks.sent.into());
         let occupied = self.octets.get_mut(..end).ok_or(NoSpace)?;
@@ -101,6 +109,7 @@ impl<'b> Scratch<'b> {
     }
 
     /// Wipes the values that were stored after a position.
+    #[inline(never)]
     pub fn truncate(&mut self, position: u16) {
         if let Some(values) = self.octets.get_mut(position.into()..self.marks.front.into()) {
             values.zeroize();
@@ -119,6 +128,7 @@ impl<'b> Scratch<'b> {
     }
 
     /// Wipes the octets of a span, which stays occupied.
+    #[inline(never)]
     pub fn wipe(&mut self, span: Span) {
         let start = usize::from(span.start);
         if let Some(octets) = self.octets.get_mut(start..start.saturating_add(span.len.into())) {
@@ -132,15 +142,20 @@ impl<'b> Scratch<'b> {
         &mut self,
         write: impl FnOnce(&mut [u8], Stored<'_>) -> Result<usize, E>,
     ) -> Result<(), E> {
-        let front = usize::from(self.marks.front);
         let (free, stored) = self.free()?;
-        let len = match write(free, stored) {
-            Ok(len) => len,
+        match write(free, stored) {
+            Ok(len) => Ok(self.keep_sent(len)?),
             Err(e) => {
-                self.free()?.0.zeroize();
-                return Err(e);
+                self.wipe_free();
+                Err(e)
             }
-        };
+        }
+    }
+
+    /// Moves the datagram at the start of the free part to the end of the buffer.
+    #[inline(never)]
+    fn keep_sent(&mut self, len: usize) -> Result<(), NoSpace> {
+        let front = usize::from(self.marks.front);
         let sent = u16::try_from(len).map_err(|_| NoSpace)?;
         let target = self.octets.len().checked_sub(len).ok_or(NoSpace)?;
         // The parts may overlap: the last octet is moved first.
@@ -182,6 +197,7 @@ impl<'b> Stored<'b> {
         self.0.get(position.into()..).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub fn get(&self, span: Span) -> &'b [u8] {
         let start = usize::from(span.start);
         self.0.get(start..start.saturating_add(span.len.into())).unwrap_or_default()
