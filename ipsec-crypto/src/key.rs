@@ -5,7 +5,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::{CipherAlgorithm, IntegrityAlgorithm};
 
 /// Secret of up to `N` octets. It is wiped on drop and never printed.
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Secret<const N: usize> {
     octets: [u8; N],
     len: usize,
@@ -31,7 +30,7 @@ impl<const N: usize> Secret<N> {
     /// Copies as many octets as fit.
     pub(crate) fn truncated(octets: &[u8]) -> Self {
         let mut secret = Self { octets: [0; N], len: octets.len().min(N) };
-        secret.octets.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+        copy(&mut secret.octets, octets);
         secret
     }
 
@@ -40,6 +39,32 @@ impl<const N: usize> Secret<N> {
         self.octets.get(..self.len).unwrap_or_default()
     }
 }
+
+/// Copies as many octets as fit.
+#[cfg_attr(ipsec_small, inline(never))] // one function for all lengths
+fn copy(target: &mut [u8], octets: &[u8]) {
+    target.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+}
+
+#[cfg_attr(ipsec_small, inline(never))] // one function for all lengths
+fn wipe(octets: &mut [u8]) {
+    octets.zeroize();
+}
+
+impl<const N: usize> Zeroize for Secret<N> {
+    fn zeroize(&mut self) {
+        wipe(&mut self.octets);
+        self.len = 0;
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        wipe(&mut self.octets);
+    }
+}
+
+impl<const N: usize> ZeroizeOnDrop for Secret<N> {}
 
 impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
