@@ -1,4 +1,5 @@
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 
 use ike_codec::{AuthMethod, ExchangeKind, Group, Identification, NatTraversal, NatTraversals, ProtocolId};
@@ -11,12 +12,25 @@ use super::{DeadPeerDetection, ModeConfig, Refusal, Role, XauthRole};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
 /// Local and remote address and UDP port of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub struct Path {
     /// Address and port of this host.
     pub local: SocketAddr,
     /// Address and port of the peer.
     pub remote: SocketAddr,
+}
+
+impl PartialEq for Path {
+    #[inline(never)] // paths are compared in many places, as two enums each
+    fn eq(&self, other: &Self) -> bool {
+        (self.local, self.remote) == (other.local, other.remote)
+    }
+}
+
+impl Hash for Path {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.local, self.remote).hash(state);
+    }
 }
 
 impl fmt::Display for Path {
