@@ -62,6 +62,7 @@ impl Instant {
 
     /// Returns the instant that is this much later, rounded down to microseconds, or the last one.
     #[must_use]
+    #[cfg_attr(ipsec_small, inline(never))] // products of 64 bits
     pub const fn saturating_add(self, duration: Duration) -> Self {
         let whole = duration.as_secs().saturating_mul(MICROS_PER_SEC);
         Self { micros: self.micros.saturating_add(whole).saturating_add(duration.subsec_micros() as u64) }
