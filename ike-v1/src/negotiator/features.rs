@@ -18,6 +18,11 @@ pub(crate) const XAUTH: bool = cfg!(feature = "xauth");
 /// Set if fragmentation of messages is part of the program.
 pub(crate) const FRAGMENTS: bool = cfg!(feature = "fragments");
 
+/// Set if policies of several protocols are part of the program.
+pub(crate) const BUNDLES: bool = cfg!(feature = "bundles");
+/// Set if steps that wait for the host are part of the program.
+pub(crate) const SUSPENSION: bool = cfg!(feature = "suspension");
+
 /// Set if vendor IDs are sent, which announce the parts above.
 pub(crate) const VENDOR_IDS: bool = NAT_TRAVERSAL || DEAD_PEER_DETECTION || XAUTH || FRAGMENTS;
 

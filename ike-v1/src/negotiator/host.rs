@@ -23,7 +23,8 @@ pub type PreSharedKey = Secret<256>;
 /// A host may answer some queries later, with [`Poll::Pending`]. The exchange then waits with its message, and repeats
 /// the query with the same values in [`Negotiator::resume`](super::Negotiator::resume). A host recognises the
 /// query by its values, and keeps its answer until the query is repeated, or until the exchange lifetime is over. A
-/// pre-shared key that was returned may be requested again.
+/// pre-shared key that was returned may be requested again. Without the feature `suspension`, `Poll::Pending` is a
+/// failure.
 pub trait Host {
     /// Fills `octets` with random octets from a cryptographically secure source.
     fn random(&mut self, octets: &mut [u8]);

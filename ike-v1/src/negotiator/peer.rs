@@ -6,7 +6,7 @@ use ike_codec::{AuthMethod, ExchangeKind, Group, Identification, NatTraversal, N
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
-use super::features::XAUTH;
+use super::features::{BUNDLES, XAUTH};
 use super::xauth::xauth_role;
 use super::{DeadPeerDetection, ModeConfig, Refusal, Role, XauthRole};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
@@ -157,8 +157,8 @@ pub struct IpsecPolicy<'a> {
     templates: [Option<IpsecTemplate<'a>>; MAX_BUNDLE],
 }
 
-/// Largest number of protocols of a policy: ESP, AH and IPComp.
-pub const MAX_BUNDLE: usize = 3;
+/// Largest number of protocols of a policy: ESP, AH and IPComp, or one of them without the feature `bundles`.
+pub const MAX_BUNDLE: usize = if BUNDLES { 3 } else { 1 };
 
 impl<'a> IpsecPolicy<'a> {
     /// Creates a policy without templates.

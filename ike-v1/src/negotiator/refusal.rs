@@ -147,7 +147,8 @@ pub enum Refusal {
     Expired,
     /// The caller deleted the SA.
     Deleted,
-    /// The host has not answered a query before the end of the exchange lifetime.
+    /// The host has not answered a query before the end of the exchange lifetime, or at once without the feature
+    /// `suspension`.
     HostTimeout,
     /// The back end did not install the inbound SA.
     NotInstalled,

@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 use super::counters::Counter;
 use super::event::Phase;
 use super::exchange::{Spans, State};
-use super::features::{AGGRESSIVE, XAUTH};
+use super::features::{AGGRESSIVE, SUSPENSION, XAUTH};
 use super::inbound::Received;
 use super::scratch::{Scratch, Span};
 use super::stage::{Row, Stage};
@@ -72,7 +72,8 @@ pub(crate) struct Taken<'m> {
     pub digest: u64,
 }
 
-/// Step that waits for the host.
+/// Step that waits for the host. Without the feature `suspension` it has no value, so that the compiler removes the
+/// code for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Suspended {
     start: Start,
@@ -81,6 +82,21 @@ pub(crate) struct Suspended {
     /// IV of the message that follows `message`; `None` if this step did not begin with a decrypted message.
     pub next: Option<NextIv>,
     pub digest: u64,
+    #[cfg(not(feature = "suspension"))]
+    _never: core::convert::Infallible,
+}
+
+impl Suspended {
+    /// Returns the state of a step with its message, `None` without the feature `suspension`.
+    #[cfg(feature = "suspension")]
+    const fn new(start: Start, message: Option<Span>, next: Option<NextIv>, digest: u64) -> Option<Self> {
+        Some(Self { start, message, next, digest })
+    }
+
+    #[cfg(not(feature = "suspension"))]
+    const fn new(_: Start, _: Option<Span>, _: Option<NextIv>, _: u64) -> Option<Self> {
+        None
+    }
 }
 
 /// Begins a step, or begins it again.
@@ -103,17 +119,18 @@ pub(crate) fn end_step<T>(
     let refusal = match result {
         Ok(done) => return Ok(Some(done)),
         Err(Stop::Refused(refusal)) => refusal,
-        Err(Stop::Later) => {
+        Err(Stop::Later) if SUSPENSION => {
             scratch.revert();
             match taken.map(|taken| scratch.store(taken.message)).transpose() {
                 Ok(message) => {
                     let (next, digest) = taken.map_or((None, 0), |taken| (taken.next, taken.digest));
-                    state.suspended = Some(Suspended { start, message, next, digest });
+                    state.suspended = Suspended::new(start, message, next, digest);
                     return Ok(None);
                 }
                 Err(no_space) => no_space.into(),
             }
         }
+        Err(Stop::Later) => Refusal::HostTimeout,
     };
     scratch.truncate(start.position);
     state.spans = start.spans;
