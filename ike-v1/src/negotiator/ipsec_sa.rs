@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use ike_codec::{IpcompTransform, ProtocolId};
+use ike_codec::{IpcompTransform, NotifyKind, ProtocolId};
 use ipsec_crypto::Secret;
 use ipsec_packet::{Instant, Marker, Ports, Selector, SeqWidth};
 use ipsec_sa::{
@@ -9,7 +9,7 @@ use ipsec_sa::{
 
 use super::changeover::Retired;
 use super::choose::{DEFAULT_SECONDS, is_in_udp};
-use super::event::{Event, Failure, Gone, IpsecSaId, NegotiatedSa, SlotId};
+use super::event::{Event, Failure, Gone, IpsecSaId, NegotiatedSa, Phase, SlotId};
 use super::isakmp_sa::PendingDelete;
 use super::spi::Spi;
 use super::{IpsecTemplate, MAX_BUNDLE, NatSituation, Path, PeerId, Refusal, Role};
@@ -39,8 +39,9 @@ pub(crate) struct IpsecSlot {
     pub members: [Option<Member>; MAX_BUNDLE],
     /// Random part of the soft lifetime.
     pub jitter: u8,
-    /// Failure to be reported.
-    pub failed: Option<Failure>,
+    /// Failure of the negotiation to be reported: its phase, its reason, and an error that was reported without
+    /// authentication.
+    pub failed: Option<(Phase, Refusal, Option<NotifyKind>)>,
     /// Reason for the removal of the SAs.
     pub gone: Option<Gone>,
     /// Time at which the negotiation was completed.
@@ -387,7 +388,13 @@ impl IpsecSlot {
 
     /// Returns the next event of an SA that is to be removed, or of the failure of the negotiation.
     pub fn poll_gone(&mut self) -> Option<Event> {
-        self.poll_halves(HalfState::Gone).or_else(|| self.failed.take().map(Event::Failed))
+        self.poll_halves(HalfState::Gone).or_else(|| self.poll_failure())
+    }
+
+    fn poll_failure(&mut self) -> Option<Event> {
+        let (phase, reason, hint) = self.failed.take()?;
+        let (peer, path, sa, role) = (Some(self.peer), self.path, Some(IpsecSaId(self.id)), self.role);
+        Some(Event::Failed(Failure { peer, path, sa, phase, role, reason, hint }))
     }
 
     fn poll_halves(&mut self, state: HalfState) -> Option<Event> {

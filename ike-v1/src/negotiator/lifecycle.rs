@@ -5,7 +5,7 @@ use ipsec_packet::Instant;
 
 use super::counters::Counter;
 use super::dpd::Liveness;
-use super::event::{Failure, Gone, IpsecSaId, Phase, SlotId};
+use super::event::{Failure, Gone, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
 use super::features::XAUTH;
 use super::informational::new_message_id;
@@ -293,10 +293,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Ends a pair whose negotiation failed.
     pub(super) fn fail_pair(&mut self, index: usize, phase: Phase, reason: Refusal, hint: Option<NotifyKind>) {
         let Some(pair) = self.pairs.get_mut(index) else { return };
-        let (peer, path, sa, role) = (Some(pair.peer), pair.path, Some(IpsecSaId(pair.id)), pair.role);
         if pair.gone.is_none() {
             pair.end(Gone::Failed);
-            pair.failed = Some(Failure { peer, path, sa, phase, role, reason, hint });
+            pair.failed = Some((phase, reason, hint));
         }
         self.has_wanted = true;
         self.touch();

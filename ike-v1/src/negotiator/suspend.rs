@@ -72,30 +72,47 @@ pub(crate) struct Taken<'m> {
     pub digest: u64,
 }
 
-/// Step that waits for the host. Without the feature `suspension` it has no value, so that the compiler removes the
-/// code for it.
+/// Step that waits for the host. Without the feature `suspension` it has no value, takes no memory, and the compiler
+/// removes the code for it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Suspended {
+pub(crate) struct Suspended(Content);
+
+#[cfg(feature = "suspension")]
+type Content = Waiting;
+#[cfg(not(feature = "suspension"))]
+type Content = core::convert::Infallible;
+
+/// What a step needs when it is taken again.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
     start: Start,
     /// Message in cleartext; quick mode of this host begins without one.
     message: Option<Span>,
     /// IV of the message that follows `message`; `None` if this step did not begin with a decrypted message.
-    pub next: Option<NextIv>,
-    pub digest: u64,
-    #[cfg(not(feature = "suspension"))]
-    _never: core::convert::Infallible,
+    next: Option<NextIv>,
+    digest: u64,
 }
 
+#[cfg(feature = "suspension")]
 impl Suspended {
-    /// Returns the state of a step with its message, `None` without the feature `suspension`.
-    #[cfg(feature = "suspension")]
-    const fn new(start: Start, message: Option<Span>, next: Option<NextIv>, digest: u64) -> Option<Self> {
-        Some(Self { start, message, next, digest })
+    #[allow(clippy::unnecessary_wraps)] // there is none without the feature
+    const fn new(waiting: Waiting) -> Option<Self> {
+        Some(Self(waiting))
     }
 
-    #[cfg(not(feature = "suspension"))]
-    const fn new(_: Start, _: Option<Span>, _: Option<NextIv>, _: u64) -> Option<Self> {
+    const fn waiting(&self) -> Waiting {
+        self.0
+    }
+}
+
+#[cfg(not(feature = "suspension"))]
+impl Suspended {
+    const fn new(_: Waiting) -> Option<Self> {
         None
+    }
+
+    const fn waiting(&self) -> Waiting {
+        match self.0 {}
     }
 }
 
@@ -104,7 +121,7 @@ pub(crate) fn begin_step(state: &mut State, scratch: &mut Scratch<'_>) -> Start 
     state.fragments.drop_from(scratch);
     let new = Start { position: scratch.position(), spans: state.spans };
     scratch.keep();
-    state.suspended.take().map_or(new, |suspended| suspended.start)
+    state.suspended.take().map_or(new, |suspended| suspended.waiting().start)
 }
 
 /// Ends a step: one that is refused leaves the exchange as it was before, and one that waits is suspended with its
@@ -124,7 +141,7 @@ pub(crate) fn end_step<T>(
             match taken.map(|taken| scratch.store(taken.message)).transpose() {
                 Ok(message) => {
                     let (next, digest) = taken.map_or((None, 0), |taken| (taken.next, taken.digest));
-                    state.suspended = Suspended::new(start, message, next, digest);
+                    state.suspended = Suspended::new(Waiting { start, message, next, digest });
                     return Ok(None);
                 }
                 Err(no_space) => no_space.into(),
@@ -149,7 +166,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let Some(suspended) = self.exchange(index).ok().and_then(|exchange| exchange.state.suspended) else {
                 continue;
             };
-            if let Err(refusal) = self.resume_exchange(now, index, &suspended, host) {
+            if let Err(refusal) = self.resume_exchange(now, index, &suspended.waiting(), host) {
                 self.counters.count(refusal.counter());
                 self.note_refusal(index, refusal);
             }
@@ -163,7 +180,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         &mut self,
         now: Instant,
         index: usize,
-        suspended: &Suspended,
+        suspended: &Waiting,
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
         let (is_phase_1, kind) = {
