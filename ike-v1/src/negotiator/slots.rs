@@ -1,11 +1,13 @@
 //! Tables of entries with a bounded number: in fixed memory inside the negotiator, or, with the feature `alloc`, on the
 //! heap as they grow. An entry keeps its place in memory, so that no copy of a key remains where it was before.
 
+use place::{as_mut, as_ref, empty, full};
+
 #[cfg(feature = "alloc")]
 type Slot<T> = Option<alloc::boxed::Box<T>>;
 
-/// Place of an entry. An empty one consists of zeros only, which `Option` does not guarantee: a table that is created at
-/// run time is cleared, and not copied from an image of each slot in flash.
+/// Place of an entry. An empty one consists of zeros only, which `Option` does not guarantee: a table that is created
+/// at run time is cleared, and not copied from an image of each slot in flash.
 #[cfg(not(feature = "alloc"))]
 #[derive(Debug)]
 #[repr(u8)]
@@ -13,8 +15,6 @@ enum Slot<T> {
     Empty = 0,
     Full(T) = 1,
 }
-
-use place::{as_mut, as_ref, empty, full};
 
 /// Table of at most `N` entries.
 #[derive(Debug)]
