@@ -82,7 +82,7 @@ type Content = Waiting;
 #[cfg(not(feature = "suspension"))]
 type Content = core::convert::Infallible;
 
-/// What a step needs when it is taken again.
+/// State with which a step is taken again.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     start: Start,
