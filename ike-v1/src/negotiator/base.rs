@@ -10,7 +10,7 @@ use ipsec_crypto::PrfOutput;
 use super::census::Census;
 use super::exchange::Spans;
 use super::inbound::Opened;
-use super::key_exchange::{draw_key_pair, draw_nonce};
+use super::key_exchange::{NONCE, draw_key_pair, draw_nonce};
 use super::main_mode::{check_responder, store_offer};
 use super::message::write_clear;
 use super::proof::{OwnProof, write_requests};
@@ -26,7 +26,7 @@ const KIND: ExchangeKind = ExchangeKind::BASE;
 /// Begins base mode: `HDR, SA, IDii, Ni ->`.
 pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     let peer = step.state.peer;
-    draw_nonce(&mut step.scratch, step.host, &mut step.state.spans)?;
+    draw_nonce(&mut step.scratch, step.host, &mut step.state.spans, NONCE)?;
     let id = step.store_own_id(peer)?;
     let Step { state, scratch, host, quirks, .. } = step;
     let peer = host.peer(peer).ok_or(Refusal::Superseded)?;
@@ -51,7 +51,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
 pub(crate) fn answer_offer(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Stop> {
     let (sa, sai_b) = message.sa()?;
     let chosen = choose::phase_1(&sa, &step.peer()?)?;
-    draw_nonce(&mut step.scratch, step.host, &mut step.state.spans)?;
+    draw_nonce(&mut step.scratch, step.host, &mut step.state.spans, NONCE)?;
     let mut spans = store_peer_nonce(&mut step.scratch, message, step.state.spans)?;
     let (_, id_body) = message.identity()?;
     spans.peer_id = step.scratch.store(id_body)?;

@@ -9,7 +9,7 @@ use super::{Host, Refusal};
 use crate::{DhError, GroupLengths};
 
 /// Length of the nonces of this host in octets.
-const NONCE: usize = 32;
+pub(crate) const NONCE: usize = 32;
 
 /// Number of attempts to draw a private value. One of a curve is out of range with a probability of 2^-32 or less.
 const ATTEMPTS: u8 = 4;
@@ -63,16 +63,21 @@ pub(crate) fn draw_key_pair(
     Err(DhError::InvalidPrivateValue.into())
 }
 
-/// Draws a nonce, unless this was done before the step had to wait.
-pub(crate) fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host, spans: &mut Spans) -> Result<(), NoSpace> {
+/// Draws a nonce with a length, unless this was done before the step had to wait.
+pub(crate) fn draw_nonce(
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    spans: &mut Spans,
+    length: usize,
+) -> Result<(), NoSpace> {
     if !spans.own_nonce.is_empty() {
         return Ok(());
     }
     //= RFC 2408 5.13/1
     //# MUST: sending: a unique random nonce is created
     spans.own_nonce = scratch.store_with(|free, _| {
-        host.random(free.get_mut(..NONCE).ok_or(NoSpace)?);
-        Ok::<usize, NoSpace>(NONCE)
+        host.random(free.get_mut(..length).ok_or(NoSpace)?);
+        Ok::<usize, NoSpace>(length)
     })?;
     scratch.keep();
     Ok(())

@@ -13,13 +13,14 @@ use super::exchange::{Spans, State};
 use super::inbound::Authentic;
 use super::ipsec_sa::{Half, IpsecSlot, Member};
 use super::isakmp_sa::IsakmpSa;
-use super::key_exchange::{draw_key_pair, draw_nonce, shared_secret, store_public};
+use super::key_exchange::{NONCE, draw_key_pair, draw_nonce, shared_secret, store_public};
 use super::message::write_phase_2;
 use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
 use super::stage::{HashForm, Stage};
 use super::step::nonces;
 use super::suspend::{Stop, answered};
+use super::xauth::{XauthRole, xauth_role};
 use super::{Host, IpsecPolicy, MAX_BUNDLE, Path, Refusal, Role, choose, natt, offer, selectors};
 use crate::{IvChain, Nonces, Phase2Choice};
 
@@ -31,6 +32,10 @@ pub(crate) struct Step<'a> {
     pub pair: &'a mut IpsecSlot,
     pub host: &'a mut dyn Host,
 }
+
+/// Length of nonces in octets with which a renewal with a client of XAUTH begins: vpnc answers with a nonce of that
+/// length, and uses 20 octets of it.
+const NONCE_FOR_CLIENTS: usize = 20;
 
 /// Begins quick mode: `HDR*, HASH(1), SA, Ni [, KE], IDci, IDcr ->`.
 pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
@@ -45,7 +50,8 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     }
     check_unchanged(state, pair, policy.templates().map(|template| template.protocol), group)?;
     state.group = group;
-    draw(state, scratch, *host, group)?;
+    let is_client = xauth_role(sa.choice.auth_method, sa.role) == Some(XauthRole::Server);
+    draw(state, scratch, *host, (group, if is_client { NONCE_FOR_CLIENTS } else { NONCE }))?;
     let message_id = state.message_id;
     let mut chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
     (pair.path, pair.nat) = (state.path, sa.nat);
@@ -105,7 +111,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
         let spi = slot.as_ref().map_or(Spi::NONE, |member| member.inbound.spi);
         *slot = Some(Member::larval(template, spi));
     }
-    draw(state, scratch, *host, group)?;
+    draw(state, scratch, *host, (group, NONCE))?;
     reserve_spis(pair, *host)?;
     let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
     let spans = with_peer_public(scratch, key_exchange, spans)?;
@@ -295,8 +301,13 @@ fn check_unchanged(
 }
 
 /// Draws the nonce, and the values of perfect forward secrecy if there is a group.
-fn draw(state: &mut State, scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Option<Group>) -> Result<(), Stop> {
-    draw_nonce(scratch, host, &mut state.spans)?;
+fn draw(
+    state: &mut State,
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    (group, nonce): (Option<Group>, usize),
+) -> Result<(), Stop> {
+    draw_nonce(scratch, host, &mut state.spans, nonce)?;
     group.map_or(Ok(()), |group| draw_key_pair(scratch, host, group, &mut state.spans))
 }
 

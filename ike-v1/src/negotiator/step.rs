@@ -7,7 +7,7 @@ use ipsec_crypto::PrfOutput;
 use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
 use super::features::{SIGNATURES, XAUTH};
-use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret, store_public};
+use super::key_exchange::{NONCE, check_public, draw_key_pair, draw_nonce, shared_secret, store_public};
 use super::refusal::Mismatch;
 use super::scratch::{Scratch, Span, Stored};
 use super::suspend::{Stop, answered};
@@ -65,7 +65,7 @@ impl Step<'_> {
 
     /// Draws the values of this host for the key exchange.
     pub fn draw(&mut self, group: Group) -> Result<(), Stop> {
-        draw_nonce(&mut self.scratch, self.host, &mut self.state.spans)?;
+        draw_nonce(&mut self.scratch, self.host, &mut self.state.spans, NONCE)?;
         draw_key_pair(&mut self.scratch, self.host, group, &mut self.state.spans)
     }
 

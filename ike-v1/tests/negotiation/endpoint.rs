@@ -101,6 +101,8 @@ pub struct TestHost {
     pub accepts_every_address: bool,
     /// Set if this endpoint does not initiate.
     pub is_passive: bool,
+    /// Lengths of the random values that were drawn.
+    pub drawn: Vec<usize>,
     /// Identities of further peers at the address of the first one.
     pub further_peers: Vec<(IdKind, Vec<u8>)>,
     /// Pre-shared keys by the address of the peer, `None` for every other address, instead of a single one.
@@ -324,6 +326,7 @@ impl Endpoint {
                 first_shared: Vec::new(),
                 accepts_every_address: false,
                 is_passive: false,
+                drawn: Vec::new(),
                 further_peers: Vec::new(),
                 keys: Vec::new(),
                 later: Later::default(),
@@ -495,6 +498,7 @@ fn installed(ready: &NegotiatedSa) -> Installed {
 impl Host for TestHost {
     fn random(&mut self, octets: &mut [u8]) {
         self.random.fill(octets);
+        self.drawn.push(octets.len());
     }
 
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {

@@ -80,7 +80,9 @@ fn the_responder_renews_the_pair_of_a_client() {
     let end = &mut link.ends[1];
     let initiated = end.negotiator.initiate(now, PeerId(0), end.host.generated[0].number, &mut end.host);
     assert_eq!(initiated, Err(Refusal::Passive));
+    end.host.drawn.clear();
     let renewed = end.negotiator.renew_pair(now, old, &mut end.host).unwrap();
+    assert!(end.host.drawn.contains(&20) && !end.host.drawn.contains(&32), "the nonce: {:?}", end.host.drawn);
     assert_eq!(end.negotiator.renew_pair(now, old, &mut end.host), Ok(renewed), "the negotiation is in progress");
     established(&mut link);
     let now = link.now;
