@@ -23,9 +23,10 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-/// Number of blocks that are decrypted in turn: two groups are a packet of 64 octets. With six, 1408 octets take up to
-/// 4 % less and 64 octets a tenth more.
-const DECRYPTED: usize = 5;
+/// Number of blocks that are decrypted in turn.
+const DECRYPTED: usize = 6;
+/// Number of last blocks that are decrypted in turn instead: with payloads of 64, 512 and 1408 octets there are three.
+const DECRYPTED_LAST: usize = 3;
 /// Number of chains that advance in turn: with eight, two to four chains take twice as long.
 const ENCRYPTED: usize = 4;
 
@@ -55,7 +56,7 @@ impl Cast128 {
             1 => key ^ half,
             _ => key.wrapping_sub(half),
         };
-        let [a, b, c, d] = mixed.rotate_left(rotation).to_be_bytes();
+        let [d, c, b, a] = mixed.rotate_left(rotation).to_le_bytes();
         let [s1, s2, s3, s4] = &ROUND;
         let (a, b, c, d) = (entry(s1, a), entry(s2, b), entry(s3, c), entry(s4, d));
         match const { ROUND_NUMBER % 3 } {
@@ -139,7 +140,7 @@ impl Cbc64 for Cast128 {
     }
 
     fn decrypt(&self, iv: &[u8; 8], body: &mut [u8]) {
-        cbc64::decrypt::<_, DECRYPTED>(self, iv, body);
+        cbc64::decrypt::<_, DECRYPTED, DECRYPTED_LAST>(self, iv, body);
     }
 }
 

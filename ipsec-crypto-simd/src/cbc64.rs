@@ -131,22 +131,28 @@ fn advance<C: Feistel, const N: usize>(
     chains.iter_mut().zip(states).for_each(|(chain, state)| *chain = C::store(state));
 }
 
-/// Decrypts whole blocks, `N` at a time.
+/// Decrypts whole blocks, `N` at a time; after them, if at most `LAST` blocks remain, these together.
 #[inline(always)]
-pub(crate) fn decrypt<C: Feistel, const N: usize>(cipher: &C, iv: &[u8; 8], body: &mut [u8]) {
+pub(crate) fn decrypt<C: Feistel, const N: usize, const LAST: usize>(cipher: &C, iv: &[u8; 8], body: &mut [u8]) {
     let (groups, rest) = body.as_chunks_mut::<8>().0.as_chunks_mut::<N>();
     let mut before = C::load(iv);
     for group in groups {
         decrypt_group(cipher, &mut before, group);
     }
-    if rest.is_empty() {
-        return;
+    if rest.len() > LAST {
+        decrypt_partial::<C, N>(cipher, before, rest);
+    } else if !rest.is_empty() {
+        decrypt_partial::<C, LAST>(cipher, before, rest);
     }
-    // A group costs little more than a block.
+}
+
+/// Decrypts up to `N` blocks: a group costs little more than a block.
+#[inline(always)]
+fn decrypt_partial<C: Feistel, const N: usize>(cipher: &C, mut before: Halves<C::Half>, blocks: &mut [[u8; 8]]) {
     let mut group = [[0; 8]; N];
-    group.iter_mut().zip(&*rest).for_each(|(to, from)| *to = *from);
+    group.iter_mut().zip(&*blocks).for_each(|(to, from)| *to = *from);
     decrypt_group(cipher, &mut before, &mut group);
-    rest.iter_mut().zip(&group).for_each(|(to, from)| *to = *from);
+    blocks.iter_mut().zip(&group).for_each(|(to, from)| *to = *from);
 }
 
 #[inline(always)]

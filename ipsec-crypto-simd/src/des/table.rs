@@ -246,7 +246,7 @@ impl<const KEYS: usize> Cbc64 for TableDes<KEYS> {
     }
 
     fn decrypt(&self, iv: &[u8; 8], body: &mut [u8]) {
-        cbc64::decrypt::<_, INTERLEAVED>(self, iv, body);
+        cbc64::decrypt::<_, INTERLEAVED, 0>(self, iv, body);
     }
 }
 
