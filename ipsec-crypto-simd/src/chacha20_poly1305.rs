@@ -1,4 +1,4 @@
-//! ChaCha20-Poly1305 (RFC 8439) with AVX2 or SSE2, for ESP (RFC 7634).
+//! ChaCha20-Poly1305 (RFC 8439) with AVX-512, AVX2 or SSE2, for ESP (RFC 7634).
 //!
 //! Poly1305 is a chain of multiplications of 64-bit integers, and ChaCha20 needs the vectors of the processor: both run
 //! at the same time. A packet is processed in groups of blocks, of which the first has the key of Poly1305:
@@ -15,7 +15,7 @@
 
 use core::fmt;
 
-use fearless_simd::{Avx2, Level, Simd, SimdBase, SimdFrom, Sse2, kernel, u8x16, u32x4, u32x8};
+use fearless_simd::{Avx2, Avx512, Level, Simd, SimdBase, SimdFrom, Sse2, kernel, u8x16, u32x4, u32x8, u32x16};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use chacha20::{Piece, Row, Set, Stream, apply};
@@ -33,32 +33,49 @@ const BLOCK: usize = 64;
 /// Longest text in octets for which four blocks of key stream are enough, of which the first has the key of Poly1305.
 const SHORT: usize = 3 * BLOCK;
 
-/// Number of pieces of key stream that are stored until the ICV is verified, after the first group of the widest
-/// vectors: with it enough for a packet of 1472 octets. Those of longer packets are computed afterwards.
+/// Number of pieces of key stream that are stored until the ICV is verified, after the first group of AVX2: with it
+/// enough for a packet of 1472 octets. Those of longer packets are computed afterwards. The number is a multiple of the
+/// pieces of a group.
 const STORED: usize = 72;
+/// The same with AVX-512, whose groups are longer.
+const STORED_AVX512: usize = 48;
 
 /// ChaCha20-Poly1305 with the key of an SA, which is wiped on drop. It is constant-time.
 #[derive(ZeroizeOnDrop)]
 pub struct ChaCha20Poly1305 {
     key: [u8; 32],
     #[zeroize(skip)]
-    sse2: Sse2,
-    #[zeroize(skip)]
-    avx2: Option<Avx2>,
+    vectors: Vectors,
+}
+
+/// Widest vectors of the processor.
+#[derive(Clone, Copy)]
+enum Vectors {
+    Avx512(Avx512),
+    Avx2(Avx2),
+    Sse2(Sse2),
+}
+
+impl Vectors {
+    fn detect() -> Option<Self> {
+        let level = Level::new();
+        let avx512 = level.as_avx512().map(Self::Avx512);
+        avx512.or_else(|| level.as_avx2().map(Self::Avx2)).or_else(|| level.as_sse2().map(Self::Sse2))
+    }
 }
 
 impl ChaCha20Poly1305 {
     /// Creates the AEAD from a key. Returns `None` if the processor was declared to have no vectors.
     pub fn new(key: &[u8; 32]) -> Option<Self> {
-        let level = Level::new();
-        Some(Self { key: *key, sse2: level.as_sse2()?, avx2: level.as_avx2() })
+        Some(Self { key: *key, vectors: Vectors::detect()? })
     }
 
     /// Encrypts a text of less than 2^32 - 1 blocks of 64 octets in place and returns the ICV.
     pub fn seal(&self, nonce: &[u8; 12], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
-        match self.avx2 {
-            Some(simd) => seal_avx2(simd, &self.key, nonce, aad, text),
-            None => seal_sse2(self.sse2, &self.key, nonce, aad, text),
+        match self.vectors {
+            Vectors::Avx512(simd) => seal_avx512(simd, &self.key, nonce, aad, text),
+            Vectors::Avx2(simd) => seal_avx2(simd, &self.key, nonce, aad, text),
+            Vectors::Sse2(simd) => seal_sse2(simd, &self.key, nonce, aad, text),
         }
     }
 
@@ -66,9 +83,10 @@ impl ChaCha20Poly1305 {
     /// unchanged. Returns what `verify` has returned.
     #[must_use]
     pub fn open(&self, nonce: &[u8; 12], aad: &[u8], text: &mut [u8], verify: &dyn Fn(&[u8; 16]) -> bool) -> bool {
-        match self.avx2 {
-            Some(simd) => open_avx2(simd, &self.key, nonce, aad, text, verify),
-            None => open_sse2(self.sse2, &self.key, nonce, aad, text, verify),
+        match self.vectors {
+            Vectors::Avx512(simd) => open_avx512(simd, &self.key, nonce, aad, text, verify),
+            Vectors::Avx2(simd) => open_avx2(simd, &self.key, nonce, aad, text, verify),
+            Vectors::Sse2(simd) => open_sse2(simd, &self.key, nonce, aad, text, verify),
         }
     }
 }
@@ -76,6 +94,16 @@ impl ChaCha20Poly1305 {
 impl fmt::Debug for ChaCha20Poly1305 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ChaCha20Poly1305(..)")
+    }
+}
+
+kernel! {
+    fn seal_avx512(simd: Avx512, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+        if text.len() <= SHORT {
+            seal::<u32x16<_>, _, 1>(simd, key, nonce, aad, text)
+        } else {
+            seal::<u32x16<_>, _, 3>(simd, key, nonce, aad, text)
+        }
     }
 }
 
@@ -92,6 +120,23 @@ kernel! {
 kernel! {
     fn seal_sse2(simd: Sse2, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
         seal::<u32x4<_>, _, 3>(simd, key, nonce, aad, text)
+    }
+}
+
+kernel! {
+    fn open_avx512(
+        simd: Avx512,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        aad: &[u8],
+        text: &mut [u8],
+        verify: &dyn Fn(&[u8; 16]) -> bool,
+    ) -> bool {
+        if text.len() <= SHORT {
+            open::<u32x16<_>, _, 1, 0>(simd, key, nonce, aad, text, verify)
+        } else {
+            open::<u32x16<_>, _, 3, STORED_AVX512>(simd, key, nonce, aad, text, verify)
+        }
     }
 }
 
@@ -160,7 +205,7 @@ fn seal<R: Row<Token = S>, S: Simd, const SETS: usize>(
 }
 
 /// Verifies and decrypts with groups of `SETS` sets of blocks, of which `STORED` pieces are stored after the first
-/// group.
+/// group: a multiple of those of a group.
 #[inline(always)]
 fn open<R: Row<Token = S>, S: Simd, const SETS: usize, const STORED: usize>(
     simd: S,
@@ -170,6 +215,7 @@ fn open<R: Row<Token = S>, S: Simd, const SETS: usize, const STORED: usize>(
     text: &mut [u8],
     verify: &dyn Fn(&[u8; 16]) -> bool,
 ) -> bool {
+    const { assert!(STORED.is_multiple_of(pieces_of_group::<R>(SETS))) };
     let mut stream = Stream::<R>::new(simd, key, nonce);
     let sets: [Set<R>; SETS] = stream.next(|| ());
     let mac = mac_key(simd, &sets);
@@ -181,7 +227,7 @@ fn open<R: Row<Token = S>, S: Simd, const SETS: usize, const STORED: usize>(
     let mut waiting = whole.iter();
     let first_len = group_len::<R>(SETS).wrapping_sub(BLOCK);
     let missing = text.len().saturating_sub(first_len);
-    let groups = stored.chunks_exact_mut(R::BLOCKS.saturating_mul(SETS).saturating_mul(4).max(1));
+    let groups = stored.chunks_exact_mut(pieces_of_group::<R>(SETS).max(1));
     for group in groups.take(missing.div_ceil(group_len::<R>(SETS))) {
         let sets: [Set<R>; SETS] = stream.next(
             #[inline(always)]
@@ -212,6 +258,12 @@ fn open<R: Row<Token = S>, S: Simd, const SETS: usize, const STORED: usize>(
     }
     stored.zeroize();
     valid
+}
+
+/// Returns the number of pieces of the key stream of some sets.
+#[inline(always)]
+const fn pieces_of_group<R: Row>(sets: usize) -> usize {
+    R::BLOCKS.wrapping_mul(sets).wrapping_mul(4)
 }
 
 /// Returns the length of the key stream of some sets in octets.

@@ -18,7 +18,7 @@
 use core::arch::x86_64::__m128i;
 use core::ops::BitXor;
 
-use fearless_simd::{Simd, SimdBase, SimdFrom, SimdSplit, u8x16, u32x4, u32x8};
+use fearless_simd::{Simd, SimdBase, SimdFrom, SimdSplit, u8x16, u32x4, u32x8, u32x16};
 
 /// Four rows of the blocks that a register has.
 pub(super) type Set<R> = [R; 4];
@@ -120,6 +120,46 @@ impl<S: Simd> Row for u32x8<S> {
     fn pieces(set: Set<Self>) -> impl Iterator<Item = Piece> {
         let [a, b, c, d] = set.map(SimdSplit::split);
         [a.0, b.0, c.0, d.0, a.1, b.1, c.1, d.1].map(Into::into).into_iter()
+    }
+}
+
+impl<S: Simd> Row for u32x16<S> {
+    type Token = S;
+    const BLOCKS: usize = 4;
+
+    #[inline(always)]
+    fn splat(simd: S, [a, b, c, d]: [u32; 4]) -> Self {
+        Self::load_array(simd, [a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d])
+    }
+
+    #[inline(always)]
+    fn numbers(simd: S) -> Self {
+        Self::load_array(simd, [0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0])
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self + other
+    }
+
+    #[inline(always)]
+    fn rotate_bits(self, bits: u32) -> Self {
+        self << bits | self >> 32u32.wrapping_sub(bits)
+    }
+
+    #[inline(always)]
+    fn rotate_words<const N: usize>(self, simd: S) -> Self {
+        simd.slide_within_blocks_u32x16::<N>(self, self)
+    }
+
+    #[inline(always)]
+    fn pieces(set: Set<Self>) -> impl Iterator<Item = Piece> {
+        let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = set.map(|row| {
+            let (low, high) = row.split();
+            let ((first, second), (third, fourth)) = (low.split(), high.split());
+            [first, second, third, fourth].map(Piece::from)
+        });
+        [a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3].into_iter()
     }
 }
 

@@ -33,6 +33,15 @@ fn implementations() -> Vec<(Seal, Open)> {
         )),
         None => std::eprintln!("AVX2 is skipped, as the processor lacks it"),
     }
+    match Level::new().as_avx512() {
+        Some(_) => all.push((
+            |key, nonce, aad, text| seal_avx512(Level::new().as_avx512().unwrap(), key, nonce, aad, text),
+            |key, nonce, aad, text, verify| {
+                open_avx512(Level::new().as_avx512().unwrap(), key, nonce, aad, text, verify)
+            },
+        )),
+        None => std::eprintln!("AVX-512 is skipped, as the processor lacks it"),
+    }
     all
 }
 
