@@ -10,8 +10,8 @@ mod hub;
 mod ike;
 mod ipcomp;
 
-const USAGE: &str = "usage: ipsec-benches compare [--json] [--quick] [--suite S] [--size N] [--only NAME] | engine | \
-                     hub [TUNNELS ..] | ipcomp | ike | dh";
+const USAGE: &str = "usage: ipsec-benches compare [--json] [--quick] [--suite S] [--size N] [--only NAME] | \
+                     compare --report | engine | hub [TUNNELS ..] | ipcomp | ike | dh";
 
 fn main() {
     match std::env::args().nth(1).as_deref() {

@@ -1,23 +1,40 @@
 //! Speed of sealing and opening ESP compared with other libraries in one run: interleaved rounds, medians, ratios.
 
 mod c;
+mod measure;
 mod ours;
 mod peer;
+mod report;
 mod rust;
 mod suite;
 
-use std::time::{Duration, Instant};
-
+use measure::{Effort, Measurement, measure};
 use suite::{SUITES, Sizes, Suite};
 
 /// Number of packets that one call of a contender processes.
 const PACKETS: usize = 32;
+
+/// Payloads that are measured, with their labels.
+const SIZES: [(&str, Sizes); 4] =
+    [("64", Sizes::Of(64)), ("512", Sizes::Of(512)), ("1408", Sizes::Of(1408)), ("imix", Sizes::Imix)];
 
 /// Operation that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Seal,
     Open,
+}
+
+impl Op {
+    const ALL: [Self; 2] = [Self::Seal, Self::Open];
+
+    /// Returns the name of the operation in results.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Seal => "seal",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// Implementation under test, which seals or opens [`PACKETS`] packets per call.
@@ -39,21 +56,24 @@ struct Options {
     only: Option<String>,
 }
 
-/// Runs the comparison and prints the results.
+/// Runs the comparison and prints the results, or with `--report` writes them to `PERFORMANCE.md`.
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
-    let options = Options::read(arguments)?;
+    let arguments: Vec<String> = arguments.collect();
     for missing in c::MISSING {
         eprintln!("skipped: {missing} is not installed");
     }
+    if arguments.iter().any(|argument| argument == "--report") {
+        // A report of a part would remove the rest.
+        return if arguments.len() == 1 { report::write() } else { Err("--report has no other options".to_owned()) };
+    }
+    let options = Options::read(arguments.into_iter())?;
     let suites = SUITES.iter().filter(|suite| options.suite.as_ref().is_none_or(|name| name == suite.name));
     for &suite in suites {
-        for (label, sizes) in
-            [("64", Sizes::Of(64)), ("512", Sizes::Of(512)), ("1408", Sizes::Of(1408)), ("imix", Sizes::Imix)]
-        {
+        for (label, sizes) in SIZES {
             if options.size.as_ref().is_some_and(|size| size != label) {
                 continue;
             }
-            for op in [Op::Seal, Op::Open] {
+            for op in Op::ALL {
                 cell(&options, suite, op, label, sizes);
             }
         }
@@ -79,40 +99,14 @@ impl Options {
 }
 
 fn cell(options: &Options, suite: Suite, op: Op, label: &str, sizes: Sizes) {
-    let mut contenders = ours::contenders(suite, op, sizes);
-    if !suite.cipher_alone() {
-        let sealed = ours::sealed_packets(suite, sizes);
-        let peers = rust::peers(suite).into_iter().chain(c::peers(suite));
-        contenders.extend(peers.map(|peer| peer::contender(peer, suite, op, sizes, &sealed)));
-    }
-    contenders.retain(|contender| options.only.as_ref().is_none_or(|name| name == contender.name));
-    let (rounds, slice) =
-        if options.quick { (7, Duration::from_micros(150)) } else { (21, Duration::from_micros(500)) };
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    // Round 0 warms up caches and is not counted.
-    for round in 0..=rounds {
-        for (contender, times) in contenders.iter_mut().zip(&mut times) {
-            let (start, mut calls) = (Instant::now(), 0u32);
-            while start.elapsed() < slice {
-                (contender.run)();
-                calls += 1;
-            }
-            let ns = start.elapsed().as_nanos() as f64 / f64::from(calls) / PACKETS as f64;
-            if round > 0 {
-                times.push(ns);
-            }
-        }
-    }
-    let op = if op == Op::Seal { "seal" } else { "open" };
-    let medians: Vec<f64> = times.into_iter().map(median).collect();
+    let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    let selected = |contender: &Contender| options.only.as_ref().is_none_or(|name| name == contender.name);
+    let measured = measure(suite, op, sizes, effort, selected);
+    let op = op.name();
     // Ratios are to the fastest other library in packet mode, or to this library if there is no other.
-    let others = contenders
-        .iter()
-        .zip(&medians)
-        .filter(|(c, _)| (suite.cipher_alone() || !c.name.starts_with("ours")) && c.mode == "packet");
-    let fastest = others.map(|(_, ns)| *ns).fold(f64::INFINITY, f64::min);
-    for (contender, ns) in contenders.iter().zip(medians) {
-        let Contender { name, mode, .. } = contender;
+    let others = measured.iter().filter(|other| (suite.cipher_alone() || other.is_peer()) && other.mode == "packet");
+    let fastest = others.map(|other| other.ns).fold(f64::INFINITY, f64::min);
+    for Measurement { name, mode, ns } in measured {
         if options.json {
             println!(
                 r#"{{"suite":"{}","op":"{op}","size":"{label}","mode":"{mode}","impl":"{name}","ns":{ns:.1}}}"#,
@@ -122,9 +116,4 @@ fn cell(options: &Options, suite: Suite, op: Op, label: &str, sizes: Sizes) {
             println!("{:<18} {op} {label:>5}  {mode:<10} {name:<14} {ns:>9.1} ns  {:>5.2}", suite.name, ns / fastest);
         }
     }
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
