@@ -169,7 +169,8 @@ connect none || problems+="vpnc has failed; "
 client ping -c 60 -i 0.1 -W 1 10.1.0.1 >"$out/pings" 2>&1 & pings=$!
 for _ in 1 2; do sleep 1.5; "${gateway%d}ctl" -s "$out/control" rekey road >/dev/null || problems+="no renewal; "; done
 wait $pings || true
-want "pings answered during two renewals" "$(received <"$out/pings")" 60
+# It has the keys of one pair of SAs: the answer to the first packet with new ones may still have the old ones.
+[ "$(received <"$out/pings")" -ge 58 ] || problems+="$(received <"$out/pings") of 60 pings were answered during two renewals; "
 want "outbound SAs" "$(grep -c 'SA established: .* out ' "$out/log" || true)" 3; row "renewal by the gateway" renewal
 sleep 1
 want "pings after answers to dead peer detection" "$(client ping -c 3 -i 0.2 -W 1 10.1.0.1 2>&1 | received)" 3
