@@ -349,7 +349,7 @@ translated() {
     if [ -n "${all:-}" ]; then
         renewal initiator 15 "$@"; deletions initiator "$@"; dead_peer "$@"
         # After aggressive mode charon ignores INITIAL-CONTACT, and replaces its outbound SA only.
-        local remaining=2; [ $exchange = main ] || remaining=3
+        local remaining=${remaining:-$([ $exchange = main ] && echo 2 || echo 3)}
         configure "$@"; start_peer "$@"; start; initiate initiator; restart_of_gateway
     fi
     on nft delete table ip translation
