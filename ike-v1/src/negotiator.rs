@@ -75,7 +75,7 @@ use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use exchange::{Exchange, Output};
-use features::{NAT_TRAVERSAL, XAUTH};
+use features::{NAT_TRAVERSAL, PHASE_1_EVENTS, XAUTH};
 use informational::{ClearRefusal, new_message_id};
 use ipsec_sa::{IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
@@ -357,6 +357,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         if let Some((peer, sa)) = self.superseded.take() {
             return Some(Event::Phase1Gone { peer, sa, why: Gone::Superseded });
+        }
+        if PHASE_1_EVENTS && let Some(event) = self.exchanges.values_mut().find_map(|own| own.state.poll_begun()) {
+            return Some(event);
         }
         for index in 0..self.isakmp.len() {
             let Some(sa) = self.isakmp.get_mut(index) else { continue };

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use ike_codec::NotifyKind;
+use ike_codec::{ExchangeKind, NotifyKind};
 use ipsec_packet::Selector;
 use ipsec_sa::{Direction, Protocol, SaParams};
 
@@ -68,6 +68,19 @@ impl fmt::Display for Role {
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum Event {
+    /// Phase 1 has begun: the first message was accepted, or is about to be sent (RFC 2409 section 5). The peer is not
+    /// authenticated. [`Event::Phase1Up`] or [`Event::Failed`] follows, or none if the exchange is evicted. The event needs
+    /// the feature `phase-1-events`.
+    Phase1Begun {
+        /// Peer for whose address the exchange is.
+        peer: PeerId,
+        /// Role of this host.
+        role: Role,
+        /// Exchange: main, aggressive or base mode.
+        exchange: ExchangeKind,
+        /// Addresses and ports of the exchange.
+        path: Path,
+    },
     /// Phase 1 is complete: the ISAKMP SA is established (RFC 2409 section 5).
     Phase1Up {
         /// Peer of the SA.

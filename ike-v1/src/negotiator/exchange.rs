@@ -5,7 +5,7 @@ use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
-use super::event::{Phase, SlotId};
+use super::event::{Event, Phase, SlotId};
 use super::fragments::Fragments;
 use super::inbound::is_phase_1;
 use super::limits::BadMessages;
@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub hint: Option<NotifyKind>,
     /// Refusal of the last message, which is reported if no better one follows.
     pub refusal: Option<Refusal>,
+    /// Set until the beginning of phase 1 was reported.
+    pub is_new: bool,
     /// Set when a failure was reported already.
     pub is_reported: bool,
     /// Number of key exchanges that messages of phase 1 may still cause without being authentic.
@@ -202,6 +204,7 @@ impl State {
             secrets: None,
             hint: None,
             refusal: None,
+            is_new: false,
             is_reported: false,
             attempts: ATTEMPTS,
             refused_proofs: 0,
@@ -212,6 +215,12 @@ impl State {
             fragment_data: 0,
             next_fragment: 0,
         }
+    }
+
+    /// Returns the event of the beginning of phase 1, once.
+    pub fn poll_begun(&mut self) -> Option<Event> {
+        let Self { peer, role, kind: exchange, path, .. } = *self;
+        core::mem::take(&mut self.is_new).then_some(Event::Phase1Begun { peer, role, exchange, path })
     }
 
     /// Returns the phase of the exchange.

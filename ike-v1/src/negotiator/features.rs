@@ -20,6 +20,8 @@ pub(crate) const FRAGMENTS: bool = cfg!(feature = "fragments");
 
 /// Set if policies of several protocols are part of the program.
 pub(crate) const BUNDLES: bool = cfg!(feature = "bundles");
+/// Set if the beginning of phase 1 is an event.
+pub(crate) const PHASE_1_EVENTS: bool = cfg!(feature = "phase-1-events");
 /// Set if steps that wait for the host are part of the program.
 pub(crate) const SUSPENSION: bool = cfg!(feature = "suspension");
 

@@ -7,7 +7,7 @@ use super::census::Census;
 use super::counters::Counter;
 use super::event::{Failure, IsakmpSaId, Phase};
 use super::exchange::{Exchange, State};
-use super::features::{self, AGGRESSIVE, BASE, SIGNATURES, XAUTH};
+use super::features::{self, AGGRESSIVE, BASE, PHASE_1_EVENTS, SIGNATURES, XAUTH};
 use super::inbound::{Opened, Received, not_zero};
 use super::informational::MAX_EARLY;
 use super::isakmp_sa::IsakmpSa;
@@ -157,8 +157,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let index = self.half_open_slot(received.path.remote.ip())?;
         let begun = self.put_exchange(index, Exchange::new(state), |_| Ok(()));
         let begun = begun.and_then(|()| self.answer_first(index, received, (message, census), host));
+        self.settle_first(index, begun)
+    }
+
+    /// Reports an exchange of phase 1 whose first step is taken, or removes it if the step was refused.
+    fn settle_first(&mut self, index: usize, begun: Result<(), Refusal>) -> Result<(), Refusal> {
         if begun.is_err() {
             self.exchanges.clear(index);
+        } else if PHASE_1_EVENTS {
+            self.exchange_mut(index)?.state.is_new = true;
+            self.has_events = true;
         }
         begun
     }
@@ -393,10 +401,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         state.cookies.initiator = not_zero(cookie);
         self.put_exchange(index, Exchange::new(state), |_| Ok(()))?;
         let begun = self.take_first_step(index, now, host);
-        if begun.is_err() {
-            self.exchanges.clear(index);
-        }
-        begun
+        self.settle_first(index, begun)
     }
 
     /// Repeats the first step of phase 1, which had to wait for the host.

@@ -13,8 +13,8 @@ use ike_v1::{
     CertificateRefusal, CertificateRequests, ClientConfig, ConfigRequest, Credentials, DeadPeerDetection, DhError,
     DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId, ModeConfig,
     NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
-    PolicyRefusal, PolicyRequest, PreSharedKey, ProposalCheck, Refusal, Refused, Settings, SignedIdentity, Software,
-    XauthAnswer, XauthRequest, XauthRole,
+    PolicyRefusal, PolicyRequest, PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings, SignedIdentity,
+    Software, XauthAnswer, XauthRequest, XauthRole,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -219,6 +219,8 @@ pub struct Endpoint {
     pub dead: usize,
     /// Number of users that were authenticated.
     pub logged_in: usize,
+    /// Roles in the exchanges of phase 1 that have begun.
+    pub begun: Vec<Role>,
     /// Configurations of this client.
     pub leases: Vec<ClientConfig>,
     /// Servers that the server has named.
@@ -348,6 +350,7 @@ impl Endpoint {
             moves: Vec::new(),
             dead: 0,
             logged_in: 0,
+            begun: Vec::new(),
             leases: Vec::new(),
             redirected: Vec::new(),
             confirms: true,
@@ -411,6 +414,7 @@ impl Endpoint {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.negotiator.poll_event() {
             match event {
+                Event::Phase1Begun { role, .. } => self.begun.push(role),
                 Event::Phase1Up { peer, path, nat, .. } => {
                     self.last_nat = Some((path, nat));
                     self.phase_1_up += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ike_v1::{Counter, Gone, Refusal, Settings, Target};
+use ike_v1::{Counter, Gone, Refusal, Role, Settings, Target};
 use ipsec_packet::Instant;
 use ipsec_sa::Direction;
 
@@ -51,6 +51,16 @@ pub fn senders(link: &Link) -> [Vec<u32>; 2] {
 fn reasons(link: &Link, side: usize, direction: Direction) -> Vec<Gone> {
     let of_direction = link.ends[side].gone.iter().filter(|gone| gone.0 == direction);
     of_direction.map(|gone| gone.2).collect()
+}
+
+/// One event for each exchange, also if a message is repeated.
+#[test]
+fn the_beginning_of_phase_1_is_an_event_of_both_ends() {
+    let mut link = agreed(490);
+    assert_eq!([0, 1].map(|side| link.ends[side].begun.clone()), [vec![Role::Initiator], vec![Role::Responder]]);
+    initiate(&mut link, 1);
+    link.run(Duration::from_secs(10));
+    assert_eq!(link.ends[1].begun.len(), 1, "phase 2 uses the ISAKMP SA");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ike_codec::ExchangeKind;
 use ike_v1::{
     ClientConfig, Event, IpsecSaId, IsakmpSaId, NatSituation, Path, PeerId, Phase1Choice, Refusal, Role, hash_number,
 };
@@ -20,6 +21,7 @@ impl Ike {
     /// Handles an event of the negotiator.
     pub(super) fn handle_event(&mut self, now: Instant, event: Event, plane: &mut Plane, wire: &impl PacketSink) {
         match event {
+            Event::Phase1Begun { peer, role, exchange, path } => self.phase_1_begun(now, (peer, role), exchange, &path),
             Event::Phase1Up { peer, sa, role, path, choice, nat } => {
                 self.phase_1_up(peer, sa, role, (&path, &nat), &choice);
                 if let Some(configured) = self.exchange.peer(peer) {
@@ -174,6 +176,22 @@ impl Ike {
                     }
                 }
                 Err(e) => log::warning(format_args!("peer address of SA {id} was not updated: {e}")),
+            }
+        }
+    }
+
+    /// Reports the beginning of phase 1. The first message of an initiator is not authentic.
+    fn phase_1_begun(&mut self, now: Instant, (peer, role): (PeerId, Role), exchange: ExchangeKind, path: &Path) {
+        let (local, remote) = (show(path.local), show(path.remote));
+        let text = format!(
+            "phase 1 with {} ({remote}) has begun as {role}: {exchange}, local address {local}",
+            self.exchange.name(peer)
+        );
+        match role {
+            Role::Initiator => log::info(format_args!("{text}")),
+            Role::Responder => {
+                let limiter = self.limiters.of(&self.exchange, path.remote.ip());
+                limiter.write(now, "phase 1 has begun", Level::Info, format_args!("{text}"));
             }
         }
     }
