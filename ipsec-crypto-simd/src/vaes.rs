@@ -11,6 +11,7 @@ mod cbc_multi_buffer;
 mod ctr;
 mod gcm;
 mod ghash;
+mod stream;
 
 pub use gcm::AesGcm;
 
