@@ -1,10 +1,10 @@
-//! AES-CBC, AES-CTR, AES-GCM, ChaCha20-Poly1305 and HMAC with vector instructions of x86-64, for one packet or sixteen
-//! at a time, DES and 3DES in bitsliced form and by tables, and Blowfish and CAST-128.
+//! AES-CBC, AES-CTR, AES-GCM, AES-CCM, ChaCha20-Poly1305 and HMAC with vector instructions of x86-64, for one packet or
+//! sixteen at a time, DES and 3DES in bitsliced form and by tables, and Blowfish and CAST-128.
 //!
 //! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`AesGcm`] is AES-GCM
-//! (NIST SP 800-38D) with VAES and VPCLMULQDQ. [`ChaCha20Poly1305`] is the AEAD of RFC 8439 in AVX-512, AVX2 or SSE2.
-//! [`sha_ni`] computes HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC with [`Md5`], [`Sha1`] and
-//! [`Sha256`] of many, sixteen at a time. [`BitslicedDes`], [`TableDes`] and [`FastDes`], which has both, are DES (RFC
+//! (NIST SP 800-38D) with VAES and VPCLMULQDQ, [`AesCcm`] AES-CCM (RFC 3610). [`ChaCha20Poly1305`] is the AEAD of RFC
+//! 8439 in AVX-512, AVX2 or SSE2. [`sha_ni`] computes HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC
+//! with [`Md5`], [`Sha1`] and [`Sha256`] of many, sixteen at a time. [`BitslicedDes`], [`TableDes`] and [`FastDes`], which has both, are DES (RFC
 //! 2405) and 3DES (RFC 2451) in CBC mode ([`Cbc64`]), [`Blowfish`] and [`Cast128`] the other ciphers of RFC 2451.
 //! Arguments are octets, words and key schedules; the algorithms of ESP and AH that are made of them are in
 //! `ipsec-crypto`, whose feature `vector-code` enables this crate.
@@ -69,7 +69,7 @@ pub use multi_buffer::{Md5, MultiBufferHash, Sha1, Sha256, hmac_batch};
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 pub use text::KeyedText;
 #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
-pub use vaes::{AesGcm, Vaes};
+pub use vaes::{AesCcm, AesGcm, Vaes};
 
 /// Returns a token that proves that the machine has the instructions: every processor with AVX-512 from Ice Lake on
 /// has those of AES in vectors and of SHA.

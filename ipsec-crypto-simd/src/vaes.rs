@@ -8,11 +8,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 mod cbc;
 mod cbc_multi_buffer;
+mod ccm;
 mod ctr;
 mod gcm;
 mod ghash;
 mod stream;
 
+pub use ccm::AesCcm;
 pub use gcm::AesGcm;
 
 type Block = [u8; 16];

@@ -17,15 +17,17 @@ use ::ccm::{Ccm as Inner, TagSize};
 use aes::{Aes128Enc as Aes128, Aes192Enc as Aes192, Aes256Enc as Aes256};
 use cipher::array::{Array, ArraySize};
 use cipher::consts::{U8, U11, U12, U16};
+use cipher::typenum::Unsigned;
 use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::Zeroize;
 
+use crate::ccm_backend::{Backend, VectorCcm};
 use crate::nonce::{LAYOUT, icv_len, nonce, set_icv};
 use crate::{EspParts, IcvMismatch, Layout, Suite, counter_mode, ct};
 
 /// AES-CCM (RFC 4309) with an ICV of 8, 12 or 16 octets.
 pub struct Ccm<A, M> {
-    cipher: A,
+    backend: Backend<A>,
     salt: [u8; 3],
     icv: PhantomData<M>,
 }
@@ -39,7 +41,8 @@ macro_rules! keyed {
             /// Creates the suite from the key and the salt of the SA, which are negotiated together (RFC 4309 section
             /// 7.1).
             pub fn new(key: &[u8; $key], salt: [u8; 3]) -> Self {
-                Self { cipher: <$aes>::new(&Array(*key)), salt, icv: PhantomData }
+                let backend = Backend::new(key, <$icv>::USIZE, || <$aes>::new(&Array(*key)));
+                Self { backend, salt, icv: PhantomData }
             }
         }
     )*};
@@ -57,23 +60,71 @@ keyed! {
     Aes256Ccm16 = Aes256, U16, 32;
 }
 
-impl<A, M> Ccm<A, M>
+/// Encrypts the body with the implementation of RustCrypto. Returns the ICV; `None` for bodies of gigabytes only.
+fn encrypt<'a, A, M>(cipher: &'a A, salt: &[u8; 3], parts: &mut EspParts<'_>) -> Option<AeadTag<Inner<&'a A, M, U11>>>
 where
     A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
     M: ArraySize + TagSize,
 {
-    /// Encrypts the body. Returns the ICV; `None` for bodies of gigabytes only.
-    fn encrypt(&self, parts: &mut EspParts<'_>) -> Option<AeadTag<Inner<&A, M, U11>>> {
-        let (nonce, aad) = (nonce(&self.salt, parts), parts.aad());
-        let ccm = Inner::<&A, M, U11>::from(&self.cipher);
-        ccm.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body())).ok()
-    }
+    let (nonce, aad) = (nonce(salt, parts), parts.aad());
+    let ccm = Inner::<&A, M, U11>::from(cipher);
+    ccm.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body())).ok()
+}
 
-    /// Applies the key stream, which encrypts or decrypts the body.
-    fn apply_keystream(&self, parts: &mut EspParts<'_>) {
-        let ([s0, s1, s2], [a, b, c, d, e, f, g, h, ..]) = (self.salt, parts.iv());
-        counter_mode::apply(&self.cipher, [3, s0, s1, s2, a, b, c, d, e, f, g, h], parts.body());
+/// Decrypts a packet with the implementation of RustCrypto, as [`Suite::open`] specifies.
+fn open<A, M>(cipher: &A, salt: &[u8; 3], parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>
+where
+    A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
+    M: ArraySize + TagSize,
+{
+    apply_keystream(cipher, salt, parts);
+    match encrypt::<A, M>(cipher, salt, parts) {
+        //= RFC 4303 3.4.4.2/1
+        //# MUST: a packet that a combined mode algorithm finds wrong is discarded
+        Some(tag) if !ct::equal(&tag, parts.icv()) => Err(IcvMismatch),
+        Some(_) => {
+            apply_keystream(cipher, salt, parts);
+            Ok(())
+        }
+        None => {
+            apply_keystream(cipher, salt, parts);
+            Err(IcvMismatch)
+        }
     }
+}
+
+/// Applies the key stream, which encrypts or decrypts the body.
+fn apply_keystream<A>(cipher: &A, [s0, s1, s2]: &[u8; 3], parts: &mut EspParts<'_>)
+where
+    A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
+{
+    let [a, b, c, d, e, f, g, h, ..] = parts.iv();
+    counter_mode::apply(cipher, [3, *s0, *s1, *s2, a, b, c, d, e, f, g, h], parts.body());
+}
+
+/// Decrypts a packet with vector instructions, as [`Suite::open`] specifies.
+fn open_with_vectors<M: ArraySize>(
+    ccm: &VectorCcm,
+    salt: [u8; 3],
+    parts: &mut EspParts<'_>,
+) -> Result<(), IcvMismatch> {
+    let (nonce, aad) = (vector_nonce(salt, parts), parts.aad());
+    let mut octets = [0; 16];
+    let received = octets.get_mut(..M::USIZE).filter(|to| to.len() == parts.icv().len()).ok_or(IcvMismatch)?;
+    received.copy_from_slice(parts.icv());
+    let received = &*received;
+    //= RFC 4303 3.4.4.2/1
+    //# MUST: a packet that a combined mode algorithm finds wrong is discarded
+    let valid = ccm.open(&nonce, aad.as_slice(), parts.body(), &|computed| {
+        computed.get(..received.len()).is_some_and(|computed| ct::equal(computed, received))
+    });
+    if valid { Ok(()) } else { Err(IcvMismatch) }
+}
+
+/// Returns the nonce: the salt of the SA, then the IV of the packet.
+fn vector_nonce([s0, s1, s2]: [u8; 3], parts: &EspParts<'_>) -> [u8; 11] {
+    let [a, b, c, d, e, f, g, h, ..] = parts.iv();
+    [s0, s1, s2, a, b, c, d, e, f, g, h]
 }
 
 impl<A, M> Suite for Ccm<A, M>
@@ -86,27 +137,25 @@ where
     }
 
     fn seal(&self, parts: &mut EspParts<'_>) {
-        match self.encrypt(parts) {
-            Some(tag) => set_icv::<M>(parts, &tag),
+        let sealed = match &self.backend {
+            Backend::Portable(cipher) => {
+                encrypt::<A, M>(cipher, &self.salt, parts).map(|tag| set_icv::<M>(parts, &tag))
+            }
+            Backend::Vectors(ccm) => {
+                let (nonce, aad) = (vector_nonce(self.salt, parts), parts.aad());
+                ccm.seal(&nonce, aad.as_slice(), parts.body()).map(|icv| set_icv::<M>(parts, &icv))
+            }
+        };
+        if sealed.is_none() {
             // Encryption fails for bodies of gigabytes only. Even then no plaintext may be sent.
-            None => parts.body().zeroize(),
+            parts.body().zeroize();
         }
     }
 
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
-        self.apply_keystream(parts);
-        match self.encrypt(parts) {
-            //= RFC 4303 3.4.4.2/1
-            //# MUST: a packet that a combined mode algorithm finds wrong is discarded
-            Some(tag) if !ct::equal(&tag, parts.icv()) => Err(IcvMismatch),
-            Some(_) => {
-                self.apply_keystream(parts);
-                Ok(())
-            }
-            None => {
-                self.apply_keystream(parts);
-                Err(IcvMismatch)
-            }
+        match &self.backend {
+            Backend::Portable(cipher) => open::<A, M>(cipher, &self.salt, parts),
+            Backend::Vectors(ccm) => open_with_vectors::<M>(ccm, self.salt, parts),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! A [`Suite`] encrypts and authenticates the [`EspParts`] of one packet in place. [`EncryptThenMac`] and the AEADs are
 //! chosen at compile time, [`AnySuite`] at run time. Keys and what is derived from them are stored in types of this
 //! crate and of `ipsec-crypto-simd` only. Ciphers and hashes are those of RustCrypto, except for the vector code of
-//! feature `vector-code` (AES-CBC, AES-CTR and AES-GCM, ChaCha20-Poly1305, DES, 3DES, Blowfish, CAST-128, HMAC with
-//! SHA-1 and SHA-256, and batches), which is in `ipsec-crypto-simd`. Packet formats are in `esp-core` and `ah-core`.
+//! feature `vector-code` (AES-CBC, AES-CTR, AES-GCM and AES-CCM, ChaCha20-Poly1305, DES, 3DES, Blowfish, CAST-128, HMAC
+//! with SHA-1 and SHA-256, and batches), which is in `ipsec-crypto-simd`. Packet formats are in `esp-core` and
+//! `ah-core`.
 //!
 //! ```
 //! # #[cfg(all(feature = "aes-cbc", feature = "hmac-sha1"))] {
@@ -26,11 +27,11 @@
 //! once. The methods of the traits that serve speed cannot be called or implemented by other crates.
 //!
 //! Features: one per algorithm, grouped as `modern` and `legacy`; `runtime-suites` for [`AnySuite`]; `vector-code` for
-//! vector implementations of AES-CBC, AES-CTR, AES-GCM, HMAC and batches on x86-64 with AVX-512 from Ice Lake and Zen 4
-//! on (it needs std on x86-64 to detect the processor), and for DES and 3DES by tables and in bitsliced form, and
-//! Blowfish and CAST-128 of several blocks in turn, on every machine. All features are additive. `--cfg ipsec_small` is
-//! for machines with little stack and AES in software; `--cfg ipsec_constant_time_des` uses bitsliced DES and 3DES only
-//! (with `vector-code`).
+//! vector implementations of AES-CBC, AES-CTR, AES-GCM, AES-CCM, HMAC and batches on x86-64 with AVX-512 from Ice Lake
+//! and Zen 4 on (it needs std on x86-64 to detect the processor), and for DES and 3DES by tables and in bitsliced form,
+//! and Blowfish and CAST-128 of several blocks in turn, on every machine. All features are additive. `--cfg
+//! ipsec_small` is for machines with little stack and AES in software; `--cfg ipsec_constant_time_des` uses bitsliced
+//! DES and 3DES only (with `vector-code`).
 //!
 //! Security notes: keys and key schedules are wiped on drop and never printed. ICVs are compared in constant time,
 //! and before anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up
@@ -80,6 +81,8 @@ mod cbc64;
 mod cbc_backend;
 #[cfg(feature = "aes-ccm")]
 mod ccm;
+#[cfg(feature = "aes-ccm")]
+mod ccm_backend;
 #[cfg(feature = "chacha20-poly1305")]
 mod chacha;
 mod cipher;

@@ -15,7 +15,7 @@ impl Vaes {
 }
 
 kernel! {
-    fn apply_stream(simd: Avx512, keys: &Schedule, nonce: [u8; 12], body: &mut [u8]) {
+    pub(super) fn apply_stream(simd: Avx512, keys: &Schedule, nonce: [u8; 12], body: &mut [u8]) {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = nonce;
         let zero = load(simd, &[a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]);
         let first = _mm512_setr_epi32(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4);
