@@ -4,8 +4,9 @@
 //! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`AesGcm`] is AES-GCM
 //! (NIST SP 800-38D) with VAES and VPCLMULQDQ, [`AesCcm`] AES-CCM (RFC 3610). [`ChaCha20Poly1305`] is the AEAD of RFC
 //! 8439 in AVX-512, AVX2 or SSE2. [`sha_ni`] computes HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC
-//! with [`Md5`], [`Sha1`] and [`Sha256`] of many, sixteen at a time. [`BitslicedDes`], [`TableDes`] and [`FastDes`], which has both, are DES (RFC
-//! 2405) and 3DES (RFC 2451) in CBC mode ([`Cbc64`]), [`Blowfish`] and [`Cast128`] the other ciphers of RFC 2451.
+//! with [`Md5`], [`Sha1`] and [`Sha256`] of many, sixteen at a time. [`BitslicedDes`], [`TableDes`] and [`FastDes`],
+//! which has both, are DES (RFC 2405) and 3DES (RFC 2451) in CBC mode ([`Cbc64`]), [`Blowfish`] and [`Cast128`] the
+//! other ciphers of RFC 2451.
 //! Arguments are octets, words and key schedules; the algorithms of ESP and AH that are made of them are in
 //! `ipsec-crypto`, whose feature `vector-code` enables this crate.
 //!
