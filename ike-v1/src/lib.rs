@@ -37,10 +37,10 @@
 //!
 //! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups;
 //! groups 1, 2 and 5 need `legacy` as well. `alloc` keeps the SAs and exchanges of the negotiator on the heap.
-//! `aggressive`, `base`, `signatures`, `nat-traversal`, `dead-peer-detection`, `xauth`, `fragments`, `suspension` (hosts
-//! that answer later), `bundles` (policies of several protocols) and `phase-1-events` (the event that phase 1 has
-//! begun), together `all-exchanges`, add what a negotiator supports besides main mode with pre-shared keys and quick
-//! mode of one protocol. All features are additive.
+//! `aggressive`, `base`, `signatures`, `nat-traversal`, `dead-peer-detection`, `xauth`, `fragments`, `suspension`
+//! (hosts that answer later), `bundles` (policies of several protocols) and `phase-1-events` (the event that phase 1
+//! has begun), together `all-exchanges`, add what a negotiator supports besides main mode with pre-shared keys and
+//! quick mode of one protocol. All features are additive.
 //!
 //! Security notes: decryption does not authenticate. The negotiator verifies the hash of a message before its contents
 //! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key

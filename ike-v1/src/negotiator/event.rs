@@ -69,8 +69,8 @@ impl fmt::Display for Role {
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum Event {
     /// Phase 1 has begun: the first message was accepted, or is about to be sent (RFC 2409 section 5). The peer is not
-    /// authenticated. [`Event::Phase1Up`] or [`Event::Failed`] follows, or none if the exchange is evicted. The event needs
-    /// the feature `phase-1-events`.
+    /// authenticated. [`Event::Phase1Up`] or [`Event::Failed`] follows, or none if the exchange is evicted. The event
+    /// needs the feature `phase-1-events`.
     Phase1Begun {
         /// Peer for whose address the exchange is.
         peer: PeerId,
