@@ -202,12 +202,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         policy: u32,
         host: &mut dyn Host,
     ) -> Result<IpsecSaId, Refusal> {
-        let pending = self.pairs.values().find(|pair| {
-            (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Initiator)
-                && pair.stage != Negotiation::Complete
-                && pair.gone.is_none()
-        });
-        if let Some(pair) = pending {
+        if let Some(pair) = self.pairs.values().find(|pair| pair.is_pending(peer, policy)) {
             return Ok(IpsecSaId(pair.id));
         }
         let path = host.peer(peer).ok_or(Refusal::Superseded)?.path.ok_or(Refusal::Passive)?;
@@ -217,9 +212,19 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(pair) = of_peer.filter(|pair| pair.stage == Negotiation::Complete) {
             return Ok(IpsecSaId(pair.id));
         }
+        self.want(now, host, |id| IpsecSlot::new(id, peer, policy, Role::Initiator, path))
+    }
+
+    /// Begins the negotiation of a pair, or records it until an exchange or an ISAKMP SA is free for it.
+    fn want(
+        &mut self,
+        now: Instant,
+        host: &mut dyn Host,
+        pair: impl FnOnce(event::SlotId) -> IpsecSlot,
+    ) -> Result<IpsecSaId, Refusal> {
         let index = self.free_pair()?;
         let id = self.slot_id(index)?;
-        self.set_pair(index, IpsecSlot { began: now, ..IpsecSlot::new(id, peer, policy, Role::Initiator, path) })?;
+        self.set_pair(index, IpsecSlot { began: now, ..pair(id) })?;
         self.has_wanted = true;
         self.start_wanted(now, host);
         Ok(IpsecSaId(id))

@@ -37,7 +37,7 @@ const SHORT: usize = 3 * BLOCK;
 /// enough for a packet of 1472 octets. Those of longer packets are computed afterwards. The number is a multiple of the
 /// pieces of a group.
 const STORED: usize = 72;
-/// The same with AVX-512, whose groups are longer.
+/// Number of pieces of key stream that are stored after the first group of AVX-512, whose groups are longer.
 const STORED_AVX512: usize = 48;
 
 /// ChaCha20-Poly1305 with the key of an SA, which is wiped on drop. It is constant-time.

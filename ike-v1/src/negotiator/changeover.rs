@@ -268,22 +268,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let carrier = self.carrier_of(peer, identity).filter(|_| identity.is_some());
         let carrier = carrier.and_then(|index| self.isakmp.get(index)).filter(|carrier| carrier.is_usable());
         let path = carrier.ok_or(Refusal::Passive)?.path;
-        let is_pending = |pair: &&IpsecSlot| {
-            (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Initiator)
-                && (pair.identity, pair.selector) == (identity, selector)
-                && pair.stage != Negotiation::Complete
-                && pair.gone.is_none()
-        };
-        if let Some(pending) = self.pairs.values().find(is_pending) {
-            return Ok(IpsecSaId(pending.id));
+        let of_client = |pair: &IpsecSlot| (pair.identity, pair.selector) == (identity, selector);
+        if let Some(pair) = self.pairs.values().find(|pair| pair.is_pending(peer, policy) && of_client(pair)) {
+            return Ok(IpsecSaId(pair.id));
         }
-        let index = self.free_pair()?;
-        let id = self.slot_id(index)?;
-        let new = IpsecSlot::new(id, peer, policy, Role::Initiator, path);
-        self.set_pair(index, IpsecSlot { began: now, identity, selector, ..new })?;
-        self.has_wanted = true;
-        self.start_wanted(now, host);
-        Ok(IpsecSaId(id))
+        self.want(now, host, |id| {
+            let new = IpsecSlot::new(id, peer, policy, Role::Initiator, path);
+            IpsecSlot { identity, selector, ..new }
+        })
     }
 
     /// Returns the pair of a policy that the peer is negotiating, or has negotiated since a time: it makes one of this

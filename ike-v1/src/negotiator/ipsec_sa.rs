@@ -386,6 +386,13 @@ impl IpsecSlot {
         self.poll_halves(HalfState::Ready)
     }
 
+    /// Returns whether this host negotiates the pair for a policy with a peer.
+    pub fn is_pending(&self, peer: PeerId, policy: u32) -> bool {
+        (self.peer, self.policy, self.role) == (peer, policy, Role::Initiator)
+            && self.stage != Negotiation::Complete
+            && self.gone.is_none()
+    }
+
     /// Returns the next event of an SA that is to be removed, or of the failure of the negotiation.
     pub fn poll_gone(&mut self) -> Option<Event> {
         self.poll_halves(HalfState::Gone).or_else(|| self.poll_failure())
