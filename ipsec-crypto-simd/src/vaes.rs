@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 use core::fmt;
+use core::hint::black_box;
 
 use fearless_simd::{Avx512, Level, SimdBase, kernel, u8x16};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -53,6 +54,18 @@ impl Vaes {
     }
 }
 
+impl Vaes {
+    /// Reads the round keys of encryption into the cache of the processor.
+    pub fn read_ahead_to_encrypt(&self) {
+        read_lines(self.simd, &self.encrypt);
+    }
+
+    /// Reads the round keys of decryption into the cache of the processor.
+    pub fn read_ahead_to_decrypt(&self) {
+        read_lines(self.simd, &self.decrypt);
+    }
+}
+
 impl fmt::Debug for Vaes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vaes(..)")
@@ -63,6 +76,17 @@ impl Schedule {
     #[inline(always)]
     fn middle(&self) -> &[__m128i] {
         self.middle.get(..self.between).unwrap_or_default()
+    }
+}
+
+kernel! {
+    /// Reads a key of each line of the cache of the processor that a schedule occupies, and keeps nothing of them.
+    fn read_lines(simd: Avx512, keys: &Schedule) {
+        let _ = simd;
+        let [_, _, a, _, _, _, b, _, _, _, c, ..] = keys.middle;
+        let words = [keys.first, a, b, c, keys.last].map(|key| _mm_cvtsi128_si32(key));
+        let [v, w, x, y, z] = words;
+        black_box(v ^ w ^ x ^ y ^ z == 0);
     }
 }
 

@@ -5,6 +5,7 @@ use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
 use crate::aes_backend::{Aes, Vaes};
+use crate::batch::KeyUse;
 use crate::cipher::BatchItem;
 use crate::internal::Internal;
 use crate::layout::layout;
@@ -60,6 +61,14 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
                     aes.encrypt_chain(&mut chain, chunk.as_chunks_mut().0)
                 });
             }
+        }
+    }
+
+    fn read_ahead(&self, use_of_keys: KeyUse, _: Internal) {
+        match (&self.0, use_of_keys) {
+            (Aes::Portable(_), _) => {}
+            (Aes::Vaes(aes), KeyUse::Seal) => aes.read_ahead_to_encrypt(),
+            (Aes::Vaes(aes), KeyUse::Open) => aes.read_ahead_to_decrypt(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use heapless::Vec;
 
+use crate::batch::KeyUse;
 use crate::cipher::BatchItem;
 use crate::internal::Internal;
 use crate::suite::BATCH;
@@ -156,6 +157,10 @@ impl Cipher for AnyCipher {
 
     fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
         ciphers!(one!(self, c => c.encrypt_and_mac(iv, text, from, follow, Internal)))
+    }
+
+    fn read_ahead(&self, use_of_keys: KeyUse, _: Internal) {
+        ciphers!(one!(self, c => c.read_ahead(use_of_keys, Internal)))
     }
 
     fn min_batch(&self, _: Internal) -> usize {

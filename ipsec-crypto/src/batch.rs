@@ -15,6 +15,21 @@ pub fn seal<S: Suite>(batch: &mut [(&S, &mut EspParts<'_>)]) {
     S::seal_all(batch, Internal);
 }
 
+/// Use of the keys of a suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// The suite seals packets.
+    Seal,
+    /// The suite opens packets.
+    Open,
+}
+
+/// Reads the keys of a suite into the cache of the processor, where the implementation allows it, so that the next
+/// packet does not wait for each of them in turn. It has no other effect.
+pub fn read_ahead<S: Suite>(suite: &S, use_of_keys: KeyUse) {
+    suite.read_ahead(use_of_keys, Internal);
+}
+
 /// Returns whether [`seal`] may be faster than sealing this number of packets one by one.
 pub fn seals_together<S: Suite>(suite: &S, packets: usize) -> bool {
     suite.prefers_seal_batch(packets, Internal)

@@ -4,6 +4,7 @@ use core::fmt;
 use crate::IcvLen;
 use crate::Layout;
 use crate::append::excluded;
+use crate::batch::KeyUse;
 use crate::internal::Internal;
 #[cfg(feature = "null")]
 use crate::layout::layout;
@@ -36,6 +37,10 @@ pub trait Cipher {
         self.encrypt(iv, text.get_mut(from..).unwrap_or_else(excluded));
         follow(text);
     }
+
+    /// Reads the keys for one use into the cache of the processor.
+    #[doc(hidden)]
+    fn read_ahead(&self, _: KeyUse, _: Internal) {}
 
     /// Returns the number of packets from which [`encrypt_batch`](Self::encrypt_batch) is faster than encrypting and
     /// hashing the packets one by one. The default is never.

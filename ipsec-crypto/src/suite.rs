@@ -1,5 +1,6 @@
 use core::fmt;
 
+use crate::batch::KeyUse;
 use crate::internal::Internal;
 use crate::{EspParts, Icv, Layout, Verified};
 
@@ -21,6 +22,10 @@ pub trait Suite {
     /// # Errors
     /// [`IcvMismatch`] if verification fails; the packet is unchanged.
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>;
+
+    /// Reads the keys for one use, as [`batch::read_ahead`](crate::batch::read_ahead) does.
+    #[doc(hidden)]
+    fn read_ahead(&self, _: KeyUse, _: Internal) {}
 
     /// Returns whether [`batch::seal`](crate::batch::seal) may be faster than sealing the packets one by one.
     #[doc(hidden)]

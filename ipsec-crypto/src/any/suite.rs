@@ -7,6 +7,7 @@ use heapless::Vec;
 #[cfg(any(feature = "aes-gcm", feature = "aes-gmac", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 use super::salted;
 use super::{AnyCipher, AnyIntegrity};
+use crate::batch::KeyUse;
 use crate::internal::Internal;
 use crate::suite::BATCH;
 use crate::{
@@ -85,6 +86,10 @@ impl Suite for AnySuite {
 
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.chosen().open(parts)
+    }
+
+    fn read_ahead(&self, use_of_keys: KeyUse, _: Internal) {
+        self.chosen().read_ahead(use_of_keys, Internal);
     }
 
     fn prefers_seal_batch(&self, packets: usize, _: Internal) -> bool {
