@@ -201,7 +201,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
         }
         match found {
-            Some(at) => Ok(Some(FoundSa { at, place, encap })),
+            Some(at) => {
+                self.sad.read_ahead(at);
+                Ok(Some(FoundSa { at, place, encap }))
+            }
             None if self.may_pass_as_other(received, destination) => Ok(None),
             //= RFC 4303 3.4.2/1
             //# MUST: a packet without a valid SA is discarded
@@ -417,14 +420,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Verdict::Opaque => return Err(DiscardReason::Opaque),
                 Verdict::NoPolicy => continue,
             };
-            let Some(&Rule { id, policy, .. }) = self.spd.policies().rule(at) else { continue };
+            let Some(Rule { id, policy, .. }) = self.spd.policies().rule(at) else { continue };
             has_policy = true;
-            match policy.action {
+            match &policy.action {
                 Action::Discard => return Err(DiscardReason::Policy),
                 Action::Bypass => {}
                 //= RFC 3948 3.1.1/1
                 //# MUST: out of a tunnel, the inner source is checked by policy or assignment, or translated
-                Action::Protect(bundle) if sec_path.satisfies(id, &bundle, |template| self.is_optional(template)) => {
+                Action::Protect(bundle) if sec_path.satisfies(*id, bundle, |template| self.is_optional(template)) => {
                     is_required = true;
                 }
                 Action::Protect(_) if opened => return Err(DiscardReason::SaMismatch),

@@ -180,6 +180,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return None;
         }
         for (at, _) in known.chosen.iter() {
+            self.sad.read_ahead(at);
             self.sad.refresh(at, now);
         }
         self.sad.is_current(&known).then_some(known.chosen)

@@ -1,12 +1,17 @@
+#[cfg(feature = "alloc")]
 use core::hint::black_box;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Deque;
+#[cfg(feature = "alloc")]
+use ipsec_crypto::batch::{self, KeyUse};
 use ipsec_packet::Instant;
 
 use crate::algorithms::Algorithms;
 use crate::sa::Sa;
+#[cfg(feature = "alloc")]
+use crate::sa::Transform;
 use crate::sad_error::{InstallError, InstallRefusal, ReserveError, UpdateError};
 use crate::sad_index::{Due, KnownChoice, Linked, SadIndex, Wanted};
 use crate::slot::{PendingEvents, Place, Slot};
@@ -111,14 +116,23 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.slots.get_mut(at.index())?.get_mut()
     }
 
-    /// Reads the parts of an SA that a packet needs first into the cache of the processor.
+    /// Reads the parts of an SA that a packet needs into the cache of the processor, all at once: a packet that needs
+    /// them one after the other waits for each.
+    #[cfg(feature = "alloc")]
     pub(crate) fn read_ahead(&self, at: SlotNumber) {
         let Some(slot) = self.get(at) else { return };
-        black_box((slot.state, slot.usage.packets, slot.serial));
-        if let Some(sa) = &slot.sa {
-            black_box((sa.mode, sa.tunnel.overhead(), sa.transform.sequence()));
+        black_box((slot.state, slot.usage.packets, slot.serial, slot.pending.soft));
+        let Some(sa) = &slot.sa else { return };
+        black_box((sa.mode, sa.tunnel.overhead(), sa.transform.sequence(), sa.encap.is_some(), sa.reqid));
+        match &sa.transform {
+            Transform::EspOut(esp) => batch::read_ahead(esp.suite(), KeyUse::Seal),
+            Transform::EspIn(esp) => batch::read_ahead(esp.suite(), KeyUse::Open),
+            _ => {}
         }
     }
+
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) const fn read_ahead(&self, _: SlotNumber) {}
 
     /// Iterates over the numbers of all slots.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = SlotNumber> + use<A, N> {
