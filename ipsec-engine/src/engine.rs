@@ -10,14 +10,13 @@ use crate::algorithms::Algorithms;
 use crate::audit::Audit;
 use crate::counters::{Counter, Counters};
 use crate::discard::DiscardReason;
-use crate::flow_cache::FlowPlace;
 use crate::policy_set::{PolicyError, Verdict};
 use crate::sa::Sa;
 use crate::sad::Sad;
 use crate::sad_error::{InstallError, ReserveError, UpdateError};
 use crate::shards::Membership;
 use crate::slot::Report;
-use crate::spd::{Lookup, Spd};
+use crate::spd::{Ahead, Lookup, Spd};
 use crate::table::SlotNumber;
 use crate::update::SaUpdate;
 use ipsec_sa::{
@@ -326,17 +325,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.lookup_at(None, (direction, policy_direction), flow)
     }
 
-    /// Looks a flow up like [`lookup`](Self::lookup), where the cache had it at this place a moment before.
+    /// Looks a flow up like [`lookup`](Self::lookup), where it was looked up ahead.
     pub(crate) fn lookup_at(
         &mut self,
-        place: Option<FlowPlace>,
+        ahead: Option<Ahead>,
         (direction, policy_direction): (Direction, PolicyDirection),
         flow: &Flow,
     ) -> Lookup {
         if !self.spd.policies().has_policies(policy_direction) {
             return Lookup { verdict: Verdict::NoPolicy, hit: false, place: None };
         }
-        let lookup = self.spd.lookup(place, policy_direction, flow);
+        let lookup = self.spd.lookup(ahead, policy_direction, flow);
         self.counters.add(direction, if lookup.hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
         lookup
     }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
+#[cfg(feature = "alloc")]
+use core::hint::black_box;
 
 use ipsec_packet::{Detail, Flow};
 use ipsec_sa::PolicyDirection;
@@ -18,6 +20,16 @@ type Entries<const F: usize> = [Option<CachedFlow>; F];
 #[cfg(feature = "alloc")]
 type Entries<const F: usize> = Vec<Option<CachedFlow>>;
 
+#[cfg(not(feature = "alloc"))]
+type Choices<const F: usize> = [Option<KnownChoice>; F];
+#[cfg(feature = "alloc")]
+type Choices<const F: usize> = Vec<Option<KnownChoice>>;
+
+/// Tag of an entry: four bits of its generation, and 12 bits of the hash of its flow; 0 if it was never used. A flow
+/// that is not in the cache differs from nearly all entries of its set by it, so that no entry is read.
+#[cfg(feature = "alloc")]
+type Tag = u16;
+
 /// Number of a state of the SPD.
 #[cfg(not(feature = "alloc"))]
 type Generation = u16;
@@ -28,6 +40,11 @@ type Generation = u32;
 #[derive(Debug)]
 pub(crate) struct FlowCache<const F: usize> {
     entries: Entries<F>,
+    /// SAs of the outbound flows of the entries, which depend on the packet.
+    chosen: Choices<F>,
+    /// Tags of the entries, in one array that stays in the cache of the processor.
+    #[cfg(feature = "alloc")]
+    tags: Vec<Tag>,
     /// Secret key of the hash: without it, an attacker cannot choose flows that share a set.
     key: [u64; 2],
     /// Number of the current state of the SPD. Entries with another number are void.
@@ -40,26 +57,41 @@ pub(crate) struct FlowCache<const F: usize> {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "alloc", repr(align(64)))] // one line of the cache of a processor
 struct CachedFlow {
     flow: Flow,
     direction: PolicyDirection,
     verdict: Verdict,
     generation: Generation,
-    /// SAs of an outbound flow.
-    chosen: Option<KnownChoice>,
+    /// Set if the SAs of the flow are known.
+    has_choice: bool,
 }
 
 /// Place of a cached flow, until the next lookup.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlowPlace(usize);
 
+/// Place that a new flow gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewPlace {
+    at: usize,
+    #[cfg(feature = "alloc")]
+    tag: Tag,
+}
+
 impl<const F: usize> FlowCache<F> {
     pub(crate) const fn new() -> Self {
         Self {
             #[cfg(not(feature = "alloc"))]
             entries: [const { None }; F],
+            #[cfg(not(feature = "alloc"))]
+            chosen: [const { None }; F],
             #[cfg(feature = "alloc")]
             entries: Vec::new(),
+            #[cfg(feature = "alloc")]
+            chosen: Vec::new(),
+            #[cfg(feature = "alloc")]
+            tags: Vec::new(),
             key: [0, 0],
             generation: 0,
             victim: 0,
@@ -90,11 +122,8 @@ impl<const F: usize> FlowCache<F> {
 
     /// Finds the verdict for a flow.
     pub(crate) fn find(&self, direction: PolicyDirection, flow: &Flow) -> Option<(FlowPlace, Verdict)> {
-        let (start, set) = self.set(direction, flow);
-        let set = self.entries.get(start..start.saturating_add(set))?;
-        let way = set.iter().position(|entry| entry.as_ref().is_some_and(|cached| self.is(cached, direction, flow)))?;
-        let verdict = set.get(way)?.as_ref()?.verdict;
-        Some((FlowPlace(start.saturating_add(way)), verdict))
+        let set = self.set(direction, flow);
+        self.candidates(&set).find_map(|at| self.find_at(FlowPlace(at), direction, flow))
     }
 
     /// Returns the verdict for a flow if it is at this place.
@@ -114,49 +143,131 @@ impl<const F: usize> FlowCache<F> {
 
     /// Returns the SAs that were chosen for the flow at a place.
     pub(crate) fn chosen_at(&self, FlowPlace(at): FlowPlace) -> Option<&KnownChoice> {
-        self.entries.get(at)?.as_ref()?.chosen.as_ref()
+        self.entries.get(at)?.as_ref().filter(|cached| cached.has_choice)?;
+        self.chosen.get(at)?.as_ref()
     }
 
-    /// Records the verdict for a flow that is not in the cache. Returns `None` if the cache has no space at all.
-    pub(crate) fn insert(&mut self, direction: PolicyDirection, flow: &Flow, verdict: Verdict) -> Option<FlowPlace> {
-        let (start, ways) = self.set(direction, flow);
-        let generation = self.generation;
-        let set = self.entries.get_mut(start..start.saturating_add(ways))?;
-        let is_free = |entry: &Option<CachedFlow>| entry.as_ref().is_none_or(|cached| cached.generation != generation);
-        let way = match set.iter().position(is_free) {
-            Some(way) => way,
+    /// Returns the place of a flow that is not in the cache: a void entry of its set, or the one that it replaces.
+    /// `None` if the cache has no space at all.
+    pub(crate) fn place_for(&mut self, direction: PolicyDirection, flow: &Flow) -> Option<NewPlace> {
+        let set = self.set(direction, flow);
+        let at = match (set.start..set.end).find(|&at| self.is_void(at)) {
+            Some(at) => at,
             None => {
                 self.victim = self.victim.wrapping_add(1);
-                usize::from(self.victim).checked_rem(ways)?
+                let way = usize::from(self.victim).checked_rem(set.end.saturating_sub(set.start))?;
+                set.start.saturating_add(way)
             }
         };
-        *set.get_mut(way)? = Some(CachedFlow { flow: *flow, direction, verdict, generation, chosen: None });
-        Some(FlowPlace(start.saturating_add(way)))
+        // A processor waits longer for memory that is written than for memory that was read before.
+        #[cfg(feature = "alloc")]
+        if let Some(replaced) = self.entries.get(at) {
+            black_box(replaced.is_some());
+        }
+        Some(NewPlace {
+            at,
+            #[cfg(feature = "alloc")]
+            tag: set.tag,
+        })
+    }
+
+    /// Records the verdict for a flow.
+    pub(crate) fn insert(
+        &mut self,
+        place: NewPlace,
+        (direction, flow): (PolicyDirection, &Flow),
+        verdict: Verdict,
+    ) -> FlowPlace {
+        let NewPlace { at, .. } = place;
+        if let Some(entry) = self.entries.get_mut(at) {
+            let generation = self.generation;
+            *entry = Some(CachedFlow { flow: *flow, direction, verdict, generation, has_choice: false });
+        }
+        #[cfg(feature = "alloc")]
+        if let Some(tag) = self.tags.get_mut(at) {
+            *tag = place.tag;
+        }
+        FlowPlace(at)
     }
 
     /// Allocates all entries, so that no packet does.
     #[cfg(feature = "alloc")]
     pub(crate) fn allocate(&mut self) {
         self.entries.resize(self.limit, None);
+        self.chosen.resize(self.limit, None);
+        self.tags.resize(self.limit, 0);
     }
 
-    /// Returns the SAs that were chosen for a flow, for reading and writing.
-    pub(crate) fn chosen(&mut self, FlowPlace(at): FlowPlace) -> Option<&mut Option<KnownChoice>> {
-        self.entries.get_mut(at)?.as_mut().map(|cached| &mut cached.chosen)
+    /// Records the SAs that were chosen for the flow at a place.
+    pub(crate) fn set_chosen(&mut self, FlowPlace(at): FlowPlace, known: KnownChoice) {
+        let entry = self.entries.get_mut(at).and_then(Option::as_mut);
+        if let (Some(cached), Some(chosen)) = (entry, self.chosen.get_mut(at)) {
+            (cached.has_choice, *chosen) = (true, Some(known));
+        }
     }
 
-    /// Returns the first entry of the set of a flow, and the number of its entries.
-    fn set(&self, direction: PolicyDirection, flow: &Flow) -> (usize, usize) {
+    /// Returns the set of a flow.
+    fn set(&self, direction: PolicyDirection, flow: &Flow) -> Set {
+        let hash = hash_of(self.key, direction, flow);
         let (sets, ways) = match self.entries.len().checked_div(WAYS) {
             None | Some(0) => (1, self.entries.len()),
             Some(sets) => (sets, WAYS),
         };
-        (place_of(self.key, direction, flow, sets).saturating_mul(ways), ways)
+        let start = bucket(hash, sets).saturating_mul(ways);
+        Set {
+            start,
+            end: start.saturating_add(ways),
+            #[cfg(feature = "alloc")]
+            tag: tag(self.generation, hash),
+        }
+    }
+
+    /// Iterates over the entries of a set that may be that of its flow.
+    #[cfg(feature = "alloc")]
+    fn candidates(&self, set: &Set) -> impl Iterator<Item = usize> + '_ {
+        let (start, tag) = (set.start, set.tag);
+        let tags = self.tags.get(set.start..set.end).unwrap_or_default();
+        tags.iter().zip(start..).filter(move |(other, _)| **other == tag).map(|(_, at)| at)
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    fn candidates(&self, set: &Set) -> impl Iterator<Item = usize> + use<F> {
+        set.start..set.end
+    }
+
+    /// Returns whether an entry is void. Some void entries are not recognized by their tags.
+    #[cfg(feature = "alloc")]
+    fn is_void(&self, at: usize) -> bool {
+        self.tags.get(at).is_some_and(|known| *known & GENERATION != tag(self.generation, 0) & GENERATION)
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    fn is_void(&self, at: usize) -> bool {
+        let entry = self.entries.get(at).and_then(Option::as_ref);
+        entry.is_none_or(|cached| cached.generation != self.generation)
     }
 }
 
-/// Returns the number of the set of a flow, below `sets`.
-fn place_of(key: [u64; 2], direction: PolicyDirection, flow: &Flow, sets: usize) -> usize {
+/// Entries in which a flow may be.
+struct Set {
+    start: usize,
+    end: usize,
+    #[cfg(feature = "alloc")]
+    tag: Tag,
+}
+
+/// Bits of a tag that are those of the generation.
+#[cfg(feature = "alloc")]
+const GENERATION: Tag = 0xf000;
+
+#[cfg(feature = "alloc")]
+fn tag(generation: Generation, hash: u64) -> Tag {
+    let bits = u64::from((generation % 15).saturating_add(1)) << 12 | hash & u64::from(!GENERATION);
+    Tag::try_from(bits & u64::from(Tag::MAX)).unwrap_or(0)
+}
+
+/// Returns the hash of a flow.
+fn hash_of(key: [u64; 2], direction: PolicyDirection, flow: &Flow) -> u64 {
     let ([a, b], [c, d]) = (address(flow.source), address(flow.destination));
     let detail = match flow.detail {
         Detail::None => 0,
@@ -170,9 +281,7 @@ fn place_of(key: [u64; 2], direction: PolicyDirection, flow: &Flow, sets: usize)
         PolicyDirection::Forward => 2 << 2,
     };
     let rest = detail | direction_bits | u64::from(flow.protocol.0) << 8;
-    let hash =
-        if flow.source.is_ipv4() { keyed_hash(key, [a << 32 | c, rest]) } else { keyed_hash(key, [a, b, c, d, rest]) };
-    bucket(hash, sets)
+    if flow.source.is_ipv4() { keyed_hash(key, [a << 32 | c, rest]) } else { keyed_hash(key, [a, b, c, d, rest]) }
 }
 
 #[cfg(test)]
@@ -210,7 +319,8 @@ mod tests {
                 cache.allocate();
                 cache.set_key(key);
                 for n in 0..512 {
-                    cache.insert(PolicyDirection::Out, &kind(n), Verdict::NoPolicy);
+                    let place = cache.place_for(PolicyDirection::Out, &kind(n)).unwrap();
+                    cache.insert(place, (PolicyDirection::Out, &kind(n)), Verdict::NoPolicy);
                 }
                 let found = (0..512).filter(|n| cache.find(PolicyDirection::Out, &kind(*n)).is_some()).count();
                 // With random sets, 94 % are found.

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::policy_set::{Rule, Verdict};
 use crate::sa::Sa;
 use crate::sad_index::Wanted;
-use crate::spd::{Chosen, Lookup};
+use crate::spd::Chosen;
 use crate::table::SlotNumber;
 use ipsec_sa::{Action, Direction, Mode, PolicyDirection, Protocol, SaId};
 
@@ -124,13 +124,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         route_mtu: impl FnOnce(IpAddr, IpAddr) -> Option<u16>,
     ) -> Option<u16> {
         let flow = like.ip.flow().ok()?;
-        let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(None, PolicyDirection::Out, &flow)
-        else {
-            return None;
-        };
+        let lookup = self.spd.lookup(None, PolicyDirection::Out, &flow);
+        let Verdict::Rule(at) = lookup.verdict else { return None };
         let &Rule { id, policy, .. } = self.spd.policies().rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
-        let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
+        let chosen = self.choose(now, (id, &bundle), (&flow, lookup)).ok()?;
         let ends = self.through(&chosen).last().map(|(sa, _)| (sa.source, sa.destination));
         let of_route = ends.and_then(|(source, destination)| route_mtu(source, destination));
         let mtu = self.mtu(now, &chosen).into_iter().chain(of_route).min()?;
@@ -149,13 +147,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return None;
         }
         let flow = ip.flow().ok()?;
-        let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(None, PolicyDirection::Out, &flow)
-        else {
-            return None;
-        };
+        let lookup = self.spd.lookup(None, PolicyDirection::Out, &flow);
+        let Verdict::Rule(at) = lookup.verdict else { return None };
         let &Rule { id, policy, .. } = self.spd.policies().rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
-        let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
+        let chosen = self.choose(now, (id, &bundle), (&flow, lookup)).ok()?;
         let limit = self.through(&chosen).filter_map(|(sa, _)| sa.max_packet).min()?;
         let is_tunnel = self.through(&chosen).any(|(_, mode)| mode == Mode::Tunnel);
         let size = self.largest_inner(&chosen, limit, Inner { ip: &ip, packet });

@@ -17,12 +17,11 @@ use crate::counters::Counter;
 use crate::discard::DiscardReason;
 use crate::encapsulate::{BatchSeal, Encapsulation, Inner, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
-use crate::flow_cache::FlowPlace;
 use crate::header_check::HeaderCheck;
 use crate::policy_set::{Rule, Verdict};
 use crate::sa::Sa;
 use crate::sad_index::Wanted;
-use crate::spd::{Chosen, Lookup};
+use crate::spd::{Ahead, Chosen, Lookup};
 use crate::table::SlotNumber;
 
 /// Reason why a packet is not sent, with the fields of its audit event beyond the IP header.
@@ -38,16 +37,15 @@ struct SequenceExhausted {
     last: u32,
 }
 
-/// Headers of a packet, and its flow if it is cached.
+/// Headers of a packet, and the policy of its flow if it was looked up ahead.
 pub(crate) struct ReadPacket {
     pub(crate) ip: Result<ParsedIp, IpError>,
-    /// Place at which the flow was found before; another flow may have replaced it.
-    pub(crate) place: Option<FlowPlace>,
+    pub(crate) ahead: Option<Ahead>,
 }
 
 impl ReadPacket {
     pub(crate) fn of(packet: &[u8]) -> Self {
-        Self { ip: ParsedIp::read(packet), place: None }
+        Self { ip: ParsedIp::read(packet), ahead: None }
     }
 }
 
@@ -96,7 +94,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 return OutboundAction::Discard(reason);
             }
         };
-        match self.process_outbound((ip, read.place), packet, (now, batch), iv) {
+        match self.process_outbound((ip, read.ahead), packet, (now, batch), iv) {
             Ok(action) => {
                 let counter = match action {
                     OutboundAction::Acquire(_) => Counter::Pending,
@@ -119,7 +117,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Performs the steps of RFC 4301 section 5.1: SPD lookup, choice of the SAs, and encapsulation.
     fn process_outbound(
         &mut self,
-        (ip, place): (&mut ParsedIp, Option<FlowPlace>),
+        (ip, ahead): (&mut ParsedIp, Option<Ahead>),
         packet: &mut PacketBuf<'_>,
         (now, mut batch): (Instant, Option<&mut BatchSeal>),
         iv: &mut impl IvSource,
@@ -127,8 +125,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         // Steps 1 to 3: the selectors of the packet are looked up in the cache, which has the SAs of a known flow as
         // well.
         let own = ip.flow()?;
-        let lookup = self.lookup_at(place, (Direction::Outbound, PolicyDirection::Out), &own);
-        let chosen = match self.known_choice(lookup.place, now) {
+        let lookup = self.lookup_at(ahead, (Direction::Outbound, PolicyDirection::Out), &own);
+        let chosen = match self.known_choice(&lookup, now) {
             Some(chosen) if chosen.iter().next().is_some() => chosen,
             _ => match self.choose_for(packet.data(), (&own, lookup), now)? {
                 Selected::Sas(chosen) => chosen,
@@ -173,9 +171,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(OutboundAction::Send)
     }
 
-    /// Returns the SAs that were chosen for a cached flow, if the same would be chosen now.
-    fn known_choice(&mut self, place: Option<FlowPlace>, now: Instant) -> Option<Chosen> {
-        let known = (*self.spd.chosen(place)?)?;
+    /// Returns the SAs that were chosen for a flow, if the same would be chosen now.
+    fn known_choice(&mut self, lookup: &Lookup, now: Instant) -> Option<Chosen> {
+        let known = *self.spd.chosen(lookup)?;
         if !self.sad.is_current(&known) {
             return None;
         }
@@ -193,8 +191,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         (own, lookup): (&Flow, Lookup),
         now: Instant,
     ) -> Result<Selected, DiscardReason> {
-        let (at, flow, place) = match lookup.verdict {
-            Verdict::Rule(at) => (at, *own, lookup.place),
+        let (at, flow, lookup) = match lookup.verdict {
+            Verdict::Rule(at) => (at, *own, lookup),
             Verdict::Opaque => return Err(DiscardReason::Opaque),
             Verdict::NoPolicy => match self.return_traffic_policy(own, packet) {
                 Some(found) => found,
@@ -213,7 +211,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(DiscardReason::NoPolicy);
         }
         // A PROTECT policy is applied with the SAs of its templates; a missing one is requested.
-        match self.choose(now, id, &bundle, (&flow, place)) {
+        match self.choose(now, (id, &bundle), (&flow, lookup)) {
             // All templates are optional and have no SA.
             Ok(chosen) if chosen.iter().next().is_none() => Ok(Selected::Bypass),
             Ok(chosen) => Ok(Selected::Sas(chosen)),
@@ -229,14 +227,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
     /// policy of its own is sent like that traffic (RFC 4301 section 6.2).
-    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<(SlotNumber, Flow, Option<FlowPlace>)> {
+    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<(SlotNumber, Flow, Lookup)> {
         if !own.is_icmp() {
             return None;
         }
         let flow = quoted_flow(packet)?.reversed();
-        let Lookup { verdict, place, .. } = self.lookup(Direction::Outbound, PolicyDirection::Out, &flow);
-        match verdict {
-            Verdict::Rule(at) => Some((at, flow, place)),
+        let lookup = self.lookup(Direction::Outbound, PolicyDirection::Out, &flow);
+        match lookup.verdict {
+            Verdict::Rule(at) => Some((at, flow, lookup)),
             Verdict::Opaque | Verdict::NoPolicy => None,
         }
     }
@@ -246,18 +244,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub(crate) fn choose(
         &mut self,
         now: Instant,
-        id: PolicyId,
-        bundle: &Bundle,
-        (flow, place): (&Flow, Option<FlowPlace>),
+        (id, bundle): (PolicyId, &Bundle),
+        (flow, lookup): (&Flow, Lookup),
     ) -> Result<Chosen, Acquire> {
-        if let Some(known) = self.known_choice(place, now) {
+        if let Some(known) = self.known_choice(&lookup, now) {
             return Ok(known);
         }
         let mut chosen = Chosen::default();
         let mut asked = [None; MAX_TRANSFORMS];
         // Addresses of the packet, and behind a tunnel those of the tunnel.
         let mut ends = (flow.source, flow.destination);
+        let (mut is_in_tunnel, mut depends_on_packet) = (false, false);
         for (n, (template, asked)) in (0..).zip(bundle.iter().zip(&mut asked)) {
+            let names_tunnel = template.mode == Mode::Tunnel && template.ends.is_some();
+            depends_on_packet |= !is_in_tunnel && !names_tunnel;
             let reqid = id.reqid(template);
             let wanted = wanted(template, reqid, ends);
             self.refresh_all(&wanted, now);
@@ -269,6 +269,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     chosen.set(n, at, mode);
                     if mode != Mode::Transport {
                         ends = (sa.source, sa.destination);
+                        is_in_tunnel = true;
                     }
                 }
                 None if self.is_optional(template) => {}
@@ -278,9 +279,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
         }
         let known = self.sad.known(chosen, asked.into_iter().flatten());
-        if let Some(place) = self.spd.chosen(place) {
-            *place = Some(known);
-        }
+        self.spd.set_chosen(&lookup, known, depends_on_packet);
         Ok(chosen)
     }
 

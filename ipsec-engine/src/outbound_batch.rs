@@ -88,8 +88,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn read_ahead(&self, slot: &OutboundSlot<'_>) -> ReadPacket {
         let mut read = ReadPacket::of(slot.packet.data());
         if let Some(flow) = read.ip.as_ref().ok().and_then(|ip| ip.flow().ok()) {
-            read.place = self.spd.place_of(PolicyDirection::Out, &flow);
-            if let Some(known) = read.place.and_then(|place| self.spd.chosen_at(place)) {
+            let ahead = self.spd.look_ahead(PolicyDirection::Out, &flow);
+            read.ahead = Some(ahead);
+            if let Some(known) = self.spd.chosen_ahead(&ahead) {
                 known.chosen.iter().for_each(|(at, _)| self.sad.read_ahead(at));
             }
         }

@@ -216,6 +216,12 @@ impl<const P: usize> PolicySet<P> {
         })
     }
 
+    /// Returns the number of slots, those of removed policies included.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn slots(&self) -> usize {
+        self.rules.len()
+    }
+
     pub(crate) fn rule(&self, slot: SlotNumber) -> Option<&Rule> {
         self.rules.get(slot.index())?.as_ref()
     }

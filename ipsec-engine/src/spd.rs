@@ -2,6 +2,8 @@ use ipsec_packet::{Flow, Instant};
 
 use crate::flow_cache::{FlowCache, FlowPlace};
 use crate::policy_set::{PolicyError, PolicySet, Verdict};
+#[cfg(feature = "alloc")]
+use crate::rule_choices::RuleChoices;
 use crate::sad_index::KnownChoice;
 use crate::shards::Held;
 use crate::table::SlotNumber;
@@ -12,6 +14,9 @@ use ipsec_sa::{MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams};
 pub(crate) struct Spd<const P: usize, const F: usize> {
     policies: Held<P>,
     flows: FlowCache<F>,
+    /// SAs of the policies whose templates select them without the packet.
+    #[cfg(feature = "alloc")]
+    choices: RuleChoices,
 }
 
 /// Result of an SPD lookup through the cache of flows.
@@ -22,6 +27,14 @@ pub(crate) struct Lookup {
     pub(crate) hit: bool,
     /// Place of the flow in the cache; `None` if it has no space.
     pub(crate) place: Option<FlowPlace>,
+}
+
+/// Result of an SPD lookup that has not changed the cache of flows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    verdict: Verdict,
+    /// Place at which the flow was in the cache; another flow may have replaced it.
+    place: Option<FlowPlace>,
 }
 
 /// SAs of the templates of a policy, in their order.
@@ -49,7 +62,12 @@ impl Chosen {
 
 impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) const fn new() -> Self {
-        Self { policies: Held::own(), flows: FlowCache::new() }
+        Self {
+            policies: Held::own(),
+            flows: FlowCache::new(),
+            #[cfg(feature = "alloc")]
+            choices: RuleChoices::new(),
+        }
     }
 
     /// Sets the largest numbers of policies and cached flows.
@@ -98,7 +116,10 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     /// Voids the cached flows, whose policies may have changed.
     fn changed(&mut self) {
         #[cfg(feature = "alloc")]
-        self.flows.allocate();
+        {
+            self.flows.allocate();
+            self.choices.allocate(self.policies.get().slots());
+        }
         self.forget_flows();
     }
 
@@ -109,6 +130,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     pub(crate) fn forget_flows(&mut self) {
         self.flows.clear();
+        #[cfg(feature = "alloc")]
+        self.choices.clear();
     }
 
     /// Sets the key of the hash of the flow cache.
@@ -116,28 +139,60 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.flows.set_key(key);
     }
 
-    /// Returns the place of a flow in the cache.
-    pub(crate) fn place_of(&self, direction: PolicyDirection, flow: &Flow) -> Option<FlowPlace> {
-        self.flows.find(direction, flow).map(|(place, _)| place)
+    /// Looks a flow up without changing the cache, so that [`lookup`](Self::lookup) is faster.
+    pub(crate) fn look_ahead(&self, direction: PolicyDirection, flow: &Flow) -> Ahead {
+        match self.flows.find(direction, flow) {
+            Some((place, verdict)) => Ahead { verdict, place: Some(place) },
+            None => Ahead { verdict: self.policies().search(direction, flow), place: None },
+        }
     }
 
-    /// Returns the SAs that were chosen for the flow at a place.
-    pub(crate) fn chosen_at(&self, place: FlowPlace) -> Option<&KnownChoice> {
-        self.flows.chosen_at(place)
-    }
-
-    /// Looks a flow up in the cache, first at the place where it was before, or searches its policy.
-    pub(crate) fn lookup(&mut self, place: Option<FlowPlace>, direction: PolicyDirection, flow: &Flow) -> Lookup {
-        let there = place.and_then(|place| self.flows.find_at(place, direction, flow));
+    /// Looks a flow up in the cache, or searches its policy. `ahead` is what was found for it before, if no policy was
+    /// changed since then.
+    pub(crate) fn lookup(&mut self, ahead: Option<Ahead>, direction: PolicyDirection, flow: &Flow) -> Lookup {
+        let there = ahead.and_then(|ahead| self.flows.find_at(ahead.place?, direction, flow));
         if let Some((place, verdict)) = there.or_else(|| self.flows.find(direction, flow)) {
             return Lookup { verdict, hit: true, place: Some(place) };
         }
-        let verdict = self.policies().search(direction, flow);
-        Lookup { verdict, hit: false, place: self.flows.insert(direction, flow, verdict) }
+        let place = self.flows.place_for(direction, flow);
+        let verdict = ahead.map_or_else(|| self.policies().search(direction, flow), |ahead| ahead.verdict);
+        let place = place.map(|place| self.flows.insert(place, (direction, flow), verdict));
+        Lookup { verdict, hit: false, place }
     }
 
-    /// Returns the SAs that were chosen for a cached flow, for reading and writing.
-    pub(crate) fn chosen(&mut self, place: Option<FlowPlace>) -> Option<&mut Option<KnownChoice>> {
-        self.flows.chosen(place?)
+    /// Returns the SAs that were chosen for the policy of a flow, or for the flow if it was in the cache.
+    pub(crate) fn chosen(&self, lookup: &Lookup) -> Option<&KnownChoice> {
+        self.choice(lookup.verdict).or_else(|| self.flows.chosen_at(lookup.place.filter(|_| lookup.hit)?))
+    }
+
+    /// Returns the SAs that were chosen before for a flow, or for its policy.
+    pub(crate) fn chosen_ahead(&self, ahead: &Ahead) -> Option<&KnownChoice> {
+        self.choice(ahead.verdict).or_else(|| self.flows.chosen_at(ahead.place?))
+    }
+
+    /// Returns the SAs that were chosen for a policy, as they do not depend on the packet.
+    #[cfg(feature = "alloc")]
+    fn choice(&self, verdict: Verdict) -> Option<&KnownChoice> {
+        match verdict {
+            Verdict::Rule(rule) => self.choices.get(rule),
+            Verdict::NoPolicy | Verdict::Opaque => None,
+        }
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    const fn choice(&self, _: Verdict) -> Option<&KnownChoice> {
+        None
+    }
+
+    /// Records the SAs that were chosen for a flow. Unless they depend on the packet, they are those of all flows of
+    /// its policy.
+    #[cfg_attr(not(feature = "alloc"), allow(unused_variables))]
+    pub(crate) fn set_chosen(&mut self, lookup: &Lookup, known: KnownChoice, depends_on_packet: bool) {
+        match (lookup.verdict, lookup.place) {
+            #[cfg(feature = "alloc")]
+            (Verdict::Rule(rule), _) if !depends_on_packet => self.choices.set(rule, known),
+            (_, Some(place)) => self.flows.set_chosen(place, known),
+            (_, None) => {}
+        }
     }
 }

@@ -174,3 +174,30 @@ fn delivery_reports_the_ipcomp_sa_if_the_packet_has_no_esp_or_ah() {
     let packet = udp(A, B, 1, 2, &SECRET.repeat(20));
     assert_eq!(delivered_by(&mut b, &a.send(&packet).unwrap()), inbound_id(Protocol::Ipcomp, 0x1100));
 }
+
+/// Each packet is of a new flow, so that nothing is known of the flow itself when SAs and policies have changed.
+#[test]
+fn new_flows_of_a_tunnel_follow_changes_of_sas_and_policies() {
+    let tunnel = |level: &str| policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", level);
+    let spi_of = |gateway: &mut Gateway, port: u16| {
+        let sent = gateway.send(&udp("10.1.0.1", "10.2.0.1", port, 2, SECRET)).ok()?;
+        Some(u32::from_be_bytes(sent[20..24].try_into().unwrap()))
+    };
+    let require = tunnel(&format!("ipsec esp/tunnel/{A}-{B}/require"));
+    let mut a = Gateway::new(&(esp(A, B, 0x1001, "-m tunnel") + &require), A);
+    assert_eq!([1, 2].map(|port| spi_of(&mut a, port)), [Some(0x1001); 2]);
+    a.load(&esp(A, B, 0x1002, "-m tunnel"), A);
+    assert_eq!([3, 4].map(|port| spi_of(&mut a, port)), [Some(0x1002); 2], "the newer SA");
+    a.engine.remove(&key(Direction::Outbound, B, Protocol::Esp, 0x1002), address(A));
+    assert_eq!([5, 6].map(|port| spi_of(&mut a, port)), [Some(0x1001); 2], "the SA that is left");
+    // The policy in the slot of the one before has another tunnel.
+    let other = "198.51.100.2";
+    let id = a.engine.policies().next().unwrap().0;
+    a.engine.remove_policy(id).unwrap();
+    a.load(&(tunnel(&format!("ipsec esp/tunnel/{A}-{other}/require")) + &esp(A, other, 0x1003, "-m tunnel")), A);
+    assert_eq!([7, 8].map(|port| spi_of(&mut a, port)), [Some(0x1003); 2], "the SA of the new policy");
+    a.engine.remove(&key(Direction::Outbound, other, Protocol::Esp, 0x1003), address(A));
+    assert_eq!([9, 10].map(|port| spi_of(&mut a, port)), [None; 2], "no SA is left");
+    let sent = a.send(&udp("10.1.0.1", "10.2.0.1", 11, 2, SECRET));
+    assert!(matches!(sent, Err(OutboundAction::Acquire(_))), "{sent:?}");
+}
