@@ -8,14 +8,12 @@ use esp_core::OpenError;
 use ipcomp_core::Inflate;
 use ipsec_crypto::{AlgorithmError, AnySuite, IntegrityAlgorithm, KeyedSuite};
 use ipsec_engine::{AnyAlgorithms, AnyWindow, DiscardReason, Sa, Transform};
-use ipsec_packet::{
-    ChecksumRepair, Cpi, IpProto, Marker, PacketBuf, Ports, SeqWidth, Spi, UDP_HEADER, WindowSize, set_length,
-};
+use ipsec_packet::{ChecksumRepair, Cpi, IpProto, Marker, Ports, SeqWidth, Spi, UDP_HEADER, WindowSize, set_length};
 use ipsec_sa::{Direction, Mode, Protocol, SaId, TransformParams, UdpEncap};
 
 use super::{EspKeys, SaKeys, is_esp, opened_mode};
 use crate::capture::{self, IpHeader};
-use crate::gateway::{Outcome, PacketResult, TAILROOM, WireHeader};
+use crate::gateway::{Outcome, PacketResult, WireHeader, WorkBuffer};
 
 /// Largest number of SAs with their addresses that are kept.
 const MAX_SAS: usize = 4096;
@@ -33,6 +31,7 @@ pub struct Opener {
     ports: BTreeSet<u16>,
     sas: HashMap<Key, Sa<AnyAlgorithms>>,
     inflate: Inflate,
+    buffer: WorkBuffer,
 }
 
 /// Property of an SA that a file may leave open or have differently.
@@ -86,7 +85,7 @@ impl Opener {
     /// Creates a receiver with these keys.
     pub fn new(keys: EspKeys) -> Self {
         let ports = keys.udp_ports().into_iter().collect();
-        Self { keys, ports, sas: HashMap::new(), inflate: Inflate::new() }
+        Self { keys, ports, sas: HashMap::new(), inflate: Inflate::new(), buffer: WorkBuffer::default() }
     }
 
     /// Returns the UDP ports of ESP, besides 4500.
@@ -217,9 +216,7 @@ impl Opener {
     }
 
     fn decapsulate(&mut self, sa: &mut Sa<AnyAlgorithms>, packet: &[u8]) -> Result<Vec<u8>, DiscardReason> {
-        let mut bytes = vec![0; packet.len() + TAILROOM];
-        bytes[..packet.len()].copy_from_slice(packet);
-        let mut buffer = PacketBuf::with_headroom(&mut bytes, 0, packet.len()).map_err(ipsec_packet::IpError::from)?;
+        let mut buffer = self.buffer.packet(0, packet);
         sa.open_captured(&mut buffer, Some(&mut self.inflate))?;
         Ok(buffer.data().to_vec())
     }

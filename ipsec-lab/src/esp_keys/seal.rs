@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{EspKeys, SaKeys, is_esp};
 use crate::capture::IpHeader;
-use crate::gateway::{HEADROOM, Numbers, Outcome, PacketResult, TAILROOM};
+use crate::gateway::{HEADROOM, Numbers, Outcome, PacketResult, WorkBuffer};
 use crate::private_file;
 
 /// Largest number of hosts whose side is kept.
@@ -35,6 +35,7 @@ pub struct Sealer {
     numbers: Numbers,
     rng: StdRng,
     identification: u16,
+    buffer: WorkBuffer,
 }
 
 struct Sender {
@@ -74,7 +75,7 @@ impl Sealer {
         left_out.iter().for_each(|what| noteln!("ipsec-lab: warning: not used: {what}"));
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let identification = rng.random();
-        Ok(Self { sas, sides: HashMap::new(), numbers, rng, identification })
+        Ok(Self { sas, sides: HashMap::new(), numbers, rng, identification, buffer: WorkBuffer::default() })
     }
 
     /// Protects a packet. A packet that belongs to no SA is refused.
@@ -94,9 +95,7 @@ impl Sealer {
         if let Some(name) = &sa.name {
             self.numbers.reserve(name, sa.outbound.counter().last_used().get(), sa.keys.params.sequence)?;
         }
-        let mut bytes = vec![0; HEADROOM + packet.len() + TAILROOM];
-        bytes[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
-        let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len())?;
+        let mut buffer = self.buffer.packet(HEADROOM, packet);
         buffer.truncate(header.length.min(packet.len()));
         let sealed = match mode {
             Mode::Tunnel => tunnel(sa, &mut buffer, self.identification, &mut self.rng),

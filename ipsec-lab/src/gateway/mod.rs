@@ -8,6 +8,7 @@ mod packet_log;
 mod packets;
 mod sequence_file;
 mod wire_header;
+mod work_buffer;
 
 use std::error::Error;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use offline::{OpenArgs, SealArgs, open, seal};
 pub use outcome::{Outcome, PacketResult};
 pub use sequence_file::Numbers;
 pub use wire_header::WireHeader;
+pub use work_buffer::WorkBuffer;
 
 /// Engine of a host.
 pub type Databases = HeapEngine<AnyAlgorithms>;
@@ -47,7 +49,7 @@ pub struct Host {
     /// themselves.
     pub start: Duration,
     rng: StdRng,
-    buffer: Vec<u8>,
+    buffer: WorkBuffer,
 }
 
 impl Host {
@@ -56,7 +58,7 @@ impl Host {
         let (compressor, decompressor) = (Some(Deflate::new()), Some(Inflate::new()));
         let mut engine = Box::new(HeapEngine::with_capacity(Settings::SETKEY, CAPACITY, compressor, decompressor));
         engine.set_identification(rng.random());
-        Self { engine, numbers: Numbers::New, start: Duration::ZERO, rng, buffer: Vec::new() }
+        Self { engine, numbers: Numbers::New, start: Duration::ZERO, rng, buffer: WorkBuffer::default() }
     }
 
     /// Creates a host whose IVs are drawn from the system's random source.
@@ -80,11 +82,8 @@ impl Host {
 }
 
 /// Copies a packet into a buffer with head- and tailroom and processes it.
-fn in_buffer<T>(buffer: &mut Vec<u8>, packet: &[u8], work: impl FnOnce(&mut PacketBuf<'_>) -> T) -> (T, Vec<u8>) {
-    buffer.resize(HEADROOM + packet.len() + TAILROOM, 0);
-    buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
-    // The buffer is large enough for the packet.
-    let mut work_on = PacketBuf::with_headroom(buffer, HEADROOM, packet.len()).expect("the buffer is large enough");
-    let action = work(&mut work_on);
-    (action, work_on.data().to_vec())
+fn in_buffer<T>(buffer: &mut WorkBuffer, packet: &[u8], work: impl FnOnce(&mut PacketBuf<'_>) -> T) -> (T, Vec<u8>) {
+    let mut packet = buffer.packet(HEADROOM, packet);
+    let action = work(&mut packet);
+    (action, packet.data().to_vec())
 }
