@@ -13,7 +13,7 @@ use ipsec_sa::{Direction, Mode, Protocol, SaId, TransformParams, UdpEncap};
 
 use super::{EspKeys, SaKeys, is_esp, opened_mode};
 use crate::capture::{self, IpHeader};
-use crate::gateway::{Outcome, PacketResult, WireHeader, WorkBuffer};
+use crate::gateway::{Outcome, PacketResult, TAILROOM, WireHeader, WorkBuffer};
 
 /// Largest number of SAs with their addresses that are kept.
 const MAX_SAS: usize = 4096;
@@ -216,7 +216,7 @@ impl Opener {
     }
 
     fn decapsulate(&mut self, sa: &mut Sa<AnyAlgorithms>, packet: &[u8]) -> Result<Vec<u8>, DiscardReason> {
-        let mut buffer = self.buffer.packet(0, packet);
+        let mut buffer = self.buffer.packet(packet, 0, TAILROOM);
         sa.open_captured(&mut buffer, Some(&mut self.inflate))?;
         Ok(buffer.data().to_vec())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::net::IpAddr;
 
-use esp_core::{Outbound, RngIv};
+use esp_core::{Outbound, Prepared, RngIv, Unsealed, seal_prepared};
 use ipsec_crypto::AnySuite;
 use ipsec_engine::DiscardReason;
 use ipsec_packet::{
@@ -16,12 +16,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{EspKeys, SaKeys, is_esp};
-use crate::capture::IpHeader;
+use crate::capture::{Frame, IpHeader};
 use crate::gateway::{HEADROOM, Numbers, Outcome, PacketResult, WorkBuffer};
 use crate::private_file;
 
 /// Largest number of hosts whose side is kept.
 const MAX_HOSTS: usize = 65536;
+/// Tailroom after each packet, for padding, ESP trailer and ICV, in octets. It is small, as batches are slower with
+/// buffers that exceed the caches of the processor.
+const ESP_TAILROOM: usize = 512;
 
 /// Sender with the SAs of a file.
 ///
@@ -35,7 +38,18 @@ pub struct Sealer {
     numbers: Numbers,
     rng: StdRng,
     identification: u16,
-    buffer: WorkBuffer,
+    buffers: Vec<WorkBuffer>,
+}
+
+/// Result of a packet and the packet, or an error that ends the run.
+type Sealed = Result<(Outcome, Vec<u8>), Box<dyn Error>>;
+
+/// Packet of a batch with its headers.
+struct Begun<'b> {
+    packet: PacketBuf<'b>,
+    outcome: Outcome,
+    /// SA of a packet that is not encrypted yet.
+    pending: Option<(usize, Prepared)>,
 }
 
 struct Sender {
@@ -75,35 +89,79 @@ impl Sealer {
         left_out.iter().for_each(|what| noteln!("ipsec-lab: warning: not used: {what}"));
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let identification = rng.random();
-        Ok(Self { sas, sides: HashMap::new(), numbers, rng, identification, buffer: WorkBuffer::default() })
+        Ok(Self { sas, sides: HashMap::new(), numbers, rng, identification, buffers: Vec::new() })
     }
 
-    /// Protects a packet. A packet that belongs to no SA is refused.
-    pub fn seal(&mut self, packet: &[u8]) -> Result<(Outcome, Vec<u8>), Box<dyn Error>> {
-        let refused = |name, reason: String| (Outcome::refused(name, reason), packet.to_vec());
+    /// Returns whether packets of an SA are encrypted faster together with others.
+    pub fn gains_from_batches(&self, packets: usize) -> bool {
+        self.sas.iter().any(|sa| sa.outbound.gains_from_batch(packets))
+    }
+
+    /// Protects packets in their order. A packet that belongs to no SA is refused. Packets are encrypted together if
+    /// that is faster. Results end with the first error.
+    pub fn seal(&mut self, frames: &[Frame]) -> Vec<Sealed> {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        buffers.resize_with(frames.len().max(buffers.len()), WorkBuffer::default);
+        let mut begun = Vec::new();
+        for (frame, buffer) in frames.iter().zip(&mut buffers) {
+            let packet = buffer.packet(&frame.packet, HEADROOM, ESP_TAILROOM);
+            begun.push(self.begin(&frame.packet, packet, frames.len()));
+            if begun.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        let waiting = begun.iter_mut().flatten().filter_map(|Begun { packet, pending, .. }| {
+            let (sa, prepared) = (*pending)?;
+            Some(Unsealed { suite: self.sas.get(sa)?.outbound.suite(), prepared, packet: packet.data_mut() })
+        });
+        let complete = seal_prepared(waiting);
+        // A packet that is not complete contains plaintext.
+        if complete != begun.iter().flatten().filter(|packet| packet.pending.is_some()).count() {
+            return vec![Err("a prepared packet was not encrypted".into())];
+        }
+        let sealed = begun.into_iter().zip(frames).map(|(begun, frame)| {
+            let Begun { packet, outcome, .. } = begun?;
+            let is_sealed = outcome.result == PacketResult::Processed;
+            Ok((outcome, if is_sealed { packet.data().to_vec() } else { frame.packet.clone() }))
+        });
+        let sealed = sealed.collect();
+        self.buffers = buffers;
+        sealed
+    }
+
+    /// Takes the sequence number of a packet and adds its headers.
+    fn begin<'b>(
+        &mut self,
+        packet: &[u8],
+        mut buffer: PacketBuf<'b>,
+        packets: usize,
+    ) -> Result<Begun<'b>, Box<dyn Error>> {
+        let refused =
+            |name, reason: String, packet| Begun { packet, outcome: Outcome::refused(name, reason), pending: None };
         let Some(header) = IpHeader::parse(packet) else {
-            return Ok(refused("malformed packet", "the IP header is malformed".into()));
+            return Ok(refused("malformed packet", "the IP header is malformed".into(), buffer));
         };
         let Some((at, mode)) = self.choose(&header) else {
-            return Ok(refused(
-                "no SA",
-                format!("no SA of the file is for {} > {}", header.source, header.destination),
-            ));
+            let reason = format!("no SA of the file is for {} > {}", header.source, header.destination);
+            return Ok(refused("no SA", reason, buffer));
         };
         self.identification = self.identification.wrapping_add(1);
         let sa = &mut self.sas[at];
         if let Some(name) = &sa.name {
             self.numbers.reserve(name, sa.outbound.counter().last_used().get(), sa.keys.params.sequence)?;
         }
-        let mut buffer = self.buffer.packet(HEADROOM, packet);
         buffer.truncate(header.length.min(packet.len()));
         let sealed = match mode {
-            Mode::Tunnel => tunnel(sa, &mut buffer, self.identification, &mut self.rng),
-            _ => transport(sa, &mut buffer, &mut self.rng),
+            Mode::Tunnel => tunnel(sa, &mut buffer, self.identification, &mut self.rng, packets),
+            _ => transport(sa, &mut buffer, &mut self.rng).map(|()| None),
         };
         Ok(match sealed {
-            Ok(()) => (Outcome::of("protected", PacketResult::Processed), buffer.data().to_vec()),
-            Err(reason) => (Outcome::from(reason), packet.to_vec()),
+            Ok(prepared) => Begun {
+                packet: buffer,
+                outcome: Outcome::of("protected", PacketResult::Processed),
+                pending: prepared.map(|prepared| (at, prepared)),
+            },
+            Err(reason) => Begun { packet: buffer, outcome: Outcome::from(reason), pending: None },
         })
     }
 
@@ -198,7 +256,14 @@ fn name(keys: &SaKeys) -> String {
     }
 }
 
-fn tunnel(sa: &mut Sender, packet: &mut PacketBuf<'_>, id: u16, rng: &mut StdRng) -> Result<(), DiscardReason> {
+/// Adds the headers of tunnel mode, and encrypts the packet unless that is faster together with others.
+fn tunnel(
+    sa: &mut Sender,
+    packet: &mut PacketBuf<'_>,
+    id: u16,
+    rng: &mut StdRng,
+    packets: usize,
+) -> Result<Option<Prepared>, DiscardReason> {
     let (source, destination) = sa.keys.ends().ok_or(DiscardReason::NoSa)?;
     let tunnel = match (source, destination) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => Tunnel::v4(local, remote),
@@ -206,7 +271,15 @@ fn tunnel(sa: &mut Sender, packet: &mut PacketBuf<'_>, id: u16, rng: &mut StdRng
         _ => return Err(DiscardReason::NoSa),
     };
     let (outer, next) = tunnel.with_rules(sa.keys.params.tunnel).outer_for(packet.data_mut())?;
-    sa.outbound.seal(packet, next, &mut RngIv(rng))?;
+    // A checksum over ESP needs the whole packet.
+    let has_checksum = sa.keys.params.encap.is_some() && !source.is_ipv4();
+    let prepared = if !has_checksum && sa.outbound.gains_from_batch(packets) {
+        let padding = sa.outbound.padding();
+        Some(sa.outbound.prepare(packet, next, padding, &mut RngIv(rng))?)
+    } else {
+        sa.outbound.seal(packet, next, &mut RngIv(rng))?;
+        None
+    };
     let proto = match sa.keys.params.encap {
         Some(encap) => {
             push_udp(packet, encap.ports, encap.marker, checksum(source, destination))?;
@@ -214,7 +287,8 @@ fn tunnel(sa: &mut Sender, packet: &mut PacketBuf<'_>, id: u16, rng: &mut StdRng
         }
         None => IpProto::ESP,
     };
-    Ok(outer.push(packet, proto, id)?)
+    outer.push(packet, proto, id)?;
+    Ok(prepared)
 }
 
 fn transport(sa: &mut Sender, packet: &mut PacketBuf<'_>, rng: &mut StdRng) -> Result<(), DiscardReason> {

@@ -83,7 +83,7 @@ impl Host {
 
 /// Copies a packet into a buffer with head- and tailroom and processes it.
 fn in_buffer<T>(buffer: &mut WorkBuffer, packet: &[u8], work: impl FnOnce(&mut PacketBuf<'_>) -> T) -> (T, Vec<u8>) {
-    let mut packet = buffer.packet(HEADROOM, packet);
+    let mut packet = buffer.packet(packet, HEADROOM, TAILROOM);
     let action = work(&mut packet);
     (action, packet.data().to_vec())
 }

@@ -144,7 +144,12 @@ pub fn seal(args: &SealArgs) -> Result<ExitCode, Box<dyn Error>> {
         let keys = EspKeys::read(path, common.loading.sha2_256())?;
         let ports = keys.udp_ports().into_iter().collect();
         let mut sealer = Sealer::new(keys)?;
-        let ran = run(packets, common, output, &ports, Kind::Seal, |frame| sealer.seal(&frame.packet), |_, _| {})?;
+        // Packets of a pipe are not delayed. With a configuration there are no batches, because the time of each
+        // packet decides about lifetimes.
+        if common.input.is_file() && sealer.gains_from_batches(MAX_BATCH) {
+            packets.most = MAX_BATCH;
+        }
+        let ran = run(packets, common, output, &ports, Kind::Seal, |frames| sealer.seal(frames), |_, _| {})?;
         sealer.finish()?;
         return Ok(ran.finish(common, Kind::Seal, &[]));
     }
@@ -163,7 +168,7 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(path) = &common.sas.esp_keys {
         let mut opener = Opener::new(EspKeys::read(path, common.loading.sha2_256())?);
         let ports = opener.ports().clone();
-        let open = |frame: &Frame| Ok(opener.open(&frame.packet));
+        let open = one_by_one(|frame| Ok(opener.open(&frame.packet)));
         let ran = run(packets, common, output, &ports, Kind::Open, open, |_, _| {})?;
         return Ok(ran.finish(common, Kind::Open, &[]));
     }
@@ -221,7 +226,7 @@ fn through(
         .flat_map(|encap| [encap.ports.source, encap.ports.destination])
         .collect();
     let host = std::cell::RefCell::new(host);
-    let process = |frame: &Frame| {
+    let process = one_by_one(|frame: &Frame| {
         let (mut host, now) = (host.borrow_mut(), Instant::from_start(frame.time));
         Ok(match kind {
             Kind::Seal => {
@@ -233,7 +238,7 @@ fn through(
                 (Outcome::from(received), packet)
             }
         })
-    };
+    });
     let events = |frame: &Frame, progress: &Progress| {
         while let Some(event) = host.borrow_mut().engine.poll_event() {
             progress.suspend(|| print_event(common, frame.time, &event));
@@ -250,6 +255,14 @@ fn through(
     Ok(ran.finish(common, kind, &shown))
 }
 
+/// Largest number of packets of a batch.
+const MAX_BATCH: usize = 32;
+
+/// Processes the packets of a batch one after the other.
+fn one_by_one<T>(mut process: impl FnMut(&Frame) -> T) -> impl FnMut(&[Frame]) -> Vec<T> {
+    move |frames| frames.iter().map(&mut process).collect()
+}
+
 /// Capture that was processed.
 struct Ran {
     log: PacketLog,
@@ -263,29 +276,37 @@ fn run(
     output: Option<&Path>,
     ports: &BTreeSet<u16>,
     kind: Kind,
-    mut process: impl FnMut(&Frame) -> Result<(Outcome, Vec<u8>), Box<dyn Error>>,
+    mut process: impl FnMut(&[Frame]) -> Vec<Result<(Outcome, Vec<u8>), Box<dyn Error>>>,
     after: impl Fn(&Frame, &Progress),
 ) -> Result<Ran, Box<dyn Error>> {
     let mut writer = output.map(Writer::create).transpose()?;
     let mut log = PacketLog::new(common.verbosity());
     let mut progress = Progress::new("packets", common.verbosity() != Verbosity::Totals);
-    while let Some(frame) = packets.next()? {
-        let (outcome, packet) = process(&frame)?;
-        if let Some(writer) = writer.as_mut().filter(|_| outcome.passes()) {
-            writer.write(frame.time, &packet)?;
+    'capture: loop {
+        let (frames, end) = packets.batch();
+        let is_end = frames.is_empty();
+        for (frame, processed) in frames.iter().zip(process(&frames)) {
+            let (outcome, packet) = processed?;
+            if let Some(writer) = writer.as_mut().filter(|_| outcome.passes()) {
+                writer.write(frame.time, &packet)?;
+            }
+            let is_done = outcome.result == PacketResult::Processed;
+            let (on_wire, inner) = match kind {
+                Kind::Open => (&frame.packet, is_done.then_some(packet.as_slice())),
+                Kind::Seal => (&packet, Some(frame.packet.as_slice())),
+            };
+            let wire = WireHeader::read(on_wire, ports);
+            let inner = inner.or_else(|| wire.is_none().then_some(frame.packet.as_slice()));
+            log.add(&Processed { frame, wire, inner, outcome: &outcome });
+            after(frame, &progress);
+            progress.advance();
+            let is_useless = |writer: &Writer| writer.is_closed();
+            if writer.as_ref().map_or_else(output::is_closed, is_useless) {
+                break 'capture;
+            }
         }
-        let is_done = outcome.result == PacketResult::Processed;
-        let (on_wire, inner) = match kind {
-            Kind::Open => (&frame.packet, is_done.then_some(packet.as_slice())),
-            Kind::Seal => (&packet, Some(frame.packet.as_slice())),
-        };
-        let wire = WireHeader::read(on_wire, ports);
-        let inner = inner.or_else(|| wire.is_none().then_some(frame.packet.as_slice()));
-        log.add(&Processed { frame: &frame, wire, inner, outcome: &outcome });
-        after(&frame, &progress);
-        progress.advance();
-        let is_useless = |writer: &Writer| writer.is_closed();
-        if writer.as_ref().map_or_else(output::is_closed, is_useless) {
+        end?;
+        if is_end {
             break;
         }
     }

@@ -14,6 +14,8 @@ pub struct Packets {
     frames: Frames<'static>,
     /// Fragments of IPsec packets, if they are reassembled.
     fragments: Option<Fragments>,
+    /// Largest number of packets of a batch.
+    pub most: usize,
     /// Packets that were read ahead.
     pub ahead: VecDeque<Frame>,
     /// Number of packets of which octets were not captured.
@@ -27,6 +29,7 @@ impl Packets {
             name: path.display().to_string(),
             frames: capture::open(path)?,
             fragments,
+            most: 1,
             ahead: VecDeque::new(),
             cut: 0,
         })
@@ -42,11 +45,25 @@ impl Packets {
     }
 
     /// Returns the next packet.
-    pub fn next(&mut self) -> Result<Option<Frame>, Box<dyn Error>> {
+    fn next(&mut self) -> Result<Option<Frame>, Box<dyn Error>> {
         match self.ahead.pop_front() {
             Some(frame) => Ok(Some(frame)),
             None => self.read(),
         }
+    }
+
+    /// Returns the packets of the next batch, and an error after them if there is one. Without packets and error, the
+    /// capture has ended.
+    pub fn batch(&mut self) -> (Vec<Frame>, Result<(), Box<dyn Error>>) {
+        let mut frames = Vec::with_capacity(self.most);
+        while frames.len() < self.most {
+            match self.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(e) => return (frames, Err(e)),
+            }
+        }
+        (frames, Ok(()))
     }
 
     /// Reads the next packet. Fragments of IPsec packets are reassembled before they are opened (RFC 4303 section

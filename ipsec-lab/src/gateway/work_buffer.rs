@@ -2,8 +2,6 @@
 
 use ipsec_packet::PacketBuf;
 
-use super::TAILROOM;
-
 /// Buffer with head- and tailroom that is allocated once for all packets.
 ///
 /// It is not cleared between packets: head- and tailroom contain octets of earlier ones. [`PacketBuf`] gives them to
@@ -12,14 +10,14 @@ use super::TAILROOM;
 pub struct WorkBuffer(Vec<u8>);
 
 impl WorkBuffer {
-    /// Copies a packet into the buffer, behind `headroom` octets and in front of [`TAILROOM`] octets.
-    pub fn packet(&mut self, headroom: usize, packet: &[u8]) -> PacketBuf<'_> {
+    /// Copies a packet into the buffer, with this number of octets in front of it and behind it.
+    pub fn packet(&mut self, packet: &[u8], headroom: usize, tailroom: usize) -> PacketBuf<'_> {
         let end = headroom + packet.len();
-        if self.0.len() < end + TAILROOM {
-            self.0.resize(end + TAILROOM, 0);
+        if self.0.len() < end + tailroom {
+            self.0.resize(end + tailroom, 0);
         }
         // The room does not depend on the length of earlier packets.
-        let bytes = &mut self.0[..end + TAILROOM];
+        let bytes = &mut self.0[..end + tailroom];
         bytes[headroom..end].copy_from_slice(packet);
         PacketBuf::with_headroom(bytes, headroom, packet.len()).expect("the buffer is large enough")
     }
@@ -34,8 +32,8 @@ mod tests {
         let mut buffer = WorkBuffer::default();
         for (headroom, length) in [(512, 64), (512, 1408), (0, 65535), (512, 64), (0, 0)] {
             let packet = vec![0xa5; length];
-            let copy = buffer.packet(headroom, &packet);
-            assert_eq!((copy.headroom(), copy.data(), copy.tailroom()), (headroom, &packet[..], TAILROOM));
+            let copy = buffer.packet(&packet, headroom, 512);
+            assert_eq!((copy.headroom(), copy.data(), copy.tailroom()), (headroom, &packet[..], 512));
         }
     }
 }
