@@ -1,6 +1,8 @@
 /* Intel's ipsec-mb, with its job interface: the manager with the widest vectors for batches, the SSE manager for single
  * packets, which use only one lane. */
 #include "peer.h"
+/* Without it the header defines names of its former interface, of which AES_CCM is one. */
+#define NO_COMPAT_IMB_API_053
 #include <intel-ipsec-mb.h>
 
 struct mb {
@@ -122,6 +124,8 @@ static void fill(struct mb *mb, IMB_JOB *job, struct packet *packet, uint8_t *no
         job->msg_len_to_hash_in_bytes = job->msg_len_to_cipher_in_bytes;
         break;
     case AES_CCM:
+        /* The MAC covers the plaintext. */
+        job->chain_order = enc ? IMB_ORDER_HASH_CIPHER : IMB_ORDER_CIPHER_HASH;
         job->cipher_mode = IMB_CIPHER_CCM;
         job->hash_alg = IMB_AUTH_AES_CCM;
         job->u.CCM.aad = packet->at;
