@@ -52,9 +52,7 @@ impl Vaes {
     pub fn new(key: &[u8]) -> Option<Self> {
         Level::new().as_avx512().filter(|_| matches!(key.len(), 16 | 24 | 32)).map(|simd| schedules(simd, key))
     }
-}
 
-impl Vaes {
     /// Reads the round keys of encryption into the cache of the processor.
     pub fn read_ahead_to_encrypt(&self) {
         read_lines(self.simd, &self.encrypt);

@@ -16,7 +16,7 @@ use crate::sad::Sad;
 use crate::sad_error::{InstallError, ReserveError, UpdateError};
 use crate::shards::Membership;
 use crate::slot::Report;
-use crate::spd::{Ahead, Lookup, Spd};
+use crate::spd::{Lookup, Spd};
 use crate::table::SlotNumber;
 use crate::update::SaUpdate;
 use ipsec_sa::{
@@ -322,13 +322,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Looks a flow up in the SPD, and counts hits and misses of the cache.
     pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Lookup {
-        self.lookup_at(None, (direction, policy_direction), flow)
+        self.lookup_after(None, (direction, policy_direction), flow)
     }
 
     /// Looks a flow up like [`lookup`](Self::lookup), where it was looked up ahead.
-    pub(crate) fn lookup_at(
+    pub(crate) fn lookup_after(
         &mut self,
-        ahead: Option<Ahead>,
+        ahead: Option<Lookup>,
         (direction, policy_direction): (Direction, PolicyDirection),
         flow: &Flow,
     ) -> Lookup {

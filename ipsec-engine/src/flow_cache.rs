@@ -40,7 +40,7 @@ type Generation = u32;
 #[derive(Debug)]
 pub(crate) struct FlowCache<const F: usize> {
     entries: Entries<F>,
-    /// SAs of the outbound flows of the entries, which depend on the packet.
+    /// SAs of outbound flows, by the places of their entries. A new entry does not change them.
     chosen: Choices<F>,
     /// Tags of the entries, in one array that stays in the cache of the processor.
     #[cfg(feature = "alloc")]
@@ -63,7 +63,7 @@ struct CachedFlow {
     direction: PolicyDirection,
     verdict: Verdict,
     generation: Generation,
-    /// Set if the SAs of the flow are known.
+    /// Set if SAs of this flow are recorded, and not those of the flow before.
     has_choice: bool,
 }
 

@@ -21,7 +21,7 @@ use crate::header_check::HeaderCheck;
 use crate::policy_set::{Rule, Verdict};
 use crate::sa::Sa;
 use crate::sad_index::Wanted;
-use crate::spd::{Ahead, Chosen, Lookup};
+use crate::spd::{Chosen, Lookup};
 use crate::table::SlotNumber;
 
 /// Reason why a packet is not sent, with the fields of its audit event beyond the IP header.
@@ -40,7 +40,7 @@ struct SequenceExhausted {
 /// Headers of a packet, and the policy of its flow if it was looked up ahead.
 pub(crate) struct ReadPacket {
     pub(crate) ip: Result<ParsedIp, IpError>,
-    pub(crate) ahead: Option<Ahead>,
+    pub(crate) ahead: Option<Lookup>,
 }
 
 impl ReadPacket {
@@ -117,7 +117,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Performs the steps of RFC 4301 section 5.1: SPD lookup, choice of the SAs, and encapsulation.
     fn process_outbound(
         &mut self,
-        (ip, ahead): (&mut ParsedIp, Option<Ahead>),
+        (ip, ahead): (&mut ParsedIp, Option<Lookup>),
         packet: &mut PacketBuf<'_>,
         (now, mut batch): (Instant, Option<&mut BatchSeal>),
         iv: &mut impl IvSource,
@@ -125,7 +125,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         // Steps 1 to 3: the selectors of the packet are looked up in the cache, which has the SAs of a known flow as
         // well.
         let own = ip.flow()?;
-        let lookup = self.lookup_at(ahead, (Direction::Outbound, PolicyDirection::Out), &own);
+        let lookup = self.lookup_after(ahead, (Direction::Outbound, PolicyDirection::Out), &own);
         let chosen = match self.known_choice(&lookup, now) {
             Some(chosen) if chosen.iter().next().is_some() => chosen,
             _ => match self.choose_for(packet.data(), (&own, lookup), now)? {

@@ -90,7 +90,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if let Some(flow) = read.ip.as_ref().ok().and_then(|ip| ip.flow().ok()) {
             let ahead = self.spd.look_ahead(PolicyDirection::Out, &flow);
             read.ahead = Some(ahead);
-            if let Some(known) = self.spd.chosen_ahead(&ahead) {
+            if let Some(known) = self.spd.chosen(&ahead) {
                 known.chosen.iter().for_each(|(at, _)| self.sad.read_ahead(at));
             }
         }

@@ -25,16 +25,8 @@ pub(crate) struct Lookup {
     pub(crate) verdict: Verdict,
     /// Set if the flow was in the cache.
     pub(crate) hit: bool,
-    /// Place of the flow in the cache; `None` if it has no space.
+    /// Place of the flow in the cache; `None` if it has no space, or if the lookup does not change it.
     pub(crate) place: Option<FlowPlace>,
-}
-
-/// Result of an SPD lookup that has not changed the cache of flows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ahead {
-    verdict: Verdict,
-    /// Place at which the flow was in the cache; another flow may have replaced it.
-    place: Option<FlowPlace>,
 }
 
 /// SAs of the templates of a policy, in their order.
@@ -140,16 +132,16 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     /// Looks a flow up without changing the cache, so that [`lookup`](Self::lookup) is faster.
-    pub(crate) fn look_ahead(&self, direction: PolicyDirection, flow: &Flow) -> Ahead {
+    pub(crate) fn look_ahead(&self, direction: PolicyDirection, flow: &Flow) -> Lookup {
         match self.flows.find(direction, flow) {
-            Some((place, verdict)) => Ahead { verdict, place: Some(place) },
-            None => Ahead { verdict: self.policies().search(direction, flow), place: None },
+            Some((place, verdict)) => Lookup { verdict, hit: true, place: Some(place) },
+            None => Lookup { verdict: self.policies().search(direction, flow), hit: false, place: None },
         }
     }
 
-    /// Looks a flow up in the cache, or searches its policy. `ahead` is what was found for it before, if no policy was
-    /// changed since then.
-    pub(crate) fn lookup(&mut self, ahead: Option<Ahead>, direction: PolicyDirection, flow: &Flow) -> Lookup {
+    /// Looks a flow up in the cache, or searches its policy. `ahead` is the result of [`look_ahead`](Self::look_ahead)
+    /// if no policy was changed since then; other flows may have changed the cache.
+    pub(crate) fn lookup(&mut self, ahead: Option<Lookup>, direction: PolicyDirection, flow: &Flow) -> Lookup {
         let there = ahead.and_then(|ahead| self.flows.find_at(ahead.place?, direction, flow));
         if let Some((place, verdict)) = there.or_else(|| self.flows.find(direction, flow)) {
             return Lookup { verdict, hit: true, place: Some(place) };
@@ -163,11 +155,6 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     /// Returns the SAs that were chosen for the policy of a flow, or for the flow if it was in the cache.
     pub(crate) fn chosen(&self, lookup: &Lookup) -> Option<&KnownChoice> {
         self.choice(lookup.verdict).or_else(|| self.flows.chosen_at(lookup.place.filter(|_| lookup.hit)?))
-    }
-
-    /// Returns the SAs that were chosen before for a flow, or for its policy.
-    pub(crate) fn chosen_ahead(&self, ahead: &Ahead) -> Option<&KnownChoice> {
-        self.choice(ahead.verdict).or_else(|| self.flows.chosen_at(ahead.place?))
     }
 
     /// Returns the SAs that were chosen for a policy, as they do not depend on the packet.
