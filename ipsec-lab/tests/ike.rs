@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use test_vectors::support::{self, udp};
 use test_vectors::{FlowRecord, Phase1Record, Record, read_file, to_hex};
 
 /// Returns the recorded exchanges, each with the secrets of its phase 1.
@@ -48,25 +49,18 @@ fn write_capture(messages: &[(bool, Vec<u8>)], path: &Path) {
 
 /// Writes a capture whose messages, by index and whether the initiator sends them, have these addresses.
 fn write_capture_between(messages: &[(bool, Vec<u8>)], ends: impl Fn(usize, bool) -> ([u8; 4], [u8; 4]), path: &Path) {
-    let mut bytes =
-        [0xa1b2_c3d4u32.to_le_bytes(), [2, 0, 4, 0], [0; 4], [0; 4], 65535u32.to_le_bytes(), 101u32.to_le_bytes()]
-            .concat();
-    for (index, (from_initiator, message)) in messages.iter().enumerate() {
+    let packets = messages.iter().enumerate().map(|(index, (from_initiator, message))| {
         let port: u16 = if index < 2 { 500 } else { 4500 };
-        let payload = if index < 2 { message.clone() } else { [&[0; 4][..], message].concat() };
-        let udp = u16::try_from(8 + payload.len()).unwrap();
+        let udp = if index < 2 { udp(port, port, message) } else { udp(port, port, &[&[0; 4][..], message].concat()) };
         let mut packet = vec![0x45, 0];
-        packet.extend((20 + udp).to_be_bytes());
+        packet.extend(u16::try_from(20 + udp.len()).unwrap().to_be_bytes());
         let (source, destination) = ends(index, *from_initiator);
         packet.extend([0, 0, 0, 0, 64, 17, 0, 0]);
         packet.extend([source, destination].concat());
-        packet.extend([port, port, udp, 0].iter().flat_map(|n| n.to_be_bytes()));
-        packet.extend(payload);
-        let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
-        bytes.extend([[0; 4], [0; 4], length, length].concat());
-        bytes.extend(packet);
-    }
-    fs::write(path, bytes).unwrap();
+        packet.extend(udp);
+        packet
+    });
+    support::write_capture(path, 0, packets);
 }
 
 fn ike(arguments: &[&str]) -> Output {

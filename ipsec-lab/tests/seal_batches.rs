@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use test_vectors::support::packets_of_capture;
+use test_vectors::support::checksum::set_ipv4_checksum;
+use test_vectors::support::{packets_of_capture, udp, write_capture};
 
 /// Tunnels over IPv6 with IVs from the sequence number, so that two runs have the same output. The ICVs of several
 /// packets are computed together.
@@ -32,27 +33,13 @@ fn packet(number: u16) -> Vec<u8> {
     let hops = if number % 11 == 3 { 0 } else { 64 };
     let [l0, l1] = length.to_be_bytes();
     let mut packet = [&[0x45, 0, l0, l1, 0, 0, 0, 0, hops, 17, 0, 0][..], &source, &destination].concat();
-    let sum: u32 = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    packet[10..12].copy_from_slice(&(!u16::try_from((sum & 0xffff) + (sum >> 16)).expect("a sum")).to_be_bytes());
-    let [l0, l1] = (length - 20).to_be_bytes();
-    packet.extend([0x13, 0x88, 0x17, 0x70, l0, l1, 0, 0]);
-    packet.resize(usize::from(length), u8::try_from(number % 251).expect("an octet"));
+    set_ipv4_checksum(&mut packet);
+    let octet = u8::try_from(number % 251).expect("an octet");
+    packet.extend(udp(5000, 6000, &vec![octet; usize::from(length) - 28]));
     if number % 13 == 7 {
         packet[0] = 0x44; // a header that is too short
     }
     packet
-}
-
-fn write(path: &Path, packets: impl Iterator<Item = Vec<u8>>) {
-    let mut file = [&0xa1b2_c3d4_u32.to_le_bytes()[..], &[2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
-    file.extend([65535u32, 101].map(u32::to_le_bytes).concat());
-    for (number, packet) in packets.enumerate() {
-        let (time, length) = (u32::try_from(number).expect("a time"), u32::try_from(packet.len()).expect("a length"));
-        file.extend([1_700_000_000 + time, 0, length, length].map(u32::to_le_bytes).concat());
-        file.extend(packet);
-    }
-    fs::write(path, file).expect("a file");
 }
 
 /// Seals a capture with new keys and returns the exit status, the text, the capture and the sequence numbers.
@@ -73,8 +60,8 @@ fn batches_have_the_output_of_packets_one_by_one() {
     let folder: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("seal-batches");
     fs::create_dir_all(&folder).expect("a folder");
     let lan = folder.join("lan.pcap");
-    for count in [0, 1, 31, 32, 33, 600] {
-        write(&lan, (0..count).map(packet));
+    for count in [1, 31, 32, 33, 600] {
+        write_capture(&lan, 1_700_000_000, (0..count).map(packet));
         let (in_batches, one_by_one) = (seal(&folder, Some(&lan), &lan), seal(&folder, None, &lan));
         if count == 600 {
             let said = String::from_utf8_lossy(&in_batches.1[0]);
@@ -83,8 +70,6 @@ fn batches_have_the_output_of_packets_one_by_one() {
             }
             assert!(packets_of_capture(&folder.join("wan.pcap")).len() > 300);
         }
-        if count > 0 {
-            assert!(in_batches == one_by_one, "{count}: {in_batches:?} {one_by_one:?}");
-        }
+        assert!(in_batches == one_by_one, "{count}: {in_batches:?} {one_by_one:?}");
     }
 }

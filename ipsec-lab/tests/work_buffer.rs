@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use test_vectors::support::packets_of_capture;
+use test_vectors::support::checksum::set_ipv4_checksum;
+use test_vectors::support::{packets_of_capture, udp, write_capture};
 
 /// Octet of the payload of the long packet, which is in no other packet.
 const MARK: u8 = 0xaa;
@@ -16,26 +17,11 @@ spdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.5
 
 /// Returns an IPv4 packet of UDP whose payload has this length.
 fn packet(octet: u8, length: usize) -> Vec<u8> {
-    let whole = u16::try_from(28 + length).expect("a length").to_be_bytes();
-    let udp = u16::try_from(8 + length).expect("a length").to_be_bytes();
-    let mut packet = vec![0x45, 0, whole[0], whole[1], 0, 0, 0, 0, 64, 17, 0, 0, 192, 168, 1, 1, 192, 168, 2, 1];
-    let sum: u32 = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).expect("a sum of few terms");
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    packet.extend([0x13, 0x88, 0x17, 0x70, udp[0], udp[1], 0, 0]);
-    packet.resize(28 + length, octet);
+    let [l0, l1] = u16::try_from(28 + length).expect("a length").to_be_bytes();
+    let mut packet = vec![0x45, 0, l0, l1, 0, 0, 0, 0, 64, 17, 0, 0, 192, 168, 1, 1, 192, 168, 2, 1];
+    set_ipv4_checksum(&mut packet);
+    packet.extend(udp(5000, 6000, &vec![octet; length]));
     packet
-}
-
-fn write(path: &Path, packets: &[Vec<u8>]) {
-    let mut file = [&0xa1b2_c3d4_u32.to_le_bytes()[..], &[2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
-    file.extend([65535u32, 101].map(u32::to_le_bytes).concat());
-    for packet in packets {
-        let length = u32::try_from(packet.len()).expect("a length");
-        file.extend([1_700_000_000, 0, length, length].map(u32::to_le_bytes).concat());
-        file.extend(packet);
-    }
-    fs::write(path, file).expect("a file");
 }
 
 fn run(command: &str, option: &str, config: &Path, input: &Path, output: &Path) -> (Option<i32>, Vec<Vec<u8>>) {
@@ -57,7 +43,7 @@ fn no_octet_of_an_earlier_packet_appears_in_a_later_one() {
     // Every length of padding, and a packet that is refused because its header is malformed.
     let mut packets = vec![packet(MARK, 1400), vec![0x45, 0, 0]];
     packets.extend((0..40).rev().map(|length| packet(0x11, length)));
-    write(&lan, &packets);
+    write_capture(&lan, 1_700_000_000, packets.clone());
     let valid: Vec<_> = packets.iter().filter(|packet| packet.len() > 3).cloned().collect();
     for option in ["--config", "--esp-keys"] {
         let (code, sealed) = run("seal", option, &config, &lan, &wan);
@@ -73,7 +59,7 @@ fn no_octet_of_an_earlier_packet_appears_in_a_later_one() {
         short[2..4].copy_from_slice(&30u16.to_be_bytes());
         *wrong.last_mut().expect("a packet") ^= 1;
         received.splice(1..1, [short, wrong]);
-        write(&wan, &received);
+        write_capture(&wan, 1_700_000_000, received);
         let mirror = if option == "--config" { vec!["open", "--mirror"] } else { vec!["open"] };
         let mut lab = Command::new(env!("CARGO_BIN_EXE_ipsec-lab"));
         let ran = lab.args(mirror).arg(option).args([&config, &wan, &plain]).output().expect("the tool runs");

@@ -10,7 +10,7 @@ mod segment;
 use std::fmt::Display;
 use std::str::FromStr;
 
-pub use capture::packets_of_capture;
+pub use capture::{packets_of_capture, write_capture};
 pub use segment::{tcp, udp};
 
 /// Parses an address of any type: an IP address of one or both versions, or an address with a port.
